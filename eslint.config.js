@@ -1,0 +1,83 @@
+import js from '@eslint/js';
+import tseslint from 'typescript-eslint';
+import { layersRule } from './scripts/lint/layers.js';
+
+const house = { plugins: { house: { rules: { layers: layersRule } } } };
+
+export default tseslint.config(
+  { ignores: ['dist/', 'coverage/', 'node_modules/', 'test/data/', 'share/', '.cache/'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.js'],
+    languageOptions: {
+      globals: { process: 'readonly', console: 'readonly', Buffer: 'readonly', URL: 'readonly' },
+    },
+  },
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+  },
+  {
+    files: ['src/**/*.ts', 'native/**/*.ts'],
+    ...house,
+    rules: {
+      'house/layers': 'error',
+      'max-lines': ['error', { max: 400, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+      '@typescript-eslint/no-non-null-assertion': 'error',
+      '@typescript-eslint/no-explicit-any': 'error',
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            "NewExpression[callee.name='Refusal'] > :first-child:not(Literal, MemberExpression, Identifier)",
+          message: 'The check id of a refusal is a literal, so that the table of denials can be walked.',
+        },
+      ],
+    },
+  },
+  {
+    // Pure layers: time and randomness are parameters.
+    files: [
+      'src/{base,tpm,x509,evidence,artifact,audit,appraisal,authorization,credential,identity,policy,enrollment,lifecycle,lineage}/**/*.ts',
+    ],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'Time is a parameter (Clock).' },
+        { object: 'Math', property: 'random', message: 'Randomness is a parameter (Random).' },
+      ],
+    },
+  },
+  {
+    // One bounds-checked reader: nobody else takes views of received bytes apart.
+    files: ['src/**/*.ts'],
+    ignores: ['src/base/**'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        ...[
+          'subarray',
+          'readUInt8',
+          'readUInt16BE',
+          'readUInt16LE',
+          'readUInt32BE',
+          'readUInt32LE',
+          'readBigUInt64BE',
+          'readBigUInt64LE',
+        ].map((property) => ({ property, message: 'Use Reader (src/base/reader.ts).' })),
+        { object: 'Date', property: 'now', message: 'Time is a parameter (Clock) in pure layers.' },
+        { object: 'Math', property: 'random', message: 'Randomness is a parameter (Random).' },
+      ],
+    },
+  },
+  {
+    files: ['test/**/*.ts', 'scripts/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/restrict-template-expressions': 'off',
+      'max-lines-per-function': 'off',
+    },
+  },
+);

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import { utf8 } from './bytes.ts';
+import { isJsonObject } from './json.ts';
+import type { JsonObject, JsonValue } from './refusal.ts';
+
+/**
+ * The canonical text of a JSON value (RFC 8785): no white space, members sorted by UTF-16 code units, ECMAScript
+ * numbers.
+ * @throws TypeError on values that have no canonical form (NaN, infinities, lone surrogates, undefined)
+ */
+export function canonicalJson(value: JsonValue): string {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError('JCS: number is not finite');
+  if (typeof value === 'string' && !value.isWellFormed()) throw new TypeError('JCS: lone surrogate');
+  if (Array.isArray(value)) return `[${(value as JsonValue[]).map(canonicalJson).join(',')}]`;
+  if (isJsonObject(value)) return canonicalObject(value);
+  const text = JSON.stringify(value) as string | undefined;
+  if (text === undefined) throw new TypeError('JCS: not a JSON value');
+  return text;
+}
+
+/** SHA-256 over the UTF-8 of {@link canonicalJson}: 32 bytes. */
+export function jcsSha256(value: JsonValue): Uint8Array {
+  return new Uint8Array(
+    createHash('sha256')
+      .update(utf8(canonicalJson(value)))
+      .digest(),
+  );
+}
+
+function canonicalObject(value: JsonObject): string {
+  // The default sort compares UTF-16 code units, which is what RFC 8785 §3.2.3 asks for.
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${members.map(([name, member]) => `${canonicalJson(name)}:${canonicalJson(member)}`).join(',')}}`;
+}

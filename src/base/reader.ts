@@ -1,0 +1,124 @@
+import { refuse } from './refusal.ts';
+
+/**
+ * The one bounds-checked cursor over received bytes. Every TPM, TCG, IMA and DER structure is read through it.
+ *
+ * Multi-byte integers are big-endian (TPM 2.0 Part 1 §"Structure Definitions"); the `…le` methods are for the
+ * little-endian formats of the PC Client event log and of IMA. Views are handed out, never copies. Reading past
+ * the end, and {@link Reader.end} before it, throw a `Refusal` with check `malformed` whose detail names the
+ * structure and the absolute offset.
+ */
+export class Reader {
+  readonly structure: string;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #base: number;
+  #at = 0;
+
+  /**
+   * @param bytes the buffer; it is not copied, the caller keeps it unchanged while values are in use
+   * @param structure the name used in refusals, e.g. `TPMT_PUBLIC`
+   * @param base offset of `bytes` in the outermost buffer, so that nested readers report absolute offsets
+   */
+  constructor(bytes: Uint8Array, structure: string, base = 0) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.structure = structure;
+    this.#base = base;
+  }
+
+  /** Absolute offset of the next byte in the outermost buffer. */
+  get offset(): number {
+    return this.#base + this.#at;
+  }
+
+  /** Bytes that are left. */
+  get remaining(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1));
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2), false);
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), false);
+  }
+
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#take(8), false);
+  }
+
+  u16le(): number {
+    return this.#view.getUint16(this.#take(2), true);
+  }
+
+  u32le(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  u64le(): bigint {
+    return this.#view.getBigUint64(this.#take(8), true);
+  }
+
+  /** A view of the next `length` bytes; the length is checked against what remains before anything else. */
+  bytes(length: number): Uint8Array {
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  /** A TPM2B: u16 length, then that many bytes (at most `max`). */
+  sized16(max = 0xffff): Uint8Array {
+    const length = this.u16();
+    if (length > max) this.malformed(`length ${String(length)} is over the limit of ${String(max)}`);
+    return this.bytes(length);
+  }
+
+  /** A reader over the next `length` bytes only, reporting absolute offsets. */
+  nested(length: number, structure: string): Reader {
+    const base = this.offset;
+    return new Reader(this.bytes(length), structure, base);
+  }
+
+  /** Everything that is left. */
+  rest(): Uint8Array {
+    return this.bytes(this.remaining);
+  }
+
+  /** The bytes read so far from this reader's start: what a name or a signature is computed over. */
+  consumed(): Uint8Array {
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  /** A copyless look at the next `length` bytes without moving; undefined when fewer remain. */
+  peek(length: number): Uint8Array | undefined {
+    return length > this.remaining ? undefined : this.#bytes.subarray(this.#at, this.#at + length);
+  }
+
+  /** @throws Refusal `malformed` when bytes are left over: trailing data is never ignored. */
+  end(): void {
+    if (this.remaining !== 0) this.malformed(`${String(this.remaining)} trailing bytes`);
+  }
+
+  /** Refuses at the current offset; for values that are read well but can't be. */
+  malformed(reason: string): never {
+    refuse('malformed', `${this.structure}: ${reason} at offset ${String(this.offset)}`, {
+      structure: this.structure,
+      offset: this.offset,
+    });
+  }
+
+  #take(length: number): number {
+    if (!Number.isSafeInteger(length) || length < 0) this.malformed(`impossible length ${String(length)}`);
+    if (length > this.remaining) {
+      this.malformed(`needs ${String(length)} bytes, ${String(this.remaining)} remain`);
+    }
+    const start = this.#at;
+    this.#at += length;
+    return start;
+  }
+}

@@ -1,0 +1,32 @@
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { refuse } from '../base/index.ts';
+import { UsageError } from './errors.ts';
+
+/**
+ * Reads a file that the caller named.
+ * @param maxBytes a larger file is refused before it is read
+ * @throws UsageError when it can't be opened (exit 2); Refusal `malformed` when it is too large (exit 1)
+ */
+export function readInput(file: string, structure: string, maxBytes: number): Uint8Array {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, 'r');
+  } catch (error) {
+    throw new UsageError(`can't open ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  try {
+    const { size } = fstatSync(descriptor);
+    if (size > maxBytes) {
+      refuse('malformed', `${structure}: ${String(size)} bytes, over the limit of ${String(maxBytes)}`, {
+        structure,
+      });
+    }
+    return new Uint8Array(readFileSync(descriptor));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EISDIR')
+      throw new UsageError(`${file} is a directory`);
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,96 @@
+import { Command, CommanderError } from 'commander';
+import { Refusal } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
+import { toDenial } from '../lifecycle/denial.ts';
+import type { Denial } from '../lifecycle/denial.ts';
+import { COMMANDS } from './commands/index.ts';
+import { UsageError } from './errors.ts';
+import { paint, printJson, printable } from './output.ts';
+import type { Io } from './output.ts';
+
+/** 0 done; 1 refused or failed; 2 usage (docs: DESIGN "Exit codes"). */
+export type ExitCode = number;
+
+/**
+ * Parses the arguments, runs the command and turns every outcome into one exit code and, with `--json`, exactly one
+ * document on stdout.
+ */
+export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
+  const json = argv.includes('--json');
+  let exit: ExitCode = 0;
+  const program = buildProgram(io, json, (code) => (exit = code));
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exit;
+  } catch (error) {
+    return report(error, io, json);
+  }
+}
+
+/** What a command gets besides its own options. */
+export interface CommandContext {
+  readonly io: Io;
+  readonly json: boolean;
+  /** Sets the exit code of a command that answers "no" without throwing. */
+  readonly exit: (code: ExitCode) => void;
+}
+
+function buildProgram(io: Io, json: boolean, exit: (code: ExitCode) => void): Command {
+  const program = new Command('sealgate')
+    .description('Hardware-attested runtime verifier: what can’t be verified is denied.')
+    .version('0.1.0')
+    .exitOverride()
+    .configureOutput({
+      writeOut: io.stdout,
+      // With --json the usage error is part of the one document.
+      writeErr: (text) => {
+        if (!json) io.stderr(text);
+      },
+    })
+    .showHelpAfterError('(add --help for usage)');
+  for (const register of COMMANDS) register(program, { io, json, exit });
+  inheritSettings(program);
+  return program;
+}
+
+/** Commander copies settings at creation only; commands registered with `.addCommand` need them too. */
+function inheritSettings(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inheritSettings(child);
+  }
+}
+
+function report(error: unknown, io: Io, json: boolean): ExitCode {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    return usage(error.message, io, json, true);
+  }
+  if (error instanceof UsageError) return usage(error.message, io, json, false);
+  if (error instanceof Refusal) {
+    printDenial(toDenial(error), io, json);
+    return 1;
+  }
+  // Anything else is a fault of this program or of the machine: denied, never a pass.
+  const message = error instanceof Error ? error.message : String(error);
+  printDenial(toDenial(new Refusal('internal', message)), io, json);
+  return 1;
+}
+
+function usage(message: string, io: Io, json: boolean, alreadyPrinted: boolean): ExitCode {
+  if (json) printJson(io, { ok: false, denial: null, usage: message });
+  else if (!alreadyPrinted) io.stderr(`sealgate: ${printable(message)}\n`);
+  return 2;
+}
+
+/** A denial as people read it (stderr) or as JSON with `members` of the command's own answer (stdout). */
+export function printDenial(denial: Denial, io: Io, json: boolean, members: JsonObject = {}): void {
+  if (json) {
+    printJson(io, { ok: false, denial: { ...denial }, ...members });
+    return;
+  }
+  io.stderr(
+    `${paint(io, 'red', 'denied')} ${denial.stage} ${denial.code} [${denial.check}]\n` +
+      `  reason  ${printable(denial.reason)}\n  remedy  ${denial.remedy}\n`,
+  );
+}
