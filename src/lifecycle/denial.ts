@@ -70,7 +70,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
  * @param stage where the caller stands, for checks of form that can fail in any stage
  */
 export function toDenial(refusal: Refusal, stage?: Stage): Denial {
-  const { stage: ownStage, code, remedy } = DENIALS[refusal.check] ?? UNKNOWN_CHECK;
+  const {
+    stage: ownStage,
+    code,
+    remedy,
+  } = (Object.hasOwn(DENIALS, refusal.check) ? DENIALS[refusal.check] : undefined) ?? UNKNOWN_CHECK;
   const others = refusal.failures.map(({ check, reason }) => ({ check, reason }));
   return {
     stage: code === 'malformed-request' ? (stage ?? ownStage) : ownStage,

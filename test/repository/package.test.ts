@@ -1,0 +1,63 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
+  exports: Record<string, { default: string }>;
+};
+const entryPoints = Object.keys(manifest.exports).map((name) => name.replace(/^\./, 'sealgate'));
+
+/** The package as a user installs it: packed, then installed into an empty folder. */
+describe('the packed project', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'sealgate-pack-'));
+  let tarball = '';
+  afterAll(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  beforeAll(() => {
+    expect(existsSync(path.join(ROOT, 'dist/src/cli/main.js')), 'dist/ is missing: npm run build').toBe(true);
+    const [packed] = JSON.parse(
+      execFileSync('npm', ['pack', '--json', '--pack-destination', folder], {
+        cwd: ROOT,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    ) as { filename: string }[];
+    tarball = path.join(folder, packed?.filename ?? 'none');
+  });
+
+  it.each([
+    ['without install scripts', ['--ignore-scripts']],
+    // ffi-napi's own install script may fail to compile; it is optional, so the installation must succeed without it.
+    ['with install scripts', ['--no-ignore-scripts']],
+  ])(
+    'installs %s and every entry point can be imported',
+    (name, flags) => {
+      const target = mkdtempSync(path.join(folder, 'install-'));
+      writeFileSync(path.join(target, 'package.json'), '{"private":true,"type":"module"}');
+      execFileSync('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...flags, tarball], {
+        cwd: target,
+        stdio: 'ignore',
+      });
+      const program = entryPoints
+        .map(
+          (entry) =>
+            `console.log(${JSON.stringify(entry)}, Object.keys(await import(${JSON.stringify(entry)})).length > 0);`,
+        )
+        .join('\n');
+      const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+        cwd: target,
+        encoding: 'utf8',
+      });
+      expect(output.trim().split('\n'), name).toEqual(entryPoints.map((entry) => `${entry} true`));
+      const help = execFileSync(path.join(target, 'node_modules/.bin/sealgate'), ['--help'], {
+        encoding: 'utf8',
+      });
+      expect(help).toContain('Usage: sealgate');
+    },
+    300_000,
+  );
+});
