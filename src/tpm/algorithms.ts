@@ -1,0 +1,63 @@
+import { createHash, createHmac } from 'node:crypto';
+import { refuse } from '../base/index.ts';
+import { TPM_ALG } from './constants.ts';
+
+/** The hash algorithms of TPMs that this program knows, by the names that `node:crypto` and tpm2-tools use. */
+export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
+
+interface HashFacts {
+  readonly id: number;
+  /** Digest size in bytes. */
+  readonly size: number;
+}
+
+const HASHES: Readonly<Record<HashName, HashFacts>> = {
+  sha1: { id: TPM_ALG.SHA1, size: 20 },
+  sha256: { id: TPM_ALG.SHA256, size: 32 },
+  sha384: { id: TPM_ALG.SHA384, size: 48 },
+  sha512: { id: TPM_ALG.SHA512, size: 64 },
+};
+
+/** Every {@link HashName}, weakest first. */
+export const HASH_NAMES: readonly HashName[] = ['sha1', 'sha256', 'sha384', 'sha512'];
+
+/** True for the name of a hash algorithm, e.g. of a PCR bank that somebody typed. */
+export function isHashName(text: string): text is HashName {
+  return Object.hasOwn(HASHES, text);
+}
+
+/**
+ * The hash algorithm of a TPM_ALG_ID.
+ * @param structure names the place in the refusal
+ * @throws Refusal `malformed` for any other algorithm: unknown is never skipped
+ */
+export function hashFromId(id: number, structure: string): HashName {
+  const name = HASH_NAMES.find((candidate) => HASHES[candidate].id === id);
+  return (
+    name ?? refuse('malformed', `${structure}: unknown hash algorithm 0x${id.toString(16)}`, { structure })
+  );
+}
+
+/** The TPM_ALG_ID of a hash algorithm. */
+export function hashId(name: HashName): number {
+  return HASHES[name].id;
+}
+
+/** The digest size in bytes. */
+export function digestSize(name: HashName): number {
+  return HASHES[name].size;
+}
+
+/** H(parts one after the other). */
+export function digest(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash(name);
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
+}
+
+/** HMAC_H(key, parts one after the other). */
+export function hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  const mac = createHmac(name, key);
+  for (const part of parts) mac.update(part);
+  return new Uint8Array(mac.digest());
+}
