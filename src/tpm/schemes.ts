@@ -13,7 +13,10 @@ export interface Symmetric {
 
 /** The signing and encryption schemes of asymmetric keys (TPMT_RSA_SCHEME, TPMT_ECC_SCHEME, TPMT_ASYM_SCHEME). */
 export type AsymmetricScheme =
-  | { readonly name: 'rsassa' | 'rsapss' | 'oaep' | 'ecdsa' | 'ecschnorr' | 'ecdh'; readonly hash: HashName }
+  | {
+      readonly name: 'rsassa' | 'rsapss' | 'oaep' | 'ecdsa' | 'ecschnorr' | 'ecdh' | 'ecmqv';
+      readonly hash: HashName;
+    }
   | { readonly name: 'ecdaa'; readonly hash: HashName; readonly count: number }
   | { readonly name: 'rsaes' };
 
@@ -42,6 +45,7 @@ const ECC_SCHEMES = {
   ecdh: TPM_ALG.ECDH,
   ecdaa: TPM_ALG.ECDAA,
   ecschnorr: TPM_ALG.ECSCHNORR,
+  ecmqv: TPM_ALG.ECMQV,
 } as const;
 const KDFS = {
   mgf1: TPM_ALG.MGF1,
