@@ -62,6 +62,79 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'Look at the message; if it is not about this machine, report a defect.',
   ),
+  // Authorization artifacts and delegation (src/authorization); the names are the outcomes of the delegation rules
+  'authorization-form': rule(
+    'authorization',
+    'malformed-request',
+    'Send the authorization exactly as it was issued.',
+  ),
+  signature_invalid: rule(
+    'authorization',
+    'invalid-verification',
+    'Use an artifact signed by a key of the current trust bundle.',
+  ),
+  par_hash_mismatch: rule(
+    'authorization',
+    'invalid-verification',
+    'Send the whole chain, each link with its own parent.',
+  ),
+  depth_invalid: rule(
+    'authorization',
+    'policy-mismatch',
+    'Delegate less deeply, or let policy raise the depth.',
+  ),
+  principal_altered: rule(
+    'authorization',
+    'runtime-identity-mismatch',
+    'Ask under the origin of the parent; it never changes along a chain.',
+  ),
+  not_narrower: rule(
+    'authorization',
+    'policy-mismatch',
+    'Ask for at most what the parent has, with each of its limits.',
+  ),
+  expired: rule('authorization', 'expired-authorization', 'Ask again; check the clocks of both sides.'),
+  holder_binding_failed: rule(
+    'authorization',
+    'invalid-verification',
+    'Prove possession of the key that the artifact names, for this request.',
+  ),
+  revoked: rule(
+    'authorization',
+    'revoked-authorization',
+    'The artifact or an ancestor was revoked; the lineage says by whom.',
+  ),
+  status_unknown: rule(
+    'authorization',
+    'revoked-authorization',
+    'Fetch a current status list and try again.',
+  ),
+  audience_mismatch: rule('authorization', 'invalid-verification', 'Ask for an artifact with this audience.'),
+  scope_not_granted: rule('authorization', 'policy-mismatch', 'Ask within the scopes of the authorization.'),
+  ceiling_exceeded: rule(
+    'authorization',
+    'policy-mismatch',
+    'Stay within the limits that this relying party accepts.',
+  ),
+  // Certificates (src/x509)
+  'x509-too-large': rule('identity', 'malformed-request', 'Send one certificate chain within the size limits.'),
+  'x509-version': rule('identity', 'malformed-request', 'Use X.509 version 3 certificates.'),
+  'x509-duplicate-extension': rule(
+    'identity',
+    'malformed-request',
+    'The issuer has to issue the certificate again, with each extension once.',
+  ),
+  'x509-signature-algorithm': rule(
+    'identity',
+    'invalid-verification',
+    'The certificate was altered or is broken; get it again from its issuer.',
+  ),
+  'x509-unsupported-algorithm': rule(
+    'identity',
+    'invalid-verification',
+    'Use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519, with SHA-2.',
+  ),
+  'x509-invalid-key': rule('identity', 'invalid-verification', 'Use a certificate whose key is valid.'),
 };
 
 /**

@@ -1,0 +1,80 @@
+import { createHash, createPublicKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { calculateJwkThumbprint, exportJWK } from 'jose';
+import { Refusal, equalBytes, fromHex, parseJsonObject, refuse, toHex, utf8 } from '../base/index.ts';
+import type { JsonValue } from '../base/index.ts';
+import { signJws, verifyJws } from './jws.ts';
+
+/** `typ` of a proof that somebody holds a key, for one request. */
+export const HOLDER_PROOF_TYPE = 'exec-holder+jwt';
+
+/** What a holder's proof is bound to. */
+export interface HolderBinding {
+  /** Trust domain of the verifier. */
+  readonly audience: string;
+  readonly nonce: string;
+  /** SHA-256 of the canonical request: 32 bytes. */
+  readonly requestDigest: Uint8Array;
+}
+
+/** RFC 7638 thumbprint of a P-256 public key, base64url SHA-256: what `cnf.jkt` holds. */
+export async function thumbprint(key: KeyObject): Promise<string> {
+  return await calculateJwkThumbprint(await exportJWK(publicHalf(key)), 'sha256');
+}
+
+/** Signs the proof with the private P-256 key that `cnf` names. */
+export async function makeHolderProof(binding: HolderBinding, key: KeyObject): Promise<string> {
+  const payload = {
+    aud: binding.audience,
+    nonce: binding.nonce,
+    requestDigest: toHex(binding.requestDigest),
+  };
+  return await signJws(payload, HOLDER_PROOF_TYPE, { key, kid: await thumbprint(key), algorithm: 'ES256' });
+}
+
+/**
+ * Checks that the holder of `key` made this proof for this very request.
+ * @throws Refusal `holder_binding_failed`, `malformed`
+ */
+export async function verifyHolderProof(
+  proof: string,
+  binding: HolderBinding,
+  key: KeyObject,
+): Promise<void> {
+  const keys = [{ key, kid: await thumbprint(key), algorithm: 'ES256' as const }];
+  const payload = parseJsonObject(await verifyAsHolder(proof, keys), 'holder proof', {
+    maxBytes: 2048,
+    maxDepth: 2,
+  });
+  const expected = {
+    aud: binding.audience,
+    nonce: binding.nonce,
+    requestDigest: toHex(binding.requestDigest),
+  };
+  if (Object.keys(payload).sort().join() !== Object.keys(expected).sort().join()) {
+    refuse('holder_binding_failed', 'the proof has other members than it should');
+  }
+  for (const [name, value] of Object.entries(expected)) {
+    if (!sameText(payload[name], value))
+      refuse('holder_binding_failed', `the proof's ${name} is another one`, { member: name });
+  }
+}
+
+async function verifyAsHolder(proof: string, keys: Parameters<typeof verifyJws>[2]): Promise<Uint8Array> {
+  try {
+    return await verifyJws(proof, HOLDER_PROOF_TYPE, keys, 4096);
+  } catch (error) {
+    if (error instanceof Refusal && error.check === 'signature_invalid') {
+      refuse('holder_binding_failed', 'the proof is not signed by the key that it should be');
+    }
+    throw error;
+  }
+}
+
+function sameText(actual: JsonValue | undefined, expected: string): boolean {
+  return typeof actual === 'string' && equalBytes(sha256(actual), sha256(expected));
+}
+
+const sha256 = (value: string): Uint8Array => fromHex(createHash('sha256').update(utf8(value)).digest('hex'));
+
+const publicHalf = (key: KeyObject): KeyObject => (key.type === 'private' ? createPublicKey(key) : key);
