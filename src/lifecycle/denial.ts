@@ -117,7 +117,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'Stay within the limits that this relying party accepts.',
   ),
   // Certificates (src/x509)
-  'x509-too-large': rule('identity', 'malformed-request', 'Send one certificate chain within the size limits.'),
+  'x509-too-large': rule(
+    'identity',
+    'malformed-request',
+    'Send one certificate chain within the size limits.',
+  ),
   'x509-version': rule('identity', 'malformed-request', 'Use X.509 version 3 certificates.'),
   'x509-duplicate-extension': rule(
     'identity',
