@@ -139,6 +139,33 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'Use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519, with SHA-2.',
   ),
   'x509-invalid-key': rule('identity', 'invalid-verification', 'Use a certificate whose key is valid.'),
+  // Initiators (src/identity)
+  'initiator-issuer': rule(
+    'identity',
+    'malformed-request',
+    'Give the issuer a JWKS of public keys, each with kid and alg.',
+  ),
+  'initiator-signature': rule(
+    'identity',
+    'invalid-verification',
+    'Use a token of an issuer that policy names, signed with one of its keys.',
+  ),
+  'initiator-claims': rule(
+    'identity',
+    'invalid-verification',
+    'Ask the issuer for a token with sub, jti, iat, exp and aud.',
+  ),
+  'initiator-expired': rule('identity', 'expired-authorization', 'Get a fresh token; check the clocks.'),
+  'initiator-audience': rule(
+    'identity',
+    'invalid-verification',
+    'Ask for a token whose aud is this trust domain.',
+  ),
+  'initiator-bearer': rule(
+    'identity',
+    'missing-authorization',
+    'Use a token with cnf and prove its key, or let policy mark the issuer as bearer.',
+  ),
 };
 
 /**

@@ -1,0 +1,2 @@
+export * from './initiator.ts';
+export * from './issuers.ts';
