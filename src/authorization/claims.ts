@@ -1,5 +1,7 @@
-import type { JsonObject, JsonValue } from '../base/index.ts';
-import { isJsonObject, parseJsonObject, refuse } from '../base/index.ts';
+import type { Fail, JsonObject, Shape } from '../base/index.ts';
+import { parseJsonObject, refuse, shape } from '../base/index.ts';
+
+const { hex32, integer, list, object, oneOf, set, sha256Text, text } = shape;
 
 /** `typ` of an authorization artifact; no other key or verifier of this project accepts it. */
 export const AUTHORIZATION_TYPE = 'exec-authz+jwt';
@@ -78,100 +80,56 @@ export interface AuthorizationClaims {
   };
 }
 
-type Shape = (value: JsonValue, path: string) => void;
-
-const bad = (path: string, want: string): never =>
-  refuse('authorization-form', `${path} is not ${want}`, { member: path });
-
-const text: Shape = (value, path) => {
-  if (typeof value !== 'string' || value.length === 0 || value.length > 1024)
-    bad(path, 'a text of 1 to 1024 characters');
-};
-const count: Shape = (value, path) => {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) bad(path, 'a whole number');
-};
-const matching =
-  (pattern: RegExp, want: string): Shape =>
-  (value, path) => {
-    if (typeof value !== 'string' || !pattern.test(value)) bad(path, want);
-  };
-const SHA256_TEXT = matching(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hex digits');
-const HEX32 = matching(/^[0-9a-f]{64}$/, '64 hex digits');
-const HASH_B64 = matching(/^[A-Za-z0-9_-]{43}$/, 'a base64url SHA-256');
 /** Dotted names; a last `*` covers everything below (REFERENCE I). */
 export const SCOPE_PATTERN = /^[a-z0-9_-]{1,64}(?:\.[a-z0-9_-]{1,64}){0,15}(?:\.\*)?$/;
+/** One scope as it appears in requests and authorizations. */
+export const scopeShape = text({ pattern: SCOPE_PATTERN, want: 'a dotted scope' });
 
-const list =
-  (item: Shape, max: number, min = 0): Shape =>
-  (value, path) => {
-    if (!Array.isArray(value) || value.length < min || value.length > max)
-      bad(path, `a list of ${String(min)} to ${String(max)}`);
-    (value as JsonValue[]).forEach((entry, i) => {
-      item(entry, `${path}[${String(i)}]`);
-    });
-  };
-/** A list without repetition: sets are compared as sets. */
-const set =
-  (item: Shape, max: number): Shape =>
-  (value, path) => {
-    list(item, max)(value, path);
-    if (new Set(value as JsonValue[]).size !== (value as JsonValue[]).length) bad(path, 'without repetition');
-  };
-/** A closed object: every required member, no unknown one. */
-const object =
-  (required: Readonly<Record<string, Shape>>, optional: Readonly<Record<string, Shape>> = {}): Shape =>
-  (value, path) => {
-    if (!isJsonObject(value)) return bad(path, 'an object');
-    for (const name of Object.keys(required))
-      if (!Object.hasOwn(value, name)) bad(`${path}.${name}`, 'present');
-    for (const [name, member] of Object.entries(value)) {
-      const shape = Object.hasOwn(required, name)
-        ? required[name]
-        : Object.hasOwn(optional, name)
-          ? optional[name]
-          : undefined;
-      if (shape === undefined) bad(`${path}.${name}`, 'a known member');
-      else shape(member, `${path}.${name}`);
-    }
-  };
+const name = text();
+const hash = text({ pattern: /^[A-Za-z0-9_-]{43}$/, want: 'a base64url SHA-256' });
+const actor: Shape<Actor> = (value, path, fail) => object({ sub: name }, { act: actor })(value, path, fail);
 
-const actor: Shape = (value, path) => {
-  object({ sub: text }, { act: actor })(value, path);
-};
-
-const DETAILS = object({
-  type: matching(/^sealgate_execution$/, 'sealgate_execution'),
-  actions: set(text, 16),
-  artifact: SHA256_TEXT,
-  host: HEX32,
-  scopes: set(matching(SCOPE_PATTERN, 'a scope'), 64),
-  constraints: object({}, { children: count, lifetime: count, uses: count, audiences: set(text, 64) }),
+const DETAILS: Shape<ExecutionDetails> = object({
+  type: oneOf('sealgate_execution'),
+  actions: set(name, 16),
+  artifact: sha256Text,
+  host: hex32,
+  scopes: set(scopeShape, 64),
+  constraints: object(
+    {},
+    { children: integer(), lifetime: integer(), uses: integer(), audiences: set(name, 64) },
+  ),
 });
 
-const CLAIMS = object(
+const CLAIMS: Shape<AuthorizationClaims> = object(
   {
-    iss: text,
-    sub: text,
-    aud: text,
-    iat: count,
-    nbf: count,
-    exp: count,
-    jti: text,
-    client_id: text,
-    txn: text,
-    cnf: object({ jkt: HASH_B64 }),
-    eat_nonce: text,
-    authorization_details: list(DETAILS, 1, 1),
-    del_depth: count,
-    del_max_depth: count,
-    status: object({ status_list: object({ idx: count, uri: text }) }),
-    policy: object({ uri: text, digest: SHA256_TEXT, ids: list(text, 256) }),
-    evidence: list(object({ name: text, sha256: HEX32 }), 16),
-    gov: object({ trust_domain: text, authorities: list(text, 64) }),
-    attr: object({ signers: list(text, 64) }, { owner: text, purpose: text, change: text }),
+    iss: name,
+    sub: name,
+    aud: name,
+    iat: integer(),
+    nbf: integer(),
+    exp: integer(),
+    jti: name,
+    client_id: name,
+    txn: name,
+    cnf: object({ jkt: hash }),
+    eat_nonce: name,
+    authorization_details: (value, path, fail) => {
+      const [only] = list(DETAILS, 1, 1)(value, path, fail);
+      return [only ?? fail(path, 'one object')] as const;
+    },
+    del_depth: integer(),
+    del_max_depth: integer(),
+    status: object({ status_list: object({ idx: integer(), uri: name }) }),
+    policy: object({ uri: name, digest: sha256Text, ids: list(name, 256) }),
+    evidence: list(object({ name, sha256: hex32 }), 16),
+    gov: object({ trust_domain: name, authorities: list(name, 64) }),
+    attr: object({ signers: list(name, 64) }, { owner: name, purpose: name, change: name }),
   },
-  { act: actor, par_hash: HASH_B64 },
+  { act: actor, par_hash: hash },
 );
+
+const fail: Fail = (path, want) => refuse('authorization-form', `${path} is not ${want}`, { member: path });
 
 /**
  * Parses the payload of an authorization artifact: a closed object, every member typed and bounded.
@@ -179,15 +137,16 @@ const CLAIMS = object(
  * @throws Refusal `malformed`, `authorization-form`
  */
 export function parseClaims(payload: Uint8Array): AuthorizationClaims {
-  const value = parseJsonObject(payload, 'authorization', CLAIMS_LIMITS);
-  CLAIMS(value, 'authorization');
-  // The shape above is the type: every member was looked at.
-  return value as unknown as AuthorizationClaims;
+  return CLAIMS(parseJsonObject(payload, 'authorization', CLAIMS_LIMITS), 'authorization', fail);
 }
 
-/** The claims as a JSON object, for signing: interfaces have no index signature, the shape above checks each member. */
+/**
+ * The claims as the JSON object that is signed, checked as a verifier will check them.
+ * @throws Refusal `authorization-form`
+ */
 export function claimsJson(claims: AuthorizationClaims): JsonObject {
+  // Interfaces have no index signature; the shape looks at every member.
   const json = { ...claims } as unknown as JsonObject;
-  CLAIMS(json, 'authorization');
+  CLAIMS(json, 'authorization', fail);
   return json;
 }

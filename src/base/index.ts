@@ -6,3 +6,5 @@ export * from './ports.ts';
 export * from './reader.ts';
 export * from './refusal.ts';
 export * from './writer.ts';
+export * as shape from './shape.ts';
+export type { Fail, Shape } from './shape.ts';

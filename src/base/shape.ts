@@ -1,0 +1,113 @@
+import { isJsonObject } from './json.ts';
+import type { JsonValue } from './refusal.ts';
+
+/** How one kind of document says no: `path` is the member, `want` what it should have been. */
+export type Fail = (path: string, want: string) => never;
+
+/** Turns a received JSON value into a typed one, or fails. Nothing is coerced, nothing has a default. */
+export type Shape<T> = (value: JsonValue, path: string, fail: Fail) => T;
+
+type Shapes = Readonly<Record<string, Shape<unknown>>>;
+type Shaped<S> = S extends Shape<infer T> ? T : never;
+type ObjectOf<R extends Shapes, O extends Shapes> = { readonly [K in keyof R]: Shaped<R[K]> } & {
+  readonly [K in keyof O]?: Shaped<O[K]>;
+};
+
+/** A text of `min` to `max` UTF-16 units, matching `pattern` where one is given. */
+export function text(
+  options: { min?: number; max?: number; pattern?: RegExp; want?: string } = {},
+): Shape<string> {
+  const { min = 1, max = 1024, pattern } = options;
+  const want = options.want ?? `a text of ${String(min)} to ${String(max)} characters`;
+  return (value, path, fail) => {
+    if (typeof value !== 'string' || value.length < min || value.length > max) return fail(path, want);
+    return pattern === undefined || pattern.test(value) ? value : fail(path, want);
+  };
+}
+
+/** An integer from `min` to `max`. */
+export function integer(min = 0, max = Number.MAX_SAFE_INTEGER): Shape<number> {
+  return (value, path, fail) => {
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max)
+      return value;
+    return fail(path, `an integer from ${String(min)} to ${String(max)}`);
+  };
+}
+
+export const boolean: Shape<boolean> = (value, path, fail) =>
+  typeof value === 'boolean' ? value : fail(path, 'true or false');
+
+/** One of the given texts. */
+export function oneOf<const T extends string>(...allowed: readonly T[]): Shape<T> {
+  return (value, path, fail) =>
+    allowed.find((one) => one === value) ?? fail(path, `one of ${allowed.join(', ')}`);
+}
+
+/** Null, or the shape. */
+export function nullable<T>(shape: Shape<T>): Shape<T | null> {
+  return (value, path, fail) => (value === null ? null : shape(value, path, fail));
+}
+
+/** A list of `min` to `max` items. */
+export function list<T>(item: Shape<T>, max: number, min = 0): Shape<readonly T[]> {
+  return (value, path, fail) => {
+    if (!Array.isArray(value) || value.length < min || value.length > max) {
+      return fail(path, `a list of ${String(min)} to ${String(max)} items`);
+    }
+    return (value as readonly JsonValue[]).map((entry, i) => item(entry, `${path}[${String(i)}]`, fail));
+  };
+}
+
+/** A list of texts without repetition: what is compared as a set. */
+export function set<T extends string>(item: Shape<T>, max: number, min = 0): Shape<readonly T[]> {
+  const items = list(item, max, min);
+  return (value, path, fail) => {
+    const out = items(value, path, fail);
+    return new Set(out).size === out.length ? out : fail(path, 'without repetition');
+  };
+}
+
+/** An object of at most `max` members whose names match; for maps, not for records. */
+export function map<T>(name: RegExp, member: Shape<T>, max: number): Shape<Readonly<Record<string, T>>> {
+  return (value, path, fail) => {
+    if (!isJsonObject(value)) return fail(path, 'an object');
+    const entries = Object.entries(value);
+    if (entries.length > max) return fail(path, `an object of at most ${String(max)} members`);
+    return Object.fromEntries(
+      entries.map(([key, entry]) => [
+        name.test(key) ? key : fail(`${path}.${key}`, 'a known name'),
+        member(entry, `${path}.${key}`, fail),
+      ]),
+    );
+  };
+}
+
+/** A closed object: every required member, no unknown one. */
+// eslint-disable-next-line @typescript-eslint/no-generated-empty-object-type -- by default there are no optional members
+export function object<R extends Shapes, O extends Shapes = Record<never, never>>(
+  required: R,
+  optional?: O,
+): Shape<ObjectOf<R, O>> {
+  const shapes = new Map<string, Shape<unknown>>(Object.entries({ ...required, ...optional }));
+  return (value, path, fail) => {
+    if (!isJsonObject(value)) return fail(path, 'an object');
+    for (const name of Object.keys(required))
+      if (!Object.hasOwn(value, name)) return fail(`${path}.${name}`, 'present');
+    const members = Object.entries(value).map(([name, member]) => {
+      const shape = shapes.get(name) ?? fail(`${path}.${name}`, 'a known member');
+      return [name, shape(member, `${path}.${name}`, fail)] as const;
+    });
+    // Each member went through the shape that the type names.
+    return Object.fromEntries(members) as ObjectOf<R, O>;
+  };
+}
+
+/** `sha256:` and 64 lowercase hex digits. */
+export const sha256Text = text({ pattern: /^sha256:[0-9a-f]{64}$/, want: 'sha256: and 64 hex digits' });
+/** 64 lowercase hex digits. */
+export const hex32 = text({ pattern: /^[0-9a-f]{64}$/, want: '64 hex digits' });
+/** An unsigned 64-bit number as decimal text. */
+export const decimal = text({ pattern: /^(?:0|[1-9][0-9]{0,19})$/, want: 'a decimal number' });
+/** base64url without padding, up to `max` characters; decode it with `fromBase64url`, which is strict. */
+export const base64url = (max: number, min = 1): Shape<string> =>
+  text({ min, max, pattern: /^[A-Za-z0-9_-]*$/, want: `base64url of at most ${String(max)} characters` });
