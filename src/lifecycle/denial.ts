@@ -139,6 +139,141 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'Use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519, with SHA-2.',
   ),
   'x509-invalid-key': rule('identity', 'invalid-verification', 'Use a certificate whose key is valid.'),
+  'x509-no-anchors': rule(
+    'identity',
+    'invalid-verification',
+    'Configure roots for this purpose: sealgate trust add --vendor NAME or FILE.',
+  ),
+  'x509-untrusted': rule(
+    'identity',
+    'invalid-verification',
+    'Send the missing intermediate certificates, or trust the root that issued this one.',
+  ),
+  'x509-self-signed': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate of an authority that is trusted.',
+  ),
+  'x509-leaf-is-anchor': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate that a trust anchor issued.',
+  ),
+  'x509-chain-length': rule(
+    'identity',
+    'malformed-request',
+    'Send only the certificates between the leaf and its root.',
+  ),
+  'x509-signature': rule(
+    'identity',
+    'invalid-verification',
+    'The certificate was not issued by the named authority, or was altered.',
+  ),
+  'x509-weak-signature': rule(
+    'identity',
+    'invalid-verification',
+    'Use certificates that are signed with SHA-2.',
+  ),
+  'x509-weak-key': rule('identity', 'invalid-verification', 'Use RSA keys of at least 2048 bits.'),
+  'x509-key-too-large': rule('identity', 'invalid-verification', 'Use RSA keys of at most 8192 bits.'),
+  'x509-expired': rule(
+    'identity',
+    'expired-authorization',
+    'Renew the certificate; check the clocks of both sides.',
+  ),
+  'x509-not-yet-valid': rule(
+    'identity',
+    'expired-authorization',
+    'Wait until the certificate is valid; check the clocks of both sides.',
+  ),
+  'x509-not-ca': rule(
+    'identity',
+    'invalid-verification',
+    'Only authorities issue certificates: send the real issuer.',
+  ),
+  'x509-issuer-key-usage': rule(
+    'identity',
+    'invalid-verification',
+    'The issuer needs the key usage keyCertSign; send the real issuer.',
+  ),
+  'x509-path-length': rule(
+    'identity',
+    'invalid-verification',
+    'An authority in the path may not have further authorities below it.',
+  ),
+  'x509-issuer-purpose': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate of an authority that may issue for this purpose.',
+  ),
+  'x509-name-constraints': rule(
+    'identity',
+    'invalid-verification',
+    'Use an authority without name constraints; they are not supported.',
+  ),
+  'x509-unknown-critical': rule(
+    'identity',
+    'invalid-verification',
+    'The certificate demands something that is not supported; use another one.',
+  ),
+  'x509-leaf-is-ca': rule(
+    'identity',
+    'invalid-verification',
+    'Use an end-entity certificate, not an authority’s.',
+  ),
+  'x509-key-usage': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate whose key usage fits its purpose.',
+  ),
+  'x509-purpose': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate that was issued for this purpose (extended key usage).',
+  ),
+  'x509-tcg-san': rule(
+    'identity',
+    'invalid-verification',
+    'Use the TPM manufacturer’s certificate, which names manufacturer, model and version.',
+  ),
+  'x509-san-critical': rule(
+    'identity',
+    'invalid-verification',
+    'With an empty subject the alternative name must be critical; get the certificate issued again.',
+  ),
+  'x509-roca': rule(
+    'identity',
+    'invalid-verification',
+    'Update the TPM’s firmware and make new keys, or replace the TPM: this key can be factored.',
+  ),
+  'x509-ek-key': rule(
+    'identity',
+    'invalid-verification',
+    'Use an EK of a TCG template: RSA 2048–4096 or P-256–P-521.',
+  ),
+  'x509-nv-content': rule(
+    'identity',
+    'malformed-request',
+    'Read the whole NV index of the EK certificate, and nothing else.',
+  ),
+  'spiffe-id': rule('identity', 'malformed-request', 'Use a SPIFFE ID: spiffe://trust-domain/path.'),
+  'svid-uri': rule('identity', 'invalid-verification', 'An X509-SVID has exactly one URI name.'),
+  'svid-trust-domain': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Use an identity of the trust domain that this bundle verifies.',
+  ),
+  'trust-store': rule(
+    'identity',
+    'malformed-request',
+    'Look at sealgate trust ls; restore the trust file if it was edited.',
+  ),
+  // Encryption to a TPM (src/tpm)
+  'wrapping-key': rule(
+    'sealing',
+    'runtime-identity-mismatch',
+    'Enroll the TPM with an EK or storage key of a standard template: restricted, decrypting, AES-CFB, SHA-2.',
+  ),
   // Initiators (src/identity)
   'initiator-issuer': rule(
     'identity',
@@ -165,6 +300,33 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'identity',
     'missing-authorization',
     'Use a token with cnf and prove its key, or let policy mark the issuer as bearer.',
+  ),
+  // Requests and challenges (src/lifecycle)
+  'request-form': rule(
+    'request',
+    'malformed-request',
+    'Send the members that docs/PROTOCOL.md lists, and no others.',
+  ),
+  'nonce-expired': rule(
+    'request',
+    'expired-authorization',
+    'Ask for a new challenge and answer it within its time.',
+  ),
+  // The log (src/audit)
+  'log-tile': rule(
+    'audit',
+    'invalid-verification',
+    'Fetch the tile again; if it stays wrong, the log is damaged: run `sealgate store check`.',
+  ),
+  'log-inclusion': rule(
+    'audit',
+    'invalid-verification',
+    'Check that leaf and proof belong together and fetch the proof again; keep one that stays wrong as evidence.',
+  ),
+  'log-consistency': rule(
+    'audit',
+    'invalid-verification',
+    'Keep both checkpoints: if the log can’t prove that one grew out of the other, its history was changed.',
   ),
 };
 

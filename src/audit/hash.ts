@@ -1,0 +1,31 @@
+import { hash } from 'node:crypto';
+import { concat } from '../base/index.ts';
+
+/** Bytes of every hash of the log: SHA-256. */
+export const HASH_SIZE = 32;
+
+const LEAF_PREFIX = new Uint8Array([0]);
+const NODE_PREFIX = new Uint8Array([1]);
+
+/** Root of the tree without entries: SHA-256 of nothing (RFC 6962 §2.1). */
+export const EMPTY_ROOT: Uint8Array = sha256(new Uint8Array());
+
+/** Hash of an entry: SHA-256(0x00 ‖ entry). The prefix keeps an entry from passing for an inner node. */
+export function leafHash(entry: Uint8Array): Uint8Array {
+  return sha256(concat([LEAF_PREFIX, entry]));
+}
+
+/** Hash of an inner node: SHA-256(0x01 ‖ left ‖ right). */
+export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+  return sha256(concat([NODE_PREFIX, left, right]));
+}
+
+/** Root over the perfect subtrees that a tree consists of, largest (leftmost) first. */
+export function rootOfNodes(hashes: readonly Uint8Array[]): Uint8Array {
+  return hashes.length === 0 ? EMPTY_ROOT : hashes.reduceRight((right, left) => nodeHash(left, right));
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  const digest = hash('sha256', bytes, 'buffer');
+  return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength);
+}
