@@ -13,7 +13,7 @@ export interface JsonObject {
  * stage, code, HTTP status and remedy. `detail` never holds secrets: it reaches logs, answers and the audit log.
  */
 export class Refusal extends Error {
-  override readonly name = 'Refusal';
+  override readonly name: string = 'Refusal';
   readonly check: string;
   readonly reason: string;
   readonly detail: JsonObject;

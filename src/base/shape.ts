@@ -43,6 +43,11 @@ export function oneOf<const T extends string>(...allowed: readonly T[]): Shape<T
     allowed.find((one) => one === value) ?? fail(path, `one of ${allowed.join(', ')}`);
 }
 
+/** Exactly this number: a version. */
+export function literal<const T extends number>(only: T): Shape<T> {
+  return (value, path, fail) => (value === only ? only : fail(path, String(only)));
+}
+
 /** Null, or the shape. */
 export function nullable<T>(shape: Shape<T>): Shape<T | null> {
   return (value, path, fail) => (value === null ? null : shape(value, path, fail));

@@ -42,6 +42,11 @@ describe('shapes', () => {
     expect(() => run(record, value)).toThrow(message);
   });
 
+  it('a literal is itself only', () => {
+    expect(run(shape.literal(1), 1)).toBe(1);
+    expect(() => run(shape.literal(1), 2)).toThrow('x is not 1');
+  });
+
   it('maps bound names and number of members', () => {
     const of = shape.map(/^[a-z]$/, shape.integer(), 2);
     expect(() => run(of, { A: 1 })).toThrow('x.A is not a known name');

@@ -1,0 +1,99 @@
+import type { JsonObject } from '../base/index.ts';
+
+/** What a decision depends on, named by kind and id; each has a version that grows by one with every write. */
+export interface RecordRef {
+  readonly kind: string;
+  readonly id: string;
+}
+
+/** A record as it was read: what a change prepared from it must expect. */
+export interface StoredRecord extends RecordRef {
+  /** 1 for the first write. */
+  readonly version: number;
+  readonly body: JsonObject;
+  /** Index of the leaf that wrote it, decimal. */
+  readonly leaf: string;
+}
+
+/** Something that must still hold when the change is committed, and the check that says no when it doesn't. */
+export type Precondition = RecordRef & { readonly check: string; readonly reason: string } & (
+    { readonly is: 'version'; readonly version: number } | { readonly is: 'absent' }
+  );
+
+/** An id that works once (nonce, join token, bearer token, jti): taken in the commit, or the change is denied. */
+export interface OnceOnly extends RecordRef {
+  /** Unix ms after which the id may be forgotten, since nothing accepts it any more. */
+  readonly expires: number;
+  readonly check: string;
+  readonly reason: string;
+}
+
+/**
+ * High-water mark of a TPM: advanced under the lock by the boot rule of PROTOCOL 7, or the change is denied with
+ * check e17. Two decisions of one host may be in flight; what counts is the order in which they commit.
+ */
+export interface CounterAdvance {
+  /** SHA-256 of the EK's SPKI, hex: marks survive AK rotation. */
+  readonly ek: string;
+  readonly resetCount: number;
+  readonly restartCount: number;
+  /** Milliseconds, decimal. */
+  readonly clock: string;
+  readonly safe: boolean;
+}
+
+/**
+ * One prepared change: nothing of it is visible before its commit, and what it promises is worth nothing without.
+ */
+export interface Change {
+  /** The leaf when everything holds: kind, subject, digests; the ledger adds time, index, epoch. */
+  readonly leaf: JsonObject;
+  /**
+   * The leaf when something no longer holds; the ledger adds `denial: {check, reason}`. Without it the change leaves no
+   * trace when it is denied (an operator's conflicting action).
+   */
+  readonly denialLeaf?: JsonObject;
+  readonly preconditions: readonly Precondition[];
+  readonly once: readonly OnceOnly[];
+  readonly counters?: CounterAdvance;
+  readonly writes: readonly (RecordRef & { readonly body: JsonObject })[];
+  /** Bodies kept by their SHA-256 (evidence, request): the leaf names the digests. */
+  readonly bodies: readonly {
+    readonly sha256: string;
+    readonly data: Uint8Array;
+    readonly keepUntil: number;
+  }[];
+}
+
+/** What became of a change, after its commit is durable. */
+export interface Committed {
+  readonly ok: boolean;
+  /** The check that no longer held; undefined when ok. */
+  readonly denied?: { readonly check: string; readonly reason: string };
+  /** The leaf as it was appended: canonical JSON; undefined for a denial without a leaf. */
+  readonly leaf?: Uint8Array;
+  /** Decimal. */
+  readonly index?: string;
+  /** Signed checkpoint that covers the leaf. */
+  readonly checkpoint?: string;
+  /** tlog-proof text of the leaf in that checkpoint. */
+  readonly proof?: string;
+}
+
+/**
+ * The one way to change anything that decides. Implemented by `store`: one transaction under the head lock, a savepoint
+ * for each change, one signed checkpoint for each commit; answers leave only after the commit is durable.
+ * @throws Refusal `ledger-unavailable` when the outcome is unknown or nothing can be written: then nothing was decided
+ */
+export interface Ledger {
+  commit(change: Change): Promise<Committed>;
+}
+
+/** Reading what decides; every row's MAC is checked, a row that fails is a refusal (`record-forged`). */
+export interface Records {
+  get(ref: RecordRef): Promise<StoredRecord | undefined>;
+  list(
+    kind: string,
+    options: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly StoredRecord[]>;
+}

@@ -1,0 +1,97 @@
+import { createHmac } from 'node:crypto';
+import type { Random } from '../base/index.ts';
+import {
+  Reader,
+  Writer,
+  equalBytes,
+  fromBase64url,
+  fromHex,
+  refuse,
+  toBase64url,
+  utf8,
+} from '../base/index.ts';
+
+/** What a challenge may be answered with. A nonce of one purpose is never good for the other. */
+export type ChallengePurpose = 'execution' | 'attestation';
+
+/** A key that makes and checks nonces; replicas share it, rotation keeps the one before. */
+export interface ChallengeKey {
+  /** 4 bytes. */
+  readonly id: Uint8Array;
+  /** 32 bytes. */
+  readonly secret: Uint8Array;
+}
+
+/** What a nonce is bound to besides its own bytes. */
+export interface ChallengeBinding {
+  readonly purpose: ChallengePurpose;
+  /** 64 hex digits. */
+  readonly hostId: string;
+  /** The store's epoch: a restored store accepts no nonce of its earlier life. */
+  readonly epoch: Uint8Array;
+}
+
+/** How long a nonce may be answered, in milliseconds. */
+export const CHALLENGE_LIFETIME_MS = 60_000;
+const VERSION = 1;
+const SIZE = { keyId: 4, random: 16, mac: 32, nonce: 1 + 4 + 16 + 8 + 32 };
+
+/**
+ * A fresh nonce: version ‖ key id ‖ 16 random bytes ‖ issuedAt ‖ HMAC-SHA-256 (61 bytes, base64url). The verifier
+ * stores nothing for it until it is presented.
+ * @param now Unix time in milliseconds
+ */
+export function makeNonce(key: ChallengeKey, binding: ChallengeBinding, now: number, random: Random): string {
+  const open = new Writer()
+    .u8(VERSION)
+    .bytes(key.id)
+    .bytes(random.bytes(SIZE.random))
+    .u64(BigInt(now))
+    .finish();
+  return toBase64url(
+    new Writer()
+      .bytes(open)
+      .bytes(mac(key, binding, open))
+      .finish(),
+  );
+}
+
+/**
+ * Checks that this verifier issued the nonce, for this purpose, host and epoch, and that it is in its time. That it is
+ * used once is decided by the ledger, not here.
+ * @throws Refusal `e2` (not ours), `nonce-expired`, `malformed`
+ */
+export function checkNonce(
+  nonce: string,
+  keys: readonly ChallengeKey[],
+  binding: ChallengeBinding,
+  now: number,
+): void {
+  if (nonce.length > 128) refuse('malformed', 'nonce: too long');
+  const reader = new Reader(fromBase64url(nonce, 'nonce'), 'nonce');
+  if (reader.remaining !== SIZE.nonce) reader.malformed(`not ${String(SIZE.nonce)} bytes`);
+  if (reader.u8() !== VERSION) reader.malformed('unknown version');
+  const id = reader.bytes(SIZE.keyId);
+  reader.bytes(SIZE.random);
+  const issuedAt = Number(reader.u64());
+  const open = reader.consumed();
+  const key = keys.find((candidate) => equalBytes(candidate.id, id));
+  if (key === undefined || !equalBytes(mac(key, binding, open), reader.bytes(SIZE.mac))) {
+    refuse('e2', 'this verifier did not issue the nonce for this host and purpose');
+  }
+  if (now < issuedAt || now >= issuedAt + CHALLENGE_LIFETIME_MS) {
+    refuse('nonce-expired', 'the nonce is out of its time', { issuedAt, now });
+  }
+}
+
+/** Each field has a fixed length or a length before it, so no two bindings give the same bytes. */
+function mac(key: ChallengeKey, { purpose, hostId, epoch }: ChallengeBinding, open: Uint8Array): Uint8Array {
+  const bound = new Writer()
+    .sized16(utf8('sealgate/challenge/v1'))
+    .sized16(utf8(purpose))
+    .sized16(fromHex(hostId, 'hostId'))
+    .sized16(epoch)
+    .sized16(open)
+    .finish();
+  return new Uint8Array(createHmac('sha256', key.secret).update(bound).digest());
+}
