@@ -73,6 +73,28 @@ export default tseslint.config(
     },
   },
   {
+    // ref-napi makes every pointer that it dereferences a Buffer of 1 GiB, which costs a full garbage collection:
+    // pointers stay integers, and one file knows the FFI library.
+    files: ['native/**/*.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        ...['deref', 'readPointer', 'writePointer', 'reinterpret', 'readObject', 'readCString'].map(
+          (property) => ({
+            property,
+            message: 'Pointers are uint64 addresses (native/ffi.ts).',
+          }),
+        ),
+      ],
+      'no-restricted-imports': ['error', 'ref-napi'],
+    },
+  },
+  {
+    files: ['native/**/*.ts'],
+    ignores: ['native/ffi.ts'],
+    rules: { 'no-restricted-imports': ['error', 'ref-napi', 'ffi-napi', 'node:worker_threads'] },
+  },
+  {
     files: ['test/**/*.ts', 'scripts/**/*.ts'],
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',

@@ -301,6 +301,171 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'missing-authorization',
     'Use a token with cnf and prove its key, or let policy mark the issuer as bearer.',
   ),
+  // Artifacts and their signatures (src/artifact, src/gateway)
+  'artifact-type': rule(
+    'artifact',
+    'invalid-verification',
+    'Take devices, sockets and FIFOs out of the artifact; a file that starts like a tree manifest is none either.',
+  ),
+  'artifact-setuid': rule(
+    'artifact',
+    'invalid-verification',
+    'Remove the set-user-ID and set-group-ID bits (chmod ug-s).',
+  ),
+  'artifact-capability': rule(
+    'artifact',
+    'invalid-verification',
+    'Remove the file capabilities (setcap -r); install getcap (libcap2-bin) if it is missing.',
+  ),
+  'artifact-link': rule(
+    'artifact',
+    'invalid-verification',
+    'Make every symbolic link relative and let it end inside the tree.',
+  ),
+  'artifact-hard-link': rule(
+    'artifact',
+    'invalid-verification',
+    'Copy the tree so that no file has a name outside of it (cp -r).',
+  ),
+  'artifact-path': rule(
+    'artifact',
+    'invalid-verification',
+    'Rename the file: names are UTF-8 and at most 4096 bytes long with their directories.',
+  ),
+  'artifact-empty': rule('artifact', 'invalid-verification', 'Put at least one file into the tree.'),
+  'artifact-limit': rule('artifact', 'invalid-verification', 'Split the artifact, or pack it into one file.'),
+  'artifact-changed': rule(
+    'artifact',
+    'invalid-verification',
+    'Stop what writes to the artifact, then try again.',
+  ),
+  'artifact-denied': rule(
+    'artifact',
+    'revoked-authorization',
+    'Use another build: this digest is on the deny-list of the trust document.',
+  ),
+  'artifact-unsigned': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign the artifact (sealgate artifact sign), or say where the signature is (--signature).',
+  ),
+  'artifact-threshold': rule(
+    'artifact',
+    'invalid-verification',
+    'Get signatures of more of the trusted keys; one key counts once.',
+  ),
+  'artifact-signature': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign this very artifact again with a trusted key, its algorithm and its encoding.',
+  ),
+  'artifact-signer': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign with a trusted key, or add this key with the format ssh to the trust document.',
+  ),
+  'artifact-algorithm': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign with the algorithm and hash that the trust document names for the key.',
+  ),
+  'artifact-hash': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign over SHA-256: here only that digest of the artifact is known.',
+  ),
+  'artifact-key': rule(
+    'artifact',
+    'invalid-verification',
+    'Use an Ed25519, ECDSA P-256 or RSA key of 2048 to 8192 bits.',
+  ),
+  'artifact-key-encrypted': rule(
+    'artifact',
+    'invalid-verification',
+    'Decrypt the key first (openssl pkey, ssh-keygen -p), in a place that only you can read.',
+  ),
+  'artifact-window': rule(
+    'artifact',
+    'expired-authorization',
+    'Sign again, renew the signer in the trust document, or check the clocks.',
+  ),
+  'artifact-age': rule(
+    'artifact',
+    'expired-authorization',
+    'Sign again with a format that states the time (dsse, cms).',
+  ),
+  'artifact-version': rule(
+    'artifact',
+    'policy-mismatch',
+    'Use a version that is new enough, with a DSSE signature that states it (--artifact-version).',
+  ),
+  'artifact-name': rule(
+    'artifact',
+    'policy-mismatch',
+    'Sign under a name that the trust document lists (--name), all signers under the same.',
+  ),
+  'dsse-payload-type': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign an in-toto Statement (application/vnd.in-toto+json).',
+  ),
+  'dsse-statement-type': rule('artifact', 'invalid-verification', 'Sign an in-toto Statement of version 1.'),
+  'dsse-predicate-type': rule(
+    'artifact',
+    'invalid-verification',
+    'Use a predicate type that the trust document allows.',
+  ),
+  'dsse-statement': rule(
+    'artifact',
+    'invalid-verification',
+    'Write the in-toto Statement as its specification says, with no other members.',
+  ),
+  'dsse-subject': rule(
+    'artifact',
+    'runtime-identity-mismatch',
+    'Sign this artifact: no subject of the statement has its SHA-256 digest.',
+  ),
+  'cms-form': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign detached, with one signer, without revocation lists and unsigned attributes.',
+  ),
+  'cms-attached': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign detached (openssl cms -sign -binary, without -nodetach).',
+  ),
+  'cms-signer-count': rule('artifact', 'invalid-verification', 'Write one CMS file for each signer.'),
+  'cms-signed-attributes': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign with signed attributes (openssl cms -sign, without -noattr).',
+  ),
+  'cms-message-digest': rule(
+    'artifact',
+    'runtime-identity-mismatch',
+    'Sign this artifact: the signature is over other content (with openssl, -binary is needed).',
+  ),
+  'cms-certificate': rule(
+    'artifact',
+    'invalid-verification',
+    'Put the signer’s certificate into the CMS (without -nocerts), once, for the key that signs.',
+  ),
+  'cms-subject': rule(
+    'artifact',
+    'policy-mismatch',
+    'Sign with a certificate whose subject the trust document lists.',
+  ),
+  'sshsig-namespace': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign in the namespace that the trust document lists (ssh-keygen -Y sign -n file).',
+  ),
+  'trust-document': rule(
+    'artifact',
+    'malformed-request',
+    'Write the trust document as docs/ARTIFACTS.md shows.',
+  ),
   // Requests and challenges (src/lifecycle)
   'request-form': rule(
     'request',
@@ -327,6 +492,83 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'audit',
     'invalid-verification',
     'Keep both checkpoints: if the log can’t prove that one grew out of the other, its history was changed.',
+  ),
+  // This machine's TPM (native, src/agent)
+  'tpm-bindings': rule(
+    'environment',
+    'verifier-fault',
+    'Install the optional packages ffi-napi and ref-napi (npm ci), or build them with scripts/build-ffi.',
+  ),
+  'tpm-library': rule(
+    'environment',
+    'verifier-fault',
+    'Install the Debian package that the reason names (as root: apt-get install …).',
+  ),
+  'tpm-tcti': rule(
+    'environment',
+    'verifier-fault',
+    'Name the TPM as tpm2-tss does, with --tcti or SEALGATE_TCTI: device:/dev/tpmrm0.',
+  ),
+  'tpm-unreachable': rule(
+    'environment',
+    'verifier-fault',
+    'Check that the TPM is there, that this user may open it, and that no other program holds it.',
+  ),
+  'tpm-timeout': rule(
+    'environment',
+    'verifier-fault',
+    'Try again with a new connection; if it stays silent, restart the TPM’s resource manager or the machine.',
+  ),
+  'tpm-closed': rule('environment', 'verifier-fault', 'Open the TPM again.'),
+  'tpm-failure-mode': rule(
+    'environment',
+    'verifier-fault',
+    'Power the machine off and on; if the TPM’s self-test fails again, replace it.',
+  ),
+  'tpm-not-started': rule(
+    'environment',
+    'verifier-fault',
+    'Send TPM2_Startup: firmware does, and for an emulator tpm2_startup -c.',
+  ),
+  'tpm-lockout': rule(
+    'environment',
+    'verifier-fault',
+    'Wait for the lockout’s recovery time (sealgate tpm info), or end it: tpm2_dictionarylockout -c.',
+  ),
+  'tpm-authorization': rule(
+    'environment',
+    'verifier-fault',
+    'Give the right authorization value; if the reason names a policy, it is not satisfied on this machine now.',
+  ),
+  'tpm-command': rule(
+    'environment',
+    'verifier-fault',
+    'Look at the TPM’s own words in the reason; sealgate tpm info shows its state.',
+  ),
+  'tpm-pcr': rule(
+    'environment',
+    'verifier-fault',
+    'Select PCRs of an active bank (sealgate tpm info), and try again when the machine is less busy.',
+  ),
+  'tpm-nv': rule(
+    'environment',
+    'verifier-fault',
+    'Read the index with tpm2_nvread and the authorization that it wants.',
+  ),
+  'tpm-no-handle': rule(
+    'environment',
+    'verifier-fault',
+    'Remove attestation keys that nobody uses: tpm2_getcap handles-persistent, tpm2_evictcontrol.',
+  ),
+  'tpm-ek-mismatch': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'This is another TPM than was enrolled, or it was reset by its manufacturer: enroll the host again.',
+  ),
+  'tpm-ak-mismatch': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Give the handle of this verifier’s own attestation key, or enroll the host again.',
   ),
 };
 

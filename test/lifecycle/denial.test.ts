@@ -6,7 +6,16 @@ import { DENIALS, DENIAL_STATUS, toDenial } from '../../src/lifecycle/denial.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
-/** Every check id that `refuse(id, …)` or `new Refusal(id, …)` can be called with, and calls whose id is not literal. */
+/** True for `super(…)` in a class that extends Refusal. */
+function isRefusalSuper(node: ts.Node): node is ts.CallExpression {
+  if (!ts.isCallExpression(node) || node.expression.kind !== ts.SyntaxKind.SuperKeyword) return false;
+  const owner = ts.findAncestor(node, ts.isClassDeclaration);
+  return (
+    owner?.heritageClauses?.some((clause) => clause.types[0]?.expression.getText() === 'Refusal') ?? false
+  );
+}
+
+/** Every check id that `refuse(id, …)`, `new Refusal(id, …)` or a subclass can be called with, and calls whose id is not literal. */
 function collectCheckIds(): { ids: Map<string, string>; open: string[] } {
   const config = ts.getParsedCommandLineOfConfigFile(
     path.join(ROOT, 'tsconfig.build.json'),
@@ -20,7 +29,8 @@ function collectCheckIds(): { ids: Map<string, string>; open: string[] } {
   const visit = (node: ts.Node): void => {
     const isRefusal =
       (ts.isCallExpression(node) && node.expression.getText() === 'refuse') ||
-      (ts.isNewExpression(node) && node.expression.getText() === 'Refusal');
+      (ts.isNewExpression(node) && node.expression.getText() === 'Refusal') ||
+      isRefusalSuper(node);
     const [first] = isRefusal ? (node.arguments ?? []) : [];
     if (first !== undefined) {
       const source = node.getSourceFile();

@@ -1,0 +1,21 @@
+// node-tpm2: a TPM 2.0 through tpm2-tss. Main thread or child process only; loaded in one place by dynamic import.
+export { Tpm } from './tpm.ts';
+export type { OpenOptions } from './tpm.ts';
+export { TpmError, isTpmError } from './tpm-error.ts';
+export { parseRc } from './rc.ts';
+export type { RcLayer, ResponseCode } from './rc.ts';
+export { peerCredentials } from './libc.ts';
+export type { PeerCredentials } from './libc.ts';
+export type { Session, SessionOptions } from './session.ts';
+export type { TpmObject } from './object.ts';
+export type { TpmProperties } from './properties.ts';
+export type { Authorization } from './caller.ts';
+export type { HandleRange } from './esys-capability.ts';
+export type { Attestation, Credential } from './esys-attest.ts';
+export type { Creation, CreationProof, Duplicate, ObjectParts } from './esys-object.ts';
+export type { PcrReading, PcrValues } from './esys-pcr.ts';
+export type { PolicyBinding } from './esys-policy.ts';
+export type { Hierarchy } from './esys-state.ts';
+export type { NewAttestationKey } from './attestation-key.ts';
+export type { EndorsementCertificate } from './endorsement.ts';
+export type { SealedOpening } from './release.ts';

@@ -1,0 +1,56 @@
+import { endianness } from 'node:os';
+import { loadLibrary, LIBRARIES } from './library.ts';
+
+/** A pointer that C gave us. Only ever handed back to C; 0 is NULL. */
+export type Address = number;
+
+/**
+ * Room for any structure of tpm2-tss 3 or 4. TypeScript knows no C layout, so each structure gets the same room: the
+ * largest that is passed in, TPM2B_MAX_NV_BUFFER, has 2 050 bytes, TPM2B_PRIVATE about 1 600.
+ */
+const STRUCTURE_ROOM = 4096;
+
+if (endianness() !== 'LE') throw new Error('node-tpm2 reads C integers as little-endian: x64 and arm64 only');
+
+/** An opaque C structure in our own memory, zero at first. It must be wiped when it may have held a secret. */
+export class Structure {
+  readonly memory: Buffer = Buffer.alloc(STRUCTURE_ROOM);
+
+  wipe(): void {
+    this.memory.fill(0);
+  }
+}
+
+/** Room for one pointer or integer (at most 8 bytes) that a C function writes. */
+export class OutSlot {
+  readonly memory: Buffer = Buffer.alloc(8);
+
+  constructor(initial: Address = 0) {
+    this.memory.writeBigUInt64LE(BigInt(initial));
+  }
+
+  get address(): Address {
+    return Number(this.memory.readBigUInt64LE());
+  }
+
+  get u32(): number {
+    return this.memory.readUInt32LE();
+  }
+
+  get u8(): number {
+    return this.memory.readUInt8();
+  }
+}
+
+/** Copies a NUL-terminated string (at most `max` bytes of it) that belongs to C. */
+export function copyText(address: Address, max = 1024): string {
+  if (address === 0) return '';
+  const c = loadLibrary(LIBRARIES.c);
+  const strlen = c.function('strlen', 'size', ['address']);
+  const memcpy = c.function('memcpy', 'address', ['memory', 'address', 'size']);
+  const length = Math.min(strlen(address), max);
+  if (length === 0) return '';
+  const copy = Buffer.alloc(length);
+  memcpy(copy, address, length);
+  return copy.toString('utf8');
+}
