@@ -268,6 +268,102 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'malformed-request',
     'Look at sealgate trust ls; restore the trust file if it was edited.',
   ),
+  // Quotes and attestation keys (src/tpm); e1 … e23 and h are the ids of the quote checklist
+  e1: rule(
+    'environment',
+    'malformed-request',
+    'Send the TPM’s structures alone; none has more than 4096 bytes.',
+  ),
+  e2: rule('request', 'expired-authorization', 'Ask for a new challenge and answer it at once.'),
+  'e2-spent': rule('request', 'replay-detected', 'Ask for a new challenge; each is answered once.'),
+  e3: rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Quote with the attestation key that this host enrolled.',
+  ),
+  'e3-revoked': rule(
+    'identity',
+    'revoked-authorization',
+    'Ask an operator why the key was revoked; enroll a new one.',
+  ),
+  e4: rule(
+    'environment',
+    'malformed-request',
+    'Send the key’s TPM2B_PUBLIC or TPMT_PUBLIC exactly as the TPM gave it.',
+  ),
+  e5: rule(
+    'environment',
+    'invalid-verification',
+    'Quote with a restricted signing key that was created in the TPM and can’t leave it.',
+  ),
+  e6: rule(
+    'environment',
+    'invalid-verification',
+    'Use an RSA key of 2048 bits or more with exponent 65537, or one on P-256, P-384 or P-521.',
+  ),
+  e7: rule('environment', 'invalid-verification', 'Create the key with SHA-256 or stronger as nameAlg.'),
+  e8: rule('environment', 'malformed-request', 'Send the TPMT_SIGNATURE exactly as the TPM gave it.'),
+  e9: rule(
+    'environment',
+    'invalid-verification',
+    'Send the key that made the signature; its scheme is fixed.',
+  ),
+  e10: rule(
+    'environment',
+    'invalid-verification',
+    'Sign with the hash of the key’s scheme, SHA-256 or stronger.',
+  ),
+  e11: rule('environment', 'invalid-verification', 'Send the key that made the signature.'),
+  e12: rule(
+    'environment',
+    'invalid-verification',
+    'Send the attested bytes, signature and key of one quote, unchanged.',
+  ),
+  e13: rule(
+    'environment',
+    'invalid-verification',
+    'Send what TPM2_Quote returned; nothing else a key signs is believed.',
+  ),
+  e14: rule('environment', 'invalid-verification', 'Send what TPM2_Quote returned, not another attestation.'),
+  e15: rule(
+    'environment',
+    'runtime-identity-mismatch',
+    'Create the attestation key in the endorsement hierarchy and enroll again.',
+  ),
+  e16: rule('environment', 'invalid-verification', 'Quote again with the nonce of the current challenge.'),
+  e17: rule(
+    'environment',
+    'replay-detected',
+    'Quote again; if the TPM was cleared or rolled back, an operator has to enroll the host again.',
+  ),
+  e18: rule('environment', 'environment-integrity-failure', 'Update the TPM’s firmware.'),
+  e19: rule(
+    'environment',
+    'invalid-verification',
+    'Quote exactly the PCRs that were asked for, with a SHA-2 bank.',
+  ),
+  e20: rule('environment', 'malformed-request', 'Send the TPMS_ATTEST exactly as the TPM gave it.'),
+  e21: rule('environment', 'invalid-verification', 'Send the values of exactly the quoted PCRs, each once.'),
+  e22: rule(
+    'environment',
+    'invalid-verification',
+    'Read the PCRs at the time of the quote; if one changed, quote again.',
+  ),
+  h: rule(
+    'identity',
+    'invalid-verification',
+    'Enroll a restricted signing key that was created in the TPM and can’t leave it.',
+  ),
+  certify: rule(
+    'identity',
+    'invalid-verification',
+    'Send TPM2_Certify of exactly this key by the attestation key over the current nonce.',
+  ),
+  'ak-creation': rule(
+    'identity',
+    'invalid-verification',
+    'Send the creation data and attestation that the TPM gave for exactly this key.',
+  ),
   // Encryption to a TPM (src/tpm)
   'wrapping-key': rule(
     'sealing',
