@@ -1,0 +1,122 @@
+import { equalBytes, refuse, toHex } from '../../base/index.ts';
+import { digest, digestSize } from '../algorithms.ts';
+import type { HashName } from '../algorithms.ts';
+import type { PcrSelection } from '../pcr-selection.ts';
+
+/** PCR values as somebody claims them: nothing may use them before {@link VerifiedPcrs} was made of them. */
+export type ClaimedPcrs = ReadonlyMap<HashName, ReadonlyMap<number, Uint8Array>>;
+
+/** One verified value. */
+export interface PcrValue {
+  readonly bank: HashName;
+  readonly index: number;
+  readonly value: Uint8Array;
+}
+
+/**
+ * e23: the values of exactly the PCRs that a verified quote selects, keyed by bank and index. The verifier of quotes
+ * is the only one that makes them, so a function that asks for this type can't be given unverified values
+ * (CVE-2022-0317: values that no quote covered were trusted).
+ */
+class VerifiedPcrs {
+  /** As signed. */
+  readonly selection: PcrSelection;
+  readonly #values: Uint8Array;
+  readonly #starts = new Map<string, number>();
+
+  /** @param values all selected values one after the other, in selection order; owned by this object */
+  constructor(selection: PcrSelection, values: Uint8Array) {
+    this.selection = selection;
+    this.#values = values;
+    let start = 0;
+    for (const { bank, pcrs } of selection) {
+      for (const index of pcrs) {
+        this.#starts.set(`${bank}:${String(index)}`, start);
+        start += digestSize(bank);
+      }
+    }
+  }
+
+  /** A copy of the value; undefined when the quote doesn't cover this PCR of this bank. */
+  get(bank: HashName, index: number): Uint8Array | undefined {
+    const start = this.#starts.get(`${bank}:${String(index)}`);
+    return start === undefined ? undefined : this.#values.slice(start, start + digestSize(bank));
+  }
+
+  /** Every value in selection order. */
+  *[Symbol.iterator](): Generator<PcrValue> {
+    for (const { bank, pcrs } of this.selection) {
+      for (const index of pcrs) {
+        const value = this.get(bank, index);
+        if (value !== undefined) yield { bank, index, value };
+      }
+    }
+  }
+}
+
+export type { VerifiedPcrs };
+
+/** What a verified signature says about PCRs. */
+export interface SignedPcrs {
+  readonly pcrSelection: PcrSelection;
+  readonly pcrDigest: Uint8Array;
+  /** Of the signing scheme: it also makes the digest. */
+  readonly hash: HashName;
+}
+
+/**
+ * e21, e22: the claimed values are those that were signed. For the quote verifier only: whoever calls this vouches
+ * for `signed`.
+ * @throws Refusal `e21` or `e22`
+ */
+export function verifyPcrValues(signed: SignedPcrs, claimed: ClaimedPcrs): VerifiedPcrs {
+  const values = e21Keys(signed.pcrSelection, claimed);
+  e22Digest(signed, values);
+  return new VerifiedPcrs(signed.pcrSelection, values);
+}
+
+/** e21: a value for each selected PCR, of its bank's size, and no other; gives them in selection order. */
+function e21Keys(selection: PcrSelection, claimed: ClaimedPcrs): Uint8Array {
+  const size = selection.reduce((sum, { bank, pcrs }) => sum + pcrs.length * digestSize(bank), 0);
+  const values = new Uint8Array(size);
+  let at = 0;
+  for (const { bank, pcrs } of selection) {
+    const ofBank = claimed.get(bank);
+    for (const index of pcrs) {
+      const value = ofBank?.get(index);
+      if (value?.length !== digestSize(bank)) return wrongKeys(selection, claimed);
+      values.set(value, at);
+      at += value.length;
+    }
+  }
+  const selected = selection.reduce((sum, { pcrs }) => sum + pcrs.length, 0);
+  let given = 0;
+  for (const ofBank of claimed.values()) given += ofBank.size;
+  return given === selected ? values : wrongKeys(selection, claimed);
+}
+
+/** e22: their digest by the signing scheme's hash is the signed one. */
+function e22Digest({ pcrDigest, hash }: SignedPcrs, values: Uint8Array): void {
+  if (!equalBytes(digest(hash, values), pcrDigest)) {
+    refuse('e22', 'the PCR values are not those that were quoted', { quoted: toHex(pcrDigest) });
+  }
+}
+
+function wrongKeys(selection: PcrSelection, claimed: ClaimedPcrs): never {
+  const selected = new Set(
+    selection.flatMap(({ bank, pcrs }) => pcrs.map((index) => `${bank}:${String(index)}`)),
+  );
+  const given = [...claimed].flatMap(([bank, values]) =>
+    [...values.keys()].map((index) => `${bank}:${String(index)}`),
+  );
+  const wrongSize = [...claimed].flatMap(([bank, values]) =>
+    [...values]
+      .filter(([, value]) => value.length !== digestSize(bank))
+      .map(([index]) => `${bank}:${String(index)}`),
+  );
+  refuse('e21', 'the PCRs given are not exactly those that were quoted', {
+    notQuoted: given.filter((name) => !selected.has(name)),
+    missing: [...selected].filter((name) => !given.includes(name)),
+    wrongSize,
+  });
+}

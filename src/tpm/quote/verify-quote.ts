@@ -1,0 +1,248 @@
+import { LIMITS, Refusal, refuse } from '../../base/index.ts';
+import { attestHeader, isQuote, parseAttest } from '../attest.ts';
+import type { QuoteAttest } from '../attest.ts';
+import { TPM_GENERATED, TPM_ST } from '../constants.ts';
+import { parseSignature } from '../signature.ts';
+import type { TpmSignature } from '../signature.ts';
+import type { AttestationKey } from './attestation-key.ts';
+import {
+  e13Magic,
+  e14Type,
+  e15QualifiedSigner,
+  e16Nonce,
+  e17Counters,
+  e18Firmware,
+  e19Requested,
+  e19Selection,
+  e2Challenge,
+  e3Enrolled,
+} from './body-checks.ts';
+import { Checks, inForm } from './checks.ts';
+import type { QuoteExpectations, UncheckedId } from './expectations.ts';
+import { verifyPcrValues } from './pcr-values.ts';
+import type { ClaimedPcrs, VerifiedPcrs } from './pcr-values.ts';
+import { checkSignature } from './signature-checks.ts';
+
+/** A quote as received. */
+export interface QuoteEvidence {
+  /** TPMS_ATTEST, without the size of a TPM2B. */
+  readonly attest: Uint8Array;
+  /** TPMT_SIGNATURE. */
+  readonly signature: Uint8Array;
+  /** The PCR values that it is said to cover; without them e21 and e22 stay unchecked and no value is known. */
+  readonly pcrs?: ClaimedPcrs;
+}
+
+/** What {@link examineQuote} found. */
+export interface QuoteExamination {
+  /** Set when nothing failed. */
+  readonly verified: VerifiedQuote | null;
+  /** Everything that failed, in the order of the checks; empty only when `verified` is set. */
+  readonly failures: readonly Refusal[];
+  /** Checks that could not be made for want of an expectation. */
+  readonly unchecked: readonly UncheckedId[];
+  /** What the key signed, as far as e1–e14 hold; also when a later check failed. */
+  readonly signed: QuoteAttest | null;
+  /** The values that were quoted, as far as everything up to e22 that concerns them holds. */
+  readonly pcrs: VerifiedPcrs | null;
+}
+
+/**
+ * A quote that every check passed for which there was an expectation. Only the verifier makes one: a function that
+ * asks for it can't be given an unverified quote.
+ */
+class VerifiedQuote {
+  readonly key: AttestationKey;
+  readonly attest: QuoteAttest;
+  /** Null when no values came with the quote. */
+  readonly pcrs: VerifiedPcrs | null;
+  readonly unchecked: readonly UncheckedId[];
+  /** Makes the type nominal. */
+  readonly #verified = true;
+
+  constructor(
+    key: AttestationKey,
+    attest: QuoteAttest,
+    pcrs: VerifiedPcrs | null,
+    unchecked: readonly UncheckedId[],
+  ) {
+    this.key = key;
+    this.attest = attest;
+    this.pcrs = pcrs;
+    this.unchecked = unchecked;
+  }
+
+  /** True for quotes that the verifier made, not for look-alikes. */
+  static is(value: unknown): value is VerifiedQuote {
+    return typeof value === 'object' && value !== null && #verified in value && value.#verified;
+  }
+}
+
+export type { VerifiedQuote };
+
+/** True for what the verifier made, not for a look-alike that got past the compiler. */
+export function isVerifiedQuote(value: unknown): value is VerifiedQuote {
+  return VerifiedQuote.is(value);
+}
+
+/**
+ * Verifies a quote: e1–e23 of docs "Quote verification", without e24–e26, which need an event log.
+ * @throws Refusal with every check that failed
+ */
+export function verifyQuote(
+  evidence: QuoteEvidence,
+  key: AttestationKey,
+  expected: QuoteExpectations,
+): VerifiedQuote {
+  const { verified, failures } = examineQuote(evidence, key, expected);
+  if (verified === null) throw Refusal.join(failures);
+  return verified;
+}
+
+/** {@link verifyQuote} that reports instead of throwing, with what was established all the same. */
+export function examineQuote(
+  evidence: QuoteEvidence,
+  key: AttestationKey,
+  expected: QuoteExpectations,
+): QuoteExamination {
+  const unchecked = uncheckedIn(evidence, key, expected);
+  const form = new Checks();
+  const received = readForm(evidence, form); // e1 e8 e20
+  if (received === undefined) return refused(form.failures, unchecked);
+
+  const origin = new Checks(key.failures); // e5 e6 e7
+  checkOrigin(evidence.attest, key, received.signature, origin); // e9 … e14
+  const content = new Checks();
+  checkContext(key, expected, content); // e2 e3
+  const attest = received.attest;
+  if (attest !== undefined) checkBody(attest, expected, content); // e15 … e19
+  const pcrs = attest && checkPcrs(attest, received.signature, evidence.pcrs, content); // e21 e22
+
+  const failures = [...origin.failures, ...content.failures].sort(byCheck);
+  // Values and body count only if a TPM's attestation key signed them.
+  if (!origin.isClean() || attest === undefined) return refused(failures, unchecked);
+  const verified = failures.length === 0 ? new VerifiedQuote(key, attest, pcrs ?? null, unchecked) : null;
+  return { verified, failures, unchecked, signed: attest, pcrs: pcrs ?? null };
+}
+
+interface ReceivedQuote {
+  readonly signature: TpmSignature;
+  /** Undefined when the structure isn't a TPM's quote, which e13 or e14 say. */
+  readonly attest: QuoteAttest | undefined;
+}
+
+/** Everything is read before anything is judged; undefined when something doesn't parse. */
+function readForm({ attest, signature }: QuoteEvidence, checks: Checks): ReceivedQuote | undefined {
+  checks.run(() => {
+    e1Sizes(attest, signature);
+  });
+  if (!checks.isClean()) return undefined;
+  const parsedSignature = checks.run(() => inForm('e8', () => parseSignature(signature)));
+  const parsedAttest = checks.run(() => inForm('e20', () => readQuote(attest)));
+  return parsedSignature === undefined || !checks.isClean()
+    ? undefined
+    : { signature: parsedSignature, attest: parsedAttest };
+}
+
+/** e1: no structure is read that is larger than any TPM makes. */
+function e1Sizes(attest: Uint8Array, signature: Uint8Array): void {
+  const longest = Math.max(attest.length, signature.length);
+  if (longest > LIMITS.tpmStructure) {
+    refuse('e1', `a structure of ${String(longest)} bytes, over ${String(LIMITS.tpmStructure)}`);
+  }
+}
+
+/** The body only of what says to be a TPM's quote: another one is read by no check. */
+function readQuote(bytes: Uint8Array): QuoteAttest | undefined {
+  const { magic, type } = attestHeader(bytes);
+  if (magic !== TPM_GENERATED || type !== TPM_ST.ATTEST_QUOTE) return undefined;
+  const attest = parseAttest(bytes);
+  return isQuote(attest) ? attest : undefined;
+}
+
+/** An attestation key signed exactly these bytes, and a TPM made them as a quote. */
+function checkOrigin(attest: Uint8Array, key: AttestationKey, signature: TpmSignature, checks: Checks): void {
+  checkSignature(attest, key, signature, checks); // e9 e10 e11 e12
+  checks.run(() => {
+    e13Magic(attest);
+  });
+  checks.run(() => {
+    e14Type(attest);
+  });
+}
+
+/** What the verifier remembers: the challenge, the enrolled key. */
+function checkContext(key: AttestationKey, expected: QuoteExpectations, checks: Checks): void {
+  const { challenge, enrolled } = expected;
+  checks.run(() => {
+    if (challenge !== undefined) e2Challenge(challenge);
+  });
+  checks.run(() => {
+    if (enrolled !== undefined) e3Enrolled(key, enrolled);
+  });
+}
+
+/** What was signed. */
+function checkBody(attest: QuoteAttest, expected: QuoteExpectations, checks: Checks): void {
+  const { qualifiedSigner, nonce, lastClock, firmwareFloor, selection, required } = expected;
+  checks.run(() => {
+    if (qualifiedSigner !== undefined) e15QualifiedSigner(attest, qualifiedSigner);
+  });
+  checks.run(() => {
+    e16Nonce(attest, nonce);
+  });
+  checks.run(() => {
+    if (lastClock) e17Counters(attest, lastClock);
+  });
+  checks.run(() => {
+    if (firmwareFloor !== undefined) e18Firmware(attest, firmwareFloor);
+  });
+  checks.run(() => {
+    e19Selection(attest);
+    e19Requested(attest, selection, required);
+  });
+}
+
+/** The values behind the digest. */
+function checkPcrs(
+  attest: QuoteAttest,
+  signature: TpmSignature,
+  claimed: ClaimedPcrs | undefined,
+  checks: Checks,
+): VerifiedPcrs | undefined {
+  if (claimed === undefined) return undefined;
+  return checks.run(() => verifyPcrValues({ ...attest.attested, hash: signature.hash }, claimed));
+}
+
+/** The checks that nothing was given for, so that nobody takes their silence for a pass. */
+function uncheckedIn(
+  evidence: QuoteEvidence,
+  key: AttestationKey,
+  expected: QuoteExpectations,
+): UncheckedId[] {
+  const missing = (id: UncheckedId, isMissing: boolean): UncheckedId[] => (isMissing ? [id] : []);
+  const bare = key.area === null;
+  return [
+    ...missing('e2', expected.challenge === undefined),
+    ...missing('e3', expected.enrolled === undefined),
+    ...(bare ? BARE_KEY_UNCHECKED : []),
+    ...missing('e15', expected.qualifiedSigner === undefined),
+    ...missing('e17', expected.lastClock === undefined),
+    ...missing('e18', expected.firmwareFloor === undefined),
+    ...missing('e19', expected.selection === undefined),
+    ...missing('e21', evidence.pcrs === undefined),
+    ...missing('e22', evidence.pcrs === undefined),
+  ];
+}
+
+/** What only a TPM's public area says. */
+const BARE_KEY_UNCHECKED: readonly UncheckedId[] = ['e4', 'e5', 'e7', 'e9', 'e10'];
+
+function refused(failures: readonly Refusal[], unchecked: readonly UncheckedId[]): QuoteExamination {
+  return { verified: null, failures, unchecked, signed: null, pcrs: null };
+}
+
+/** By the number in the id: e2 before e13. */
+function byCheck(a: Refusal, b: Refusal): number {
+  return Number.parseInt(a.check.slice(1), 10) - Number.parseInt(b.check.slice(1), 10);
+}
