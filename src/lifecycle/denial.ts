@@ -370,6 +370,48 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'runtime-identity-mismatch',
     'Enroll the TPM with an EK or storage key of a standard template: restricted, decrypting, AES-CFB, SHA-2.',
   ),
+  // Sealed credentials (src/credential/sealing): at mint, and on the host before the TPM sees them
+  'sealed-expiration': rule('sealing', 'policy-mismatch', 'Let the policy seal for 1 to 120 seconds.'),
+  'sealed-selection': rule(
+    'sealing',
+    'policy-mismatch',
+    'Seal to SHA-2 banks of quoted PCRs, never 10, 11 or 15; to PCR 23 in a release only.',
+  ),
+  'sealed-nonce': rule(
+    'sealing',
+    'malformed-request',
+    'Start a policy session with SHA-256 and send its nonceTPM.',
+  ),
+  'sealed-object': rule(
+    'verification',
+    'invalid-verification',
+    'Don’t use this answer; find out who sent it and what the verifier’s log says.',
+  ),
+  'sealed-policy': rule(
+    'verification',
+    'invalid-verification',
+    'Don’t use this answer; find out who sent it and what the verifier’s log says.',
+  ),
+  'sealed-policy-ref': rule(
+    'verification',
+    'invalid-verification',
+    'Use the answer to this request only; ask again.',
+  ),
+  'sealed-boot': rule(
+    'verification',
+    'invalid-verification',
+    'Use the answer to this quote only; ask again.',
+  ),
+  'sealed-signature': rule(
+    'verification',
+    'invalid-verification',
+    'Use the session whose nonceTPM was sent with this request; ask again.',
+  ),
+  'sealed-credentials': rule(
+    'verification',
+    'invalid-verification',
+    'Use the answer to this request only; ask again.',
+  ),
   // Initiators (src/identity)
   'initiator-issuer': rule(
     'identity',
@@ -584,6 +626,21 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Check that leaf and proof belong together and fetch the proof again; keep one that stays wrong as evidence.',
   ),
+  'log-origin': rule(
+    'audit',
+    'invalid-verification',
+    'Use the key of the log that the checkpoint names, or a checkpoint of the log that the key is for.',
+  ),
+  'log-signature': rule(
+    'audit',
+    'invalid-verification',
+    'Get the checkpoint from the log itself and check that the key is the log’s current one.',
+  ),
+  'log-witnesses': rule(
+    'audit',
+    'invalid-verification',
+    'Fetch the checkpoint again when more witnesses have cosigned it, or change the quorum policy.',
+  ),
   'log-consistency': rule(
     'audit',
     'invalid-verification',
@@ -666,6 +723,42 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'runtime-identity-mismatch',
     'Give the handle of this verifier’s own attestation key, or enroll the host again.',
   ),
+  // The ledger (src/audit/ledger.ts, src/store): what can still say no when a decision is committed
+  'replay-nonce': rule('audit', 'replay-detected', 'Ask for a new challenge; each is answered once.'),
+  'replay-token': rule('audit', 'replay-detected', 'Get a new token; each works once.'),
+  'replay-execution': rule('audit', 'replay-detected', 'Use a new executionId for each request.'),
+  'state-moved': rule(
+    'audit',
+    'runtime-identity-mismatch',
+    'The host changed while the request was decided; ask again.',
+  ),
+  'policy-moved': rule(
+    'audit',
+    'policy-mismatch',
+    'The policy was replaced while the request was decided; ask again.',
+  ),
+  'revoked-meanwhile': rule(
+    'audit',
+    'revoked-authorization',
+    'Something that the decision rests on was revoked; the log says what.',
+  ),
+  'budget-spent': rule('audit', 'policy-mismatch', 'The parent’s budget is used up.'),
+  'leaf-size': rule(
+    'audit',
+    'verifier-fault',
+    'Shorten what the request names; its log entry would be too large.',
+  ),
+  'ledger-unavailable': rule(
+    'audit',
+    'verifier-fault',
+    'Nothing was decided; ask again. Operators: look at disk and store.',
+  ),
+  'record-forged': rule(
+    'audit',
+    'verifier-fault',
+    'The database was changed by somebody else; restore it and look for who.',
+  ),
+  'store-version': rule('audit', 'verifier-fault', 'Start the version that wrote the store, or a newer one.'),
 };
 
 /**

@@ -1,0 +1,10 @@
+export type { ReleaseBinding, RenewalBinding, SealedBinding } from './binding.ts';
+export { policyRefOf } from './binding.ts';
+export { checkSealed } from './check.ts';
+export type { OwnTerms } from './check.ts';
+export { decryptCredentials } from './jwe.ts';
+export type { QuotedPcr } from './rules.ts';
+export { sealCredentials } from './seal.ts';
+export type { SealTerms } from './seal.ts';
+export { encodeSealed, parseSealed } from './sealed.ts';
+export type { ClaimedPolicy, SealedCredentials } from './sealed.ts';

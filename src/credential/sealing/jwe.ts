@@ -1,0 +1,64 @@
+import { CompactEncrypt, compactDecrypt } from 'jose';
+import { canonicalJson, fromBase64url, parseJsonObject, refuse, utf8 } from '../../base/index.ts';
+import type { JsonObject } from '../../base/index.ts';
+import { isHeaderOf, protectedHeader } from './binding.ts';
+import type { SealedBinding } from './binding.ts';
+
+/** The largest compact JWE of credentials, in characters. */
+export const MAX_JWE = 1024 * 1024;
+/** The largest protected header in bytes: a renewal names each of its executions. */
+const MAX_HEADER = 64 * 1024;
+
+/**
+ * Encrypts credentials as a compact JWE (RFC 7516), `dir` with A256GCM; the header names what they are for.
+ * @param key 32 fresh bytes: used for this one message
+ * @throws RangeError when the result would be too large to be accepted
+ */
+export async function encryptCredentials(
+  credentials: JsonObject,
+  key: Uint8Array,
+  binding: SealedBinding,
+): Promise<string> {
+  const jwe = await new CompactEncrypt(utf8(canonicalJson(credentials)))
+    .setProtectedHeader({ ...protectedHeader(binding), alg: 'dir', enc: 'A256GCM' })
+    .encrypt(key);
+  if (jwe.length > MAX_JWE) throw new RangeError(`credentials of ${String(jwe.length)} characters`);
+  return jwe;
+}
+
+/**
+ * Decrypts what {@link encryptCredentials} gave, with the key that the TPM unsealed.
+ * @throws Refusal `malformed`; `sealed-credentials` when the header names something else or decryption fails
+ */
+export async function decryptCredentials(
+  jwe: string,
+  key: Uint8Array,
+  binding: SealedBinding,
+): Promise<JsonObject> {
+  if (!isHeaderOf(headerOf(jwe), binding)) {
+    refuse('sealed-credentials', 'the credentials are for another execution, request or authorization');
+  }
+  if (key.length !== 32) refuse('sealed-credentials', `the unsealed key has ${String(key.length)} bytes`);
+  const plaintext = await decrypt(jwe, key);
+  return parseJsonObject(plaintext, 'credentials', { maxBytes: MAX_JWE, maxDepth: 16, maxValues: 10_000 });
+}
+
+/** The protected header of a well-formed compact JWE: five parts in strict base64url (jose drops unused bits). */
+function headerOf(jwe: string): JsonObject {
+  if (jwe.length > MAX_JWE)
+    refuse('malformed', `JWE: ${String(jwe.length)} characters`, { structure: 'JWE' });
+  const [header, ...others] = jwe.split('.', 6).map((part) => fromBase64url(part, 'JWE'));
+  if (header === undefined || others.length !== 4)
+    refuse('malformed', 'JWE: not five parts', { structure: 'JWE' });
+  return parseJsonObject(header, 'JWE header', { maxBytes: MAX_HEADER, maxDepth: 4, maxValues: 2000 });
+}
+
+async function decrypt(jwe: string, key: Uint8Array): Promise<Uint8Array> {
+  try {
+    const options = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
+    return (await compactDecrypt(jwe, key, options)).plaintext;
+  } catch {
+    // No detail: which byte was wrong is nobody's business.
+    return refuse('sealed-credentials', 'the credentials do not decrypt with the unsealed key');
+  }
+}
