@@ -15,8 +15,18 @@ export interface StoredRecord extends RecordRef {
   readonly leaf: string;
 }
 
+/** The checks that can say no at commit time; each is an entry of the table of denials. */
+export type CommitCheck =
+  | 'replay-nonce'
+  | 'replay-token'
+  | 'replay-execution'
+  | 'state-moved'
+  | 'policy-moved'
+  | 'revoked-meanwhile'
+  | 'budget-spent';
+
 /** Something that must still hold when the change is committed, and the check that says no when it doesn't. */
-export type Precondition = RecordRef & { readonly check: string; readonly reason: string } & (
+export type Precondition = RecordRef & { readonly check: CommitCheck; readonly reason: string } & (
     { readonly is: 'version'; readonly version: number } | { readonly is: 'absent' }
   );
 
@@ -24,7 +34,7 @@ export type Precondition = RecordRef & { readonly check: string; readonly reason
 export interface OnceOnly extends RecordRef {
   /** Unix ms after which the id may be forgotten, since nothing accepts it any more. */
   readonly expires: number;
-  readonly check: string;
+  readonly check: CommitCheck;
   readonly reason: string;
 }
 

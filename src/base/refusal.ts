@@ -6,6 +6,13 @@ export interface JsonObject {
   readonly [name: string]: JsonValue;
 }
 
+/** A refusal as data. */
+export interface PlainRefusal {
+  readonly check: string;
+  readonly reason: string;
+  readonly detail: JsonObject;
+}
+
 /**
  * The typed "no" of the pure layers: which check said it, why, and the values that explain it.
  *
@@ -26,6 +33,16 @@ export class Refusal extends Error {
     this.reason = reason;
     this.detail = detail;
     this.failures = [this, ...others];
+  }
+
+  /** The refusal as data, for another thread or process. */
+  plain(): PlainRefusal {
+    return { check: this.check, reason: this.reason, detail: this.detail };
+  }
+
+  /** The refusal that {@link Refusal.plain} described. */
+  static revive({ check, reason, detail }: PlainRefusal): Refusal {
+    return new Refusal(check, reason, detail);
   }
 
   /**

@@ -1,0 +1,115 @@
+import type { Change, Committed, RecordRef, StoredRecord } from '../audit/ledger.ts';
+import type { TileReader } from '../audit/index.ts';
+import { encodeBundle } from '../audit/index.ts';
+import type { Clock } from '../base/index.ts';
+import { refuse } from '../base/index.ts';
+import { openRow, readRecord } from './apply-change.ts';
+import { migrate } from './migrations.ts';
+import type { Database } from './schema.ts';
+import type { SequencerKeys } from './sequencer.ts';
+import { Sequencer } from './sequencer.ts';
+import { tileStore } from './tile-store.ts';
+
+/** The store's whole surface, the same in a worker thread, in a test and over another database. */
+export interface StoreOperations {
+  commit(changes: readonly Change[]): Promise<Committed[]>;
+  get(ref: RecordRef): Promise<StoredRecord | undefined>;
+  list(
+    kind: string,
+    options: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly StoredRecord[]>;
+  head(): Promise<{ readonly size: string; readonly checkpoint: string } | undefined>;
+  leaves(from: number, count: number): Promise<readonly Uint8Array[]>;
+  tiles: TileReader;
+  entryBundle(index: number, width: number): Promise<Uint8Array>;
+  body(sha256: string): Promise<Uint8Array | undefined>;
+  forget(now: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the operations over a database: migrates it, fixes its epoch and origin. */
+export async function openStore(
+  db: Database,
+  keys: SequencerKeys,
+  clock: Clock,
+  newEpoch: string,
+): Promise<StoreOperations> {
+  await migrate(db);
+  const epoch = await fixMeta(db, 'epoch', newEpoch);
+  const origin = await fixMeta(db, 'origin', keys.signer.key.name);
+  if (origin !== keys.signer.key.name) {
+    refuse('log-origin', 'the store holds the log of another origin', {
+      store: origin,
+      key: keys.signer.key.name,
+    });
+  }
+  const sequencer = new Sequencer(db, keys, clock, epoch);
+  return {
+    commit: async (changes) => await sequencer.commit(changes),
+    get: async (ref) => await readRecord(db, keys.macKey, ref),
+    list: async (kind, options) => await listRecords(db, keys.macKey, kind, options),
+    head: async () => await readHead(db),
+    leaves: async (from, count) => await readLeaves(db, from, count),
+    tiles: tileStore(db),
+    entryBundle: async (index, width) => encodeBundle(await readLeaves(db, index * 256, width)),
+    body: async (sha256) => await readBody(db, sha256),
+    forget: async (now) => {
+      await db.deleteFrom('once').where('expires', '<', now).execute();
+      await db.deleteFrom('bodies').where('keep_until', '<', now).execute();
+    },
+    close: async () => {
+      await db.destroy();
+    },
+  };
+}
+
+/** The value that the store has, or the given one, written now. */
+async function fixMeta(db: Database, name: string, value: string): Promise<string> {
+  await db
+    .insertInto('meta')
+    .values({ name, value })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const row = await db.selectFrom('meta').select('value').where('name', '=', name).executeTakeFirst();
+  return row?.value ?? value;
+}
+
+async function listRecords(
+  db: Database,
+  macKey: Uint8Array,
+  kind: string,
+  { after, limit }: { readonly after?: string; readonly limit: number },
+): Promise<readonly StoredRecord[]> {
+  const rows = await db
+    .selectFrom('records')
+    .selectAll()
+    .where('kind', '=', kind)
+    .$if(after !== undefined, (query) => query.where('id', '>', after ?? ''))
+    .orderBy('id')
+    .limit(Math.min(limit, 1000))
+    .execute();
+  return rows.map((row) => openRow(macKey, row));
+}
+
+async function readHead(
+  db: Database,
+): Promise<{ readonly size: string; readonly checkpoint: string } | undefined> {
+  const row = await db.selectFrom('head').select(['size', 'checkpoint']).executeTakeFirst();
+  return row === undefined ? undefined : { size: String(row.size), checkpoint: row.checkpoint };
+}
+
+async function readLeaves(db: Database, from: number, count: number): Promise<Uint8Array[]> {
+  const rows = await db
+    .selectFrom('leaves')
+    .select('data')
+    .where('position', '>=', from)
+    .where('position', '<', from + Math.min(count, 1024))
+    .orderBy('position')
+    .execute();
+  return rows.map(({ data }) => Uint8Array.from(data));
+}
+
+async function readBody(db: Database, sha256: string): Promise<Uint8Array | undefined> {
+  const row = await db.selectFrom('bodies').select('data').where('sha256', '=', sha256).executeTakeFirst();
+  return row === undefined ? undefined : Uint8Array.from(row.data);
+}

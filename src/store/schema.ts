@@ -1,0 +1,64 @@
+import type { Kysely } from 'kysely';
+
+/** Facts about the store itself: schema version, epoch, log origin. */
+export interface MetaTable {
+  name: string;
+  value: string;
+}
+
+/** What decides; `mac` covers the whole row (record-mac.ts). */
+export interface RecordsTable {
+  kind: string;
+  id: string;
+  version: number;
+  body: string;
+  leaf: string;
+  mac: Uint8Array;
+}
+
+/** Ids that work once. */
+export interface OnceTable {
+  kind: string;
+  id: string;
+  expires: number;
+}
+
+/** Entries of the log. */
+export interface LeavesTable {
+  position: number;
+  data: Uint8Array;
+}
+
+/** Hash tiles; one row grows from one hash to 256. */
+export interface TilesTable {
+  level: number;
+  position: number;
+  bytes: Uint8Array;
+}
+
+/** The one head row: size, newest leaf's time and the signed checkpoint. */
+export interface HeadTable {
+  id: 1;
+  size: number;
+  time: number;
+  checkpoint: string;
+}
+
+/** Evidence and requests by digest. */
+export interface BodiesTable {
+  sha256: string;
+  data: Uint8Array;
+  keep_until: number;
+}
+
+export interface Schema {
+  meta: MetaTable;
+  records: RecordsTable;
+  once: OnceTable;
+  leaves: LeavesTable;
+  tiles: TilesTable;
+  head: HeadTable;
+  bodies: BodiesTable;
+}
+
+export type Database = Kysely<Schema>;

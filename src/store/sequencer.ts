@@ -1,0 +1,118 @@
+import type { Change, Committed } from '../audit/ledger.ts';
+import { formatCheckpoint } from '../audit/checkpoint.ts';
+import { appendLeaves, leafHash, loadEdge, proveInclusion } from '../audit/index.ts';
+import type { TreeEdge } from '../audit/index.ts';
+import { formatLogProof } from '../audit/log-proof.ts';
+import { formatNote, signNote } from '../audit/note.ts';
+import type { NoteSigner } from '../audit/verifier-key.ts';
+import type { Clock } from '../base/index.ts';
+import { fromUtf8, utf8 } from '../base/index.ts';
+import type { Applied } from './apply-change.ts';
+import { applyChange } from './apply-change.ts';
+import type { Database } from './schema.ts';
+import { tileStore, writeTiles } from './tile-store.ts';
+
+/** What the sequencer needs besides the store. The log key is used nowhere else. */
+export interface SequencerKeys {
+  readonly signer: NoteSigner;
+  /** MAC key of rows that decide. */
+  readonly macKey: Uint8Array;
+}
+
+/** The head as it was when the transaction took the lock. */
+interface Head {
+  readonly size: bigint;
+  readonly time: number;
+}
+
+/**
+ * Commits batches of changes, one transaction and one signed checkpoint each. Not reentrant: one batch at a time.
+ * A transaction holds the head's lock from its first read to its commit, so what a change expects is read again under
+ * it, and a checkpoint of one size is signed at most once.
+ */
+export class Sequencer {
+  readonly #db: Database;
+  readonly #keys: SequencerKeys;
+  readonly #clock: Clock;
+  readonly #epoch: string;
+  /** The tree's right edge after the last commit that is known to be durable; undefined: read it back. */
+  #edge: TreeEdge | undefined;
+
+  constructor(db: Database, keys: SequencerKeys, clock: Clock, epoch: string) {
+    this.#db = db;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#epoch = epoch;
+  }
+
+  /** Commits a batch; the answers are in its order and may be sent: they are durable. */
+  async commit(changes: readonly Change[]): Promise<Committed[]> {
+    const before = this.#edge;
+    // Unknown until COMMIT has answered: after an error nothing of this edge may be believed.
+    this.#edge = undefined;
+    const { applied, edge, checkpoint } = await this.#db.transaction().execute(async (db) => {
+      const head = await readHead(db);
+      const start = before?.size === head.size ? before : await loadEdge(head.size, tileStore(db));
+      const time = Math.max(this.#clock.now(), head.time);
+      const applied: Applied[] = [];
+      let index = head.size;
+      for (const change of changes) {
+        const one = await applyChange(db, this.#keys.macKey, change, { index, time, epoch: this.#epoch });
+        if (one.leaf !== undefined) index += 1n;
+        applied.push(one);
+      }
+      return { applied, ...(await this.#append(db, start, applied, time)) };
+    });
+    this.#edge = edge;
+    return await this.#answer(applied, edge.size, checkpoint);
+  }
+
+  /** Appends the leaves, writes tiles and head, signs the checkpoint of the new size. */
+  async #append(
+    db: Database,
+    start: TreeEdge,
+    applied: readonly Applied[],
+    time: number,
+  ): Promise<{ edge: TreeEdge; checkpoint: string }> {
+    const leaves = applied.flatMap(({ leaf }) => (leaf === undefined ? [] : [leaf]));
+    const { edge, root, tiles } = appendLeaves(start, leaves.map(leafHash));
+    let position = Number(start.size);
+    for (const data of leaves) await db.insertInto('leaves').values({ position: position++, data }).execute();
+    await writeTiles(db, tiles);
+    const text = formatCheckpoint({ origin: this.#keys.signer.key.name, size: edge.size, root });
+    const checkpoint = fromUtf8(
+      formatNote({ text, signatures: [signNote(text, this.#keys.signer)] }),
+      'checkpoint',
+    );
+    const head = { size: Number(edge.size), time, checkpoint };
+    await db
+      .insertInto('head')
+      .values({ id: 1, ...head })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet(head))
+      .execute();
+    return { edge, checkpoint };
+  }
+
+  async #answer(applied: readonly Applied[], size: bigint, checkpoint: string): Promise<Committed[]> {
+    const count = applied.filter(({ leaf }) => leaf !== undefined).length;
+    let index = size - BigInt(count);
+    const answers: Committed[] = [];
+    for (const { leaf, denied } of applied) {
+      const verdict = denied === undefined ? { ok: true } : { ok: false, denied };
+      if (leaf === undefined) {
+        answers.push(verdict);
+        continue;
+      }
+      const hashes = await proveInclusion(index, size, tileStore(this.#db));
+      const proof = fromUtf8(formatLogProof({ index, hashes, checkpoint: utf8(checkpoint) }), 'proof');
+      answers.push({ ...verdict, leaf, index: String(index), checkpoint, proof });
+      index += 1n;
+    }
+    return answers;
+  }
+}
+
+async function readHead(db: Database): Promise<Head> {
+  const row = await db.selectFrom('head').select(['size', 'time']).executeTakeFirst();
+  return { size: BigInt(row?.size ?? 0), time: row?.time ?? 0 };
+}

@@ -1,0 +1,134 @@
+import { createRequire } from 'node:module';
+import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely';
+import { Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
+import type { Schema } from './schema.ts';
+
+/** The part of `node:sqlite` that is used; on Node 20 a package has the same API. */
+interface SqliteDatabase {
+  exec(sql: string): void;
+  prepare(sql: string): {
+    all(...parameters: readonly unknown[]): unknown[];
+    run(...parameters: readonly unknown[]): { changes: number | bigint };
+  };
+  close(): void;
+}
+interface SqliteModule {
+  DatabaseSync: new (file: string) => SqliteDatabase;
+}
+
+/** `node:sqlite` where Node has it without a flag, else the package with its API: the one place that decides. */
+function loadSqlite(): SqliteModule {
+  const require = createRequire(import.meta.url);
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const builtIn = major > 22 || (major === 22 && minor >= 13);
+  return require(builtIn ? 'node:sqlite' : '@photostructure/sqlite') as SqliteModule;
+}
+
+/**
+ * Opens the embedded store: write-ahead log, every commit synced to disk before it is answered.
+ * SQLite is synchronous: use it in a worker thread or a test.
+ * @param file an absolute path, or `:memory:`
+ */
+export function openSqlite(file: string): Kysely<Schema> {
+  const { DatabaseSync } = loadSqlite();
+  const database = new DatabaseSync(file);
+  database.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000',
+  );
+  return new Kysely<Schema>({
+    dialect: {
+      createAdapter: () => new SqliteAdapter(),
+      createDriver: () => new SqliteDriver(database),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  });
+}
+
+/** One connection, used by one transaction at a time: whoever comes next waits. */
+class SqliteDriver implements Driver {
+  readonly #connection: SqliteConnection;
+  #busy: Promise<void> = Promise.resolve();
+  #release: () => void = () => undefined;
+  readonly #database: SqliteDatabase;
+
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+    this.#connection = new SqliteConnection(database);
+  }
+
+  init(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    const before = this.#busy;
+    let release = (): void => undefined;
+    this.#busy = new Promise((resolve) => (release = resolve));
+    await before;
+    this.#release = release;
+    return this.#connection;
+  }
+
+  // IMMEDIATE takes the write lock at once: what is read under it can't move before the commit.
+  beginTransaction(): Promise<void> {
+    return this.#run('BEGIN IMMEDIATE');
+  }
+
+  commitTransaction(): Promise<void> {
+    return this.#run('COMMIT');
+  }
+
+  rollbackTransaction(): Promise<void> {
+    return this.#run('ROLLBACK');
+  }
+
+  releaseConnection(): Promise<void> {
+    this.#release();
+    return Promise.resolve();
+  }
+
+  destroy(): Promise<void> {
+    this.#database.close();
+    return Promise.resolve();
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- an error of exec must reject, not throw
+  async #run(sql: string): Promise<void> {
+    this.#database.exec(sql);
+  }
+}
+
+class SqliteConnection implements DatabaseConnection {
+  readonly #database: SqliteDatabase;
+  readonly #statements = new Map<string, ReturnType<SqliteDatabase['prepare']>>();
+
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- an error of SQLite must reject, not throw
+  async executeQuery<R>({ sql, parameters, query }: CompiledQuery): Promise<QueryResult<R>> {
+    const statement = this.#prepare(sql);
+    const reads =
+      query.kind === 'SelectQueryNode' || (query.kind === 'RawNode' && /^\s*(select|pragma)/i.test(sql));
+    if (reads) return { rows: statement.all(...parameters) as R[] };
+    const { changes } = statement.run(...parameters);
+    return { rows: [], numAffectedRows: BigInt(changes) };
+  }
+
+  // eslint-disable-next-line require-yield -- the interface wants a generator; SQLite gives all rows at once
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    await Promise.resolve();
+    throw new Error('streaming is not used: page with limits');
+  }
+
+  /** The statements of the store are few and fixed, so each is prepared once. */
+  #prepare(sql: string): ReturnType<SqliteDatabase['prepare']> {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#database.prepare(sql);
+    if (this.#statements.size < 200) this.#statements.set(sql, statement);
+    return statement;
+  }
+}

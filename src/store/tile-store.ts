@@ -1,0 +1,33 @@
+import type { TileReader } from '../audit/index.ts';
+import type { Tile, TileId } from '../audit/tiles.ts';
+import { refuse } from '../base/index.ts';
+import type { Database } from './schema.ts';
+
+/** The log's hash tiles in the store, as the port that proofs read. A narrower tile is a prefix of the row. */
+export function tileStore(db: Database): TileReader {
+  return { readTiles: async (ids) => await Promise.all(ids.map((id) => readTile(db, id))) };
+}
+
+async function readTile(db: Database, { level, index, width }: TileId): Promise<Uint8Array> {
+  const row = await db
+    .selectFrom('tiles')
+    .select('bytes')
+    .where('level', '=', level)
+    .where('position', '=', Number(index))
+    .executeTakeFirst();
+  const bytes = row === undefined ? new Uint8Array() : Uint8Array.from(row.bytes);
+  if (bytes.length < width * 32)
+    refuse('log-tile', 'the store lacks a tile of its log', { level, index: String(index) });
+  return bytes.slice(0, width * 32);
+}
+
+/** Writes tiles as they are now; within the transaction that appends their leaves. */
+export async function writeTiles(db: Database, tiles: readonly Tile[]): Promise<void> {
+  for (const { level, index, bytes } of tiles) {
+    await db
+      .insertInto('tiles')
+      .values({ level, position: Number(index), bytes })
+      .onConflict((conflict) => conflict.columns(['level', 'position']).doUpdateSet({ bytes }))
+      .execute();
+  }
+}

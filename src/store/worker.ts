@@ -1,0 +1,67 @@
+/**
+ * The store's thread: SQLite is synchronous, and a commit waits for the disk; the verifier's event loop does neither.
+ * Started by worker-store.ts with the keys as transferred data; they are not in the environment or argv.
+ */
+import { createPrivateKey } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { noteSigner } from '../audit/verifier-key.ts';
+import { Refusal } from '../base/index.ts';
+import type { PlainRefusal } from '../base/index.ts';
+import type { StoreOperations } from './embedded.ts';
+import { openStore } from './embedded.ts';
+import { openSqlite } from './sqlite.ts';
+
+/** What the thread is started with. */
+export interface WorkerStart {
+  readonly file: string;
+  readonly origin: string;
+  /** PKCS#8 DER of the log's Ed25519 key. */
+  readonly logKey: Uint8Array;
+  readonly macKey: Uint8Array;
+  readonly newEpoch: string;
+}
+
+/** One call and its answer. */
+export interface WorkerCall {
+  readonly id: number;
+  readonly method: Exclude<keyof StoreOperations, 'tiles'> | 'readTiles';
+  readonly args: readonly unknown[];
+}
+export type WorkerAnswer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly refusal: PlainRefusal }
+  | { readonly id: number; readonly error: string };
+
+async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): Promise<void> {
+  const key = createPrivateKey({ key: Buffer.from(given.logKey), format: 'der', type: 'pkcs8' });
+  const signer = noteSigner(given.origin, 'note', key);
+  const store = await openStore(
+    openSqlite(given.file),
+    { signer, macKey: given.macKey },
+    // eslint-disable-next-line no-restricted-properties -- the thread is where this store's clock begins
+    { now: () => Date.now() },
+    given.newEpoch,
+  );
+  port.on('message', (call: WorkerCall) => {
+    void answer(store, call).then((message) => {
+      port.postMessage(message);
+    });
+  });
+  port.postMessage({ id: 0, value: 'open' } satisfies WorkerAnswer);
+}
+
+async function answer(store: StoreOperations, { id, method, args }: WorkerCall): Promise<WorkerAnswer> {
+  try {
+    const target: object = method === 'readTiles' ? store.tiles : store;
+    // The caller is worker-store.ts, whose types are those of the methods.
+    const call = Reflect.get(target, method) as (...args: readonly unknown[]) => Promise<unknown>;
+    return { id, value: await call.apply(target, [...args]) };
+  } catch (error) {
+    if (error instanceof Refusal) {
+      return { id, refusal: error.plain() };
+    }
+    return { id, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+if (parentPort !== null) await start(parentPort, workerData as WorkerStart);
