@@ -8,7 +8,12 @@ function tlv(tag: number, content: Uint8Array): Uint8Array {
   if (length < 0x80) writer.u8(length);
   else if (length <= 0xff) writer.u8(0x81).u8(length);
   else if (length <= 0xffff) writer.u8(0x82).u16(length);
-  else writer.u8(0x84).u32(length);
+  // Range-checked by the writer: nothing here comes near 16 MiB.
+  else
+    writer
+      .u8(0x83)
+      .u8(length >>> 16)
+      .u16(length & 0xffff);
   return writer.bytes(content).finish();
 }
 

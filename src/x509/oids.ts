@@ -23,6 +23,7 @@ export const OID = {
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
   codeSigning: '1.3.6.1.5.5.7.3.3',
+  emailProtection: '1.3.6.1.5.5.7.3.4',
   tcgEkCertificate: '2.23.133.8.1',
   tcgPlatformAttributeCertificate: '2.23.133.8.2',
   tcgAkCertificate: '2.23.133.8.3',
