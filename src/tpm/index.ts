@@ -19,6 +19,8 @@ export * from './name.ts';
 export * from './nv-public.ts';
 export * from './object-attributes.ts';
 export * from './pcr-selection.ts';
+export * from './pcr-values-json.ts';
+export * from './pcr-values-tools.ts';
 export * from './policy-digest.ts';
 export * from './public-area.ts';
 export * from './quote/index.ts';

@@ -112,11 +112,7 @@ export function verifyAkCreation(
 }
 
 /** e5–e13 for any attestation: made in a TPM and signed by this key. */
-function verifySigned(
-  { attest, signature }: SignedAttest,
-  key: AttestationKey,
-  acceptSha1 = false,
-): Attest {
+function verifySigned({ attest, signature }: SignedAttest, key: AttestationKey, acceptSha1 = false): Attest {
   const parsedSignature = inForm('e8', () => parseSignature(signature));
   const parsedAttest = inForm('e20', () => parseAttest(attest)); // e13
   const checks = new Checks(key.failures);

@@ -105,7 +105,7 @@ export function examineQuote(
   key: AttestationKey,
   expected: QuoteExpectations,
 ): QuoteExamination {
-  const unchecked = uncheckedIn(evidence, key, expected);
+  const unchecked = uncheckedQuoteChecks(expected, key.area === null, evidence.pcrs !== undefined);
   const form = new Checks();
   const received = readForm(evidence, form); // e1 e8 e20
   if (received === undefined) return refused(form.failures, unchecked);
@@ -214,24 +214,27 @@ function checkPcrs(
   return checks.run(() => verifyPcrValues({ ...attest.attested, hash: signature.hash }, claimed));
 }
 
-/** The checks that nothing was given for, so that nobody takes their silence for a pass. */
-function uncheckedIn(
-  evidence: QuoteEvidence,
-  key: AttestationKey,
-  expected: QuoteExpectations,
+/**
+ * The checks that nothing is given for, so that nobody takes their silence for a pass.
+ * @param bareKey the key comes without a TPM's public area
+ * @param withPcrs PCR values come with the quote
+ */
+export function uncheckedQuoteChecks(
+  expected: Partial<QuoteExpectations>,
+  bareKey: boolean,
+  withPcrs: boolean,
 ): UncheckedId[] {
   const missing = (id: UncheckedId, isMissing: boolean): UncheckedId[] => (isMissing ? [id] : []);
-  const bare = key.area === null;
   return [
     ...missing('e2', expected.challenge === undefined),
     ...missing('e3', expected.enrolled === undefined),
-    ...(bare ? BARE_KEY_UNCHECKED : []),
+    ...(bareKey ? BARE_KEY_UNCHECKED : []),
     ...missing('e15', expected.qualifiedSigner === undefined),
     ...missing('e17', expected.lastClock === undefined),
     ...missing('e18', expected.firmwareFloor === undefined),
     ...missing('e19', expected.selection === undefined),
-    ...missing('e21', evidence.pcrs === undefined),
-    ...missing('e22', evidence.pcrs === undefined),
+    ...missing('e21', !withPcrs),
+    ...missing('e22', !withPcrs),
   ];
 }
 
