@@ -1,4 +1,7 @@
-import type { JsonValue } from '../base/index.ts';
+import { isJsonObject, printable } from '../base/index.ts';
+import type { JsonObject, JsonValue } from '../base/index.ts';
+
+export { printable } from '../base/index.ts';
 
 /** Where a command writes; tests pass their own. */
 export interface Io {
@@ -22,17 +25,6 @@ export function printJson(io: Io, value: JsonValue): void {
   io.stdout(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-/**
- * Foreign text made safe for a terminal: control, bidi and other invisible characters are written as \u{…}, so that
- * a file name or a certificate can't move the cursor or reorder what is shown.
- */
-export function printable(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  );
-}
-
 /** Rows as aligned columns; the last column is not padded. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
@@ -40,6 +32,39 @@ export function table(rows: readonly (readonly string[])[]): string {
   const line = (row: readonly string[]): string =>
     row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ');
   return rows.map((row) => `${line(row)}\n`).join('');
+}
+
+/** The members of an answer as rows for {@link table}, nested ones indented; foreign text made safe. */
+export function factRows(value: JsonObject, indent = ''): string[][] {
+  return Object.entries(value).flatMap(([name, member]) =>
+    factRow(`${indent}${name}`, member, `${indent}  `),
+  );
+}
+
+function factRow(name: string, member: JsonValue, indent: string): string[][] {
+  if (isJsonObject(member)) return [[name, ''], ...factRows(member, indent)];
+  if (!Array.isArray(member))
+    return [[name, printable(typeof member === 'string' ? member : JSON.stringify(member))]];
+  const items = member as readonly JsonValue[];
+  if (items.some(isJsonObject)) {
+    return [
+      [name, ''],
+      ...items.map((item) => [indent, printable(isJsonObject(item) ? plainRow(item) : JSON.stringify(item))]),
+    ];
+  }
+  return [
+    [
+      name,
+      printable(items.map((item) => (typeof item === 'string' ? item : JSON.stringify(item))).join(', ')) ||
+        'none',
+    ],
+  ];
+}
+
+function plainRow(item: JsonObject): string {
+  return Object.values(item)
+    .map((value) => (typeof value === 'string' ? value : JSON.stringify(value)))
+    .join('  ');
 }
 
 /** Colours that carry meaning only together with words. */

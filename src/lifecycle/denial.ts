@@ -263,6 +263,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'runtime-identity-mismatch',
     'Use an identity of the trust domain that this bundle verifies.',
   ),
+  'trust-file-mode': rule(
+    'identity',
+    'verifier-fault',
+    'Make the trust file yours alone: chown, and chmod 600; then look at what it holds.',
+  ),
+  'shipped-roots': rule(
+    'identity',
+    'verifier-fault',
+    'Install the package again; share/ek-roots is damaged.',
+  ),
   'trust-store': rule(
     'identity',
     'malformed-request',
@@ -722,6 +732,77 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'identity',
     'runtime-identity-mismatch',
     'Give the handle of this verifier’s own attestation key, or enroll the host again.',
+  ),
+  // Event logs (src/evidence/eventlog): (f), f2–f10, e24, e25, and verdicts of their own
+  'no-event-log': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Send /sys/kernel/security/tpm0/binary_bios_measurements. If the boot path writes none: chainload through shim, use secure boot, or pin PCR values in the platform’s policy.',
+  ),
+  'log-older-than-boot': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Read the event log again after the last boot, and quote again; a saved log is of no use.',
+  ),
+  'bank-not-extended': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Use a bank that the firmware measures into, or update the firmware; until then anybody with root can fill this bank.',
+  ),
+  e24: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Read log and quote in the same boot. If only PCR 5 differs, the kernel left out the final events: update it.',
+  ),
+  e25: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Find out what extends this PCR without logging it, or leave it out of the selection.',
+  ),
+  f: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Compare with the PC Client Platform Firmware Profile; if the firmware writes this, its vendor has to fix it.',
+  ),
+  f2: rule(
+    'environment',
+    'environment-integrity-failure',
+    'The log was changed after the boot, or firmware or boot loader log something else than they measure.',
+  ),
+  f3: rule(
+    'environment',
+    'environment-integrity-failure',
+    'The log calls something an image that is none: it was changed after the boot.',
+  ),
+  f4: rule(
+    'environment',
+    'environment-integrity-failure',
+    'The log was changed after the boot, or the firmware measures into PCRs that aren’t its own.',
+  ),
+  f5: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Look at the events around the separator. Firmware that measures none in some PCRs needs the quirk missing-separators.',
+  ),
+  f6: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Put the firmware’s secure boot settings in order (no debugger, own PK, KEK and db); firmware without secure boot support needs the quirk empty-secure-boot-variable.',
+  ),
+  f7: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Write the variable again with well-formed signature lists.',
+  ),
+  f8: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Remove boot options that fail, or allow the quirk multiple-boot-attempts.',
+  ),
+  f10: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot one kernel with one command line; what else a boot loader measures must be readable in the log.',
   ),
   // The ledger (src/audit/ledger.ts, src/store): what can still say no when a decision is committed
   'replay-nonce': rule('audit', 'replay-detected', 'Ask for a new challenge; each is answered once.'),

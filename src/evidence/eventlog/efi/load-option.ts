@@ -1,0 +1,42 @@
+import { Reader } from '../../../base/index.ts';
+import { devicePathText } from './device-path.ts';
+import { utf16 } from './text.ts';
+
+/** EFI_LOAD_OPTION: the value of a Boot#### variable. */
+export interface LoadOption {
+  readonly attributes: number;
+  readonly description: string;
+  readonly devicePath: string;
+  /** What the firmware hands to the loaded image. */
+  readonly optionalData: Uint8Array;
+}
+
+/**
+ * Attributes u32, FilePathListLength u16, Description (UTF-16 with NUL), FilePathList, OptionalData
+ * (UEFI 2.10 §3.1.3).
+ * @throws Refusal `malformed`
+ */
+export function parseLoadOption(bytes: Uint8Array): LoadOption {
+  const reader = new Reader(bytes, 'EFI_LOAD_OPTION');
+  const attributes = reader.u32le();
+  const pathLength = reader.u16le();
+  const description = readDescription(reader);
+  const devicePath = devicePathText(reader.bytes(pathLength));
+  return { attributes, description, devicePath, optionalData: reader.rest() };
+}
+
+function readDescription(reader: Reader): string {
+  const left = utf16(reader.peek(reader.remaining) ?? new Uint8Array());
+  const end = left.indexOf('\0');
+  if (end < 0) reader.malformed('description without NUL');
+  reader.bytes(2 * (end + 1));
+  return left.substring(0, end);
+}
+
+/** BootOrder: u16 numbers of Boot#### variables, as four hexadecimal digits. @throws Refusal `malformed` */
+export function parseBootOrder(bytes: Uint8Array): string[] {
+  const reader = new Reader(bytes, 'BootOrder');
+  const order: string[] = [];
+  while (reader.remaining > 0) order.push(reader.u16le().toString(16).toUpperCase().padStart(4, '0'));
+  return order;
+}

@@ -1,0 +1,51 @@
+/** TCG event types (PC Client Platform Firmware Profile 1.06, table 27) that this program gives a meaning. */
+export const EV = {
+  PREBOOT_CERT: 0x00,
+  POST_CODE: 0x01,
+  UNUSED: 0x02,
+  NO_ACTION: 0x03,
+  SEPARATOR: 0x04,
+  ACTION: 0x05,
+  EVENT_TAG: 0x06,
+  S_CRTM_CONTENTS: 0x07,
+  S_CRTM_VERSION: 0x08,
+  CPU_MICROCODE: 0x09,
+  PLATFORM_CONFIG_FLAGS: 0x0a,
+  TABLE_OF_DEVICES: 0x0b,
+  COMPACT_HASH: 0x0c,
+  IPL: 0x0d,
+  IPL_PARTITION_DATA: 0x0e,
+  NONHOST_CODE: 0x0f,
+  NONHOST_CONFIG: 0x10,
+  NONHOST_INFO: 0x11,
+  OMIT_BOOT_DEVICE_EVENTS: 0x12,
+  POST_CODE2: 0x13,
+  EFI_VARIABLE_DRIVER_CONFIG: 0x8000_0001,
+  EFI_VARIABLE_BOOT: 0x8000_0002,
+  EFI_BOOT_SERVICES_APPLICATION: 0x8000_0003,
+  EFI_BOOT_SERVICES_DRIVER: 0x8000_0004,
+  EFI_RUNTIME_SERVICES_DRIVER: 0x8000_0005,
+  EFI_GPT_EVENT: 0x8000_0006,
+  EFI_ACTION: 0x8000_0007,
+  EFI_PLATFORM_FIRMWARE_BLOB: 0x8000_0008,
+  EFI_HANDOFF_TABLES: 0x8000_0009,
+  EFI_PLATFORM_FIRMWARE_BLOB2: 0x8000_000a,
+  EFI_HANDOFF_TABLES2: 0x8000_000b,
+  EFI_VARIABLE_BOOT2: 0x8000_000c,
+  EFI_GPT_EVENT2: 0x8000_000d,
+  EFI_HCRTM_EVENT: 0x8000_0010,
+  EFI_VARIABLE_AUTHORITY: 0x8000_00e0,
+  EFI_SPDM_FIRMWARE_BLOB: 0x8000_00e1,
+  EFI_SPDM_FIRMWARE_CONFIG: 0x8000_00e2,
+  EFI_SPDM_DEVICE_POLICY: 0x8000_00e3,
+  EFI_SPDM_DEVICE_AUTHORITY: 0x8000_00e4,
+} as const;
+
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(EV).map(([name, value]) => [value, `EV_${name}`]),
+);
+
+/** The name of an event type, e.g. `EV_SEPARATOR`; an unknown one as hexadecimal. No digest covers a type. */
+export function eventTypeName(type: number): string {
+  return NAMES.get(type) ?? `0x${type.toString(16).padStart(8, '0')}`;
+}

@@ -1,0 +1,52 @@
+import { EV } from '../event-types.ts';
+import type { LogEvent } from '../log.ts';
+import type { RuleContext } from './context.ts';
+
+const NORMAL = '\0\0\0\0';
+/** The firmware failed: FFFFFFFF since TCG 1.2, 00000001 in the TPM 2.0 profile. */
+const ERROR = '\xff\xff\xff\xff';
+const ERRORS = [ERROR, '\x01\0\0\0'];
+
+/**
+ * The digest (not the type, which nothing covers) says that an event is a separator. One exception from real machines:
+ * a Firmware Interface Table record of four zero bytes, measured as S-CRTM contents of PCR 0. It can't stand in for the
+ * separator, which is still required.
+ */
+export function isSeparator(context: RuleContext, event: LogEvent): boolean {
+  return context.isConstant(event, NORMAL) && !(event.pcr === 0 && event.type === EV.S_CRTM_CONTENTS);
+}
+
+/**
+ * f5: exactly one separator in each of PCR 0–7 that has events; a separator's digest is that of its data 00000000, and
+ * whatever has a separator's digest is one. A type that lies in either direction would move the border between firmware
+ * and operating system.
+ */
+export function checkSeparators(context: RuleContext): void {
+  for (let pcr = 0; pcr <= 7; pcr++) {
+    const events = context.events(pcr);
+    const separators = events.filter((event) => checkOne(context, event));
+    const [first] = events;
+    const [, second] = separators;
+    if (second !== undefined) context.problem(second, 'f5', `a second separator in PCR ${String(pcr)}`);
+    // PCR 7 has no exception: without its separator nothing tells configuration from what ran later.
+    const excused = pcr !== 7 && context.allows('missing-separators');
+    if (first !== undefined && separators.length === 0 && !excused)
+      context.problem(first, 'f5', `no separator in PCR ${String(pcr)}`);
+  }
+}
+
+/** Checks one event; true when it counts as its PCR's separator. */
+function checkOne(context: RuleContext, event: LogEvent): boolean {
+  const separates = isSeparator(context, event);
+  if (event.type !== EV.SEPARATOR) {
+    // Not 00000001: that is also the value of a boot order, hashed alone by some firmware.
+    if (separates || context.isConstant(event, ERROR))
+      context.problem(event, 'f5', 'a separator under another event type');
+    return separates;
+  }
+  if (ERRORS.some((text) => context.isConstant(event, text)))
+    context.problem(event, 'f5', 'the firmware reported an error before it started the boot loader');
+  else if (!separates || !context.isTied(event) || event.data.length !== NORMAL.length)
+    context.problem(event, 'f5', 'separator whose digest is not that of 00000000');
+  return true;
+}
