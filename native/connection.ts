@@ -63,6 +63,7 @@ export class Connection {
   readonly #queue = new CommandQueue();
   readonly #open = new Set<Releasable>();
   readonly #authSet = new Set<EsysHandle>();
+  readonly #shared = new Map<EsysHandle, { readonly users: number; readonly acquired: number }>();
   readonly #esys: Address;
   readonly #tctiContext: Address;
 
@@ -122,18 +123,41 @@ export class Connection {
     this.#open.delete(resource);
   }
 
-  /** Gives an ESYS_TR back to ESAPI without touching the TPM: for persistent objects and NV indexes. */
+  /**
+   * An ESYS_TR for a persistent object or NV index (Esys_TR_FromTPMPublic). tpm2-tss gives the same number each time
+   * for one TPM handle, and frees it at the first close (3.2) or counts (4.x): so it is counted here.
+   * @throws TpmError `TPM_RC_HANDLE` when nothing is there
+   */
+  acquire(tpmHandle: number, signal: AbortSignal | undefined): Promise<EsysHandle> {
+    const job = async (): Promise<EsysHandle> => {
+      const [handle] = await this.#invoke('TR_FromTPMPublic', { handles: [tpmHandle], in: [] });
+      this.share(handle); // in the same job: a release that waits behind it must see this user
+      return handle;
+    };
+    return this.#queue.run(label('TR_FromTPMPublic'), job, { signal, timeoutMs: this.timeoutMs });
+  }
+
+  /** Counts one more user of an ESYS_TR that {@link Connection.release} is to give back. */
+  share(handle: EsysHandle): void {
+    const shared = this.#shared.get(handle) ?? { users: 0, acquired: 0 };
+    this.#shared.set(handle, { users: shared.users + 1, acquired: shared.acquired + 1 });
+  }
+
+  /** Gives an ESYS_TR back to ESAPI without touching the TPM, once nobody uses it any more. */
   async release(handle: EsysHandle): Promise<void> {
     if (this.broken !== undefined) return;
-    const close = esysFunction('TR_Close', ['address', 'memory']);
-    await this.#queue.run(
-      'Esys_TR_Close',
-      () => {
-        close(this.#esys, new OutSlot(handle).memory);
-        return Promise.resolve();
-      },
-      { timeoutMs: this.timeoutMs },
-    );
+    const job = (): Promise<void> => {
+      const { users, acquired } = this.#shared.get(handle) ?? { users: 1, acquired: 1 };
+      if (users > 1) this.#shared.set(handle, { users: users - 1, acquired });
+      else this.#closeHandle(handle, acquired);
+      return Promise.resolve();
+    };
+    await this.#queue.run('Esys_TR_Close', job, { timeoutMs: this.timeoutMs });
+  }
+
+  /** An ESYS_TR that ESAPI gave back by itself: its persistent object was evicted. */
+  forget(handle: EsysHandle): void {
+    this.#shared.delete(handle);
   }
 
   /** Flushes what is still open, newest first, and ends the connection. Further calls do nothing. */
@@ -148,6 +172,13 @@ export class Connection {
     const finalized = this.#queue.idle().then(() => this.#finalize());
     // A late command still uses the context: it is freed when that ends, but nobody waits for it.
     if (!late) await finalized;
+  }
+
+  #closeHandle(handle: EsysHandle, times: number): void {
+    this.#shared.delete(handle);
+    const close = esysFunction('TR_Close', ['address', 'memory']);
+    // The call that fails says that it was gone already.
+    for (let i = 0; i < times && close(this.#esys, new OutSlot(handle).memory) === 0; i++);
   }
 
   async #finalize(): Promise<void> {

@@ -72,7 +72,7 @@ async function withIndex<T>(
   nvIndex: number,
   use: (esys: EsysHandle) => Promise<T>,
 ): Promise<T> {
-  const [esys] = await caller.command('TR_FromTPMPublic', { handles: [nvIndex], in: [] });
+  const esys = await caller.connection.acquire(nvIndex, caller.signal);
   try {
     return await use(esys);
   } finally {

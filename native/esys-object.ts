@@ -118,7 +118,7 @@ export async function readPublic(caller: Caller, object: TpmObject): Promise<Rea
  * @throws TpmError `TPM_RC_HANDLE` when nothing is there
  */
 export async function persistentObject(caller: Caller, handle: number): Promise<TpmObject> {
-  const [esys] = await caller.command('TR_FromTPMPublic', { handles: [handle], in: [] });
+  const esys = await caller.connection.acquire(handle, caller.signal);
   try {
     const { publicBytes } = await readPublicOf(caller, esys);
     return new TpmObject(caller, esys, publicBytes, handle);
@@ -144,6 +144,7 @@ export async function persist(
     sessions: sessionsOf(1, authorization),
     in: [handle],
   });
+  caller.connection.share(esys);
   return new TpmObject(caller, esys, object.publicBytes, handle);
 }
 
@@ -159,7 +160,8 @@ export async function evict(
     sessions: sessionsOf(1, authorization),
     in: [object.handle],
   });
-  object.forget(); // ESAPI gave its handle back by itself
+  caller.connection.forget(object.esys);
+  object.forget();
 }
 
 /** An import blob (PROTOCOL 5), each part without its TPM2B size. */

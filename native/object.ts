@@ -31,7 +31,10 @@ export class TpmObject implements Releasable, AsyncDisposable {
     caller.connection.track(this);
   }
 
-  /** Tells ESAPI the authValue that its sessions are to prove; nothing is sent. */
+  /**
+   * Tells ESAPI the authValue that its sessions are to prove; nothing is sent. It holds for every `TpmObject` of the
+   * same persistent object on this connection.
+   */
   async setAuth(authValue: Uint8Array): Promise<void> {
     await this.#caller.command('TR_SetAuth', { handles: [this.esys], in: [sized(authValue)] });
   }

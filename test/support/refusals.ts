@@ -13,3 +13,16 @@ export function expectRefusal(check: string, action: () => unknown): Refusal {
   }
   throw new Error(`expected a refusal ${check}, got ${JSON.stringify(value)}`);
 }
+
+/** Awaits a promise that must reject with a refusal of `check`; returns the refusal. */
+export async function expectRejection(check: string, promise: Promise<unknown>): Promise<Refusal> {
+  let value: unknown;
+  try {
+    value = await promise;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    expect(error.check, error.message).toBe(check);
+    return error;
+  }
+  throw new Error(`expected a refusal ${check}, got ${String(value)}`);
+}
