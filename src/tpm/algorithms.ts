@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto';
 import { refuse } from '../base/index.ts';
+import type { Reader } from '../base/index.ts';
 import { TPM_ALG } from './constants.ts';
 
 /** The hash algorithms of TPMs that this program knows, by the names that `node:crypto` and tpm2-tools use. */
@@ -36,6 +37,13 @@ export function hashFromId(id: number, structure: string): HashName {
   return (
     name ?? refuse('malformed', `${structure}: unknown hash algorithm 0x${id.toString(16)}`, { structure })
   );
+}
+
+/** Reads a TPMI_ALG_HASH. @throws Refusal `malformed` with the offset for any algorithm that isn't known */
+export function readHash(reader: Reader): HashName {
+  const id = reader.u16();
+  const name = HASH_NAMES.find((candidate) => HASHES[candidate].id === id);
+  return name ?? reader.malformed(`unknown hash algorithm 0x${id.toString(16)}`);
 }
 
 /** The TPM_ALG_ID of a hash algorithm. */

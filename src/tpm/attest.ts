@@ -1,5 +1,5 @@
 import { LIMITS, Reader, Writer, refuse } from '../base/index.ts';
-import { hashFromId, hashId } from './algorithms.ts';
+import { hashId, readHash } from './algorithms.ts';
 import type { HashName } from './algorithms.ts';
 import { readClockInfo, readTimeInfo, readYesNo, writeClockInfo, writeTimeInfo } from './clock-info.ts';
 import type { ClockInfo, TimeInfo } from './clock-info.ts';
@@ -145,7 +145,7 @@ function readAttested(reader: Reader, type: Attested['type']): Attested {
       return {
         type,
         auditCounter: reader.u64(),
-        digestAlg: hashFromId(reader.u16(), reader.structure),
+        digestAlg: readHash(reader),
         auditDigest: reader.sized16(MAX_DIGEST),
         commandDigest: reader.sized16(MAX_DIGEST),
       };

@@ -1,4 +1,4 @@
-import { refuse } from '../base/index.ts';
+import type { Reader } from '../base/index.ts';
 import { TPM_ECC_CURVE } from './constants.ts';
 
 /** The NIST prime curves by their JWK names. P-192 and P-224 can be read; no key on them is ever accepted. */
@@ -21,10 +21,11 @@ const CURVES: Readonly<Record<CurveName, CurveFacts>> = {
 
 const NAMES = Object.keys(CURVES) as CurveName[]; // the keys of the constant above, by construction
 
-/** The curve of a TPM_ECC_CURVE. @throws Refusal `malformed` for any other */
-export function curveFromId(id: number, structure: string): CurveName {
+/** Reads a TPMI_ECC_CURVE. @throws Refusal `malformed` with the offset for any curve that isn't known */
+export function readCurve(reader: Reader): CurveName {
+  const id = reader.u16();
   const name = NAMES.find((candidate) => CURVES[candidate].id === id);
-  return name ?? refuse('malformed', `${structure}: unknown curve 0x${id.toString(16)}`, { structure });
+  return name ?? reader.malformed(`unknown curve 0x${id.toString(16)}`);
 }
 
 /** The TPM_ECC_CURVE of a curve. */

@@ -1,5 +1,5 @@
 import { Reader, Writer } from '../base/index.ts';
-import { hashFromId, hashId } from './algorithms.ts';
+import { hashId, readHash } from './algorithms.ts';
 import type { HashName } from './algorithms.ts';
 
 /** TPMS_NV_PUBLIC (TPM 2.0 Part 2 §13.5): the public area of an NV index. */
@@ -31,7 +31,7 @@ export function parseNvPublic(bytes: Uint8Array): NvPublic {
   const reader = new Reader(bytes, 'TPMS_NV_PUBLIC');
   const area: NvPublic = {
     nvIndex: reader.u32(),
-    nameAlg: hashFromId(reader.u16(), reader.structure),
+    nameAlg: readHash(reader),
     attributes: reader.u32(),
     authPolicy: reader.sized16(MAX_DIGEST),
     dataSize: reader.u16(),

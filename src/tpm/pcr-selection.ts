@@ -1,5 +1,5 @@
 import { Reader, Writer, refuse } from '../base/index.ts';
-import { digest, hashFromId, hashId, isHashName } from './algorithms.ts';
+import { digest, hashId, readHash, isHashName } from './algorithms.ts';
 import type { HashName } from './algorithms.ts';
 
 /** The selected PCRs of one bank (TPMS_PCR_SELECTION). */
@@ -99,7 +99,7 @@ export function pcrDigest(
 }
 
 function readBank(reader: Reader): PcrBankSelection {
-  const bank = hashFromId(reader.u16(), reader.structure);
+  const bank = readHash(reader);
   const sizeofSelect = reader.u8();
   const pcrs: number[] = [];
   reader.bytes(sizeofSelect).forEach((bits, byte) => {

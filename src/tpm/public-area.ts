@@ -1,8 +1,8 @@
 import { LIMITS, Reader, Writer, refuse } from '../base/index.ts';
-import { hashFromId, hashId } from './algorithms.ts';
+import { hashId, readHash } from './algorithms.ts';
 import type { HashName } from './algorithms.ts';
 import { TPM_ALG } from './constants.ts';
-import { curveFromId, curveId, curveSize } from './curves.ts';
+import { curveId, curveSize, readCurve } from './curves.ts';
 import type { CurveName } from './curves.ts';
 import { readKdf, readScheme, readSymmetric, writeKdf, writeScheme, writeSymmetric } from './schemes.ts';
 import type { AsymmetricScheme, KdfScheme, Symmetric } from './schemes.ts';
@@ -141,7 +141,7 @@ function requireBounded(bytes: Uint8Array, structure: string): void {
 function readPublic(reader: Reader): PublicArea {
   const type = reader.u16();
   const common: CommonPublic = {
-    nameAlg: hashFromId(reader.u16(), reader.structure),
+    nameAlg: readHash(reader),
     attributes: reader.u32(),
     authPolicy: reader.sized16(MAX_DIGEST),
   };
@@ -178,7 +178,7 @@ function readRsa(reader: Reader, common: CommonPublic): RsaPublic {
 function readEcc(reader: Reader, common: CommonPublic): EccPublic {
   const symmetric = readSymmetric(reader);
   const scheme = readScheme(reader, 'ecc');
-  const curve = curveFromId(reader.u16(), reader.structure);
+  const curve = readCurve(reader);
   const kdf = readKdf(reader);
   const size = curveSize(curve);
   return {
@@ -199,9 +199,9 @@ function readKeyedHashScheme(reader: Reader): KeyedHashPublic['scheme'] {
     case TPM_ALG.NULL:
       return null;
     case TPM_ALG.HMAC:
-      return { name: 'hmac', hash: hashFromId(reader.u16(), reader.structure) };
+      return { name: 'hmac', hash: readHash(reader) };
     case TPM_ALG.XOR:
-      return { name: 'xor', hash: hashFromId(reader.u16(), reader.structure), kdf: reader.u16() };
+      return { name: 'xor', hash: readHash(reader), kdf: reader.u16() };
     default:
       return reader.malformed(`unknown keyed-hash scheme 0x${id.toString(16)}`);
   }

@@ -1,5 +1,5 @@
 import type { Reader, Writer } from '../base/index.ts';
-import { hashFromId, hashId } from './algorithms.ts';
+import { hashId, readHash } from './algorithms.ts';
 import type { HashName } from './algorithms.ts';
 import { TPM_ALG } from './constants.ts';
 
@@ -95,7 +95,7 @@ export function readScheme(reader: Reader, type: 'rsa' | 'ecc'): AsymmetricSchem
     type === 'rsa' ? readFrom(reader, 'scheme', RSA_SCHEMES) : readFrom(reader, 'scheme', ECC_SCHEMES);
   if (name === null) return null;
   if (name === 'rsaes') return { name };
-  const hash = hashFromId(reader.u16(), reader.structure);
+  const hash = readHash(reader);
   return name === 'ecdaa' ? { name, hash, count: reader.u16() } : { name, hash };
 }
 
@@ -114,7 +114,7 @@ export function writeScheme(writer: Writer, scheme: AsymmetricScheme | null): vo
 /** Reads a TPMT_KDF_SCHEME; null is TPM_ALG_NULL. */
 export function readKdf(reader: Reader): KdfScheme | null {
   const name = readFrom(reader, 'KDF', KDFS);
-  return name === null ? null : { name, hash: hashFromId(reader.u16(), reader.structure) };
+  return name === null ? null : { name, hash: readHash(reader) };
 }
 
 /** Writes a TPMT_KDF_SCHEME. */

@@ -1,5 +1,5 @@
 import { LIMITS, Reader, Writer, refuse } from '../base/index.ts';
-import { hashFromId, hashId } from './algorithms.ts';
+import { hashId, readHash } from './algorithms.ts';
 import type { HashName } from './algorithms.ts';
 import { TPM_ALG } from './constants.ts';
 
@@ -34,13 +34,13 @@ export function readSignature(reader: Reader): TpmSignature {
     case TPM_ALG.RSAPSS:
       return {
         scheme: id === TPM_ALG.RSASSA ? 'rsassa' : 'rsapss',
-        hash: hashFromId(reader.u16(), reader.structure),
+        hash: readHash(reader),
         signature: reader.sized16(MAX_RSA),
       };
     case TPM_ALG.ECDSA:
       return {
         scheme: 'ecdsa',
-        hash: hashFromId(reader.u16(), reader.structure),
+        hash: readHash(reader),
         r: reader.sized16(MAX_ECC),
         s: reader.sized16(MAX_ECC),
       };
