@@ -1,11 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto';
-import type { Random } from '../../src/base/index.ts';
+import { createHash } from 'node:crypto';
 import { checkSealed } from '../../src/credential/index.ts';
 import type { OwnTerms, ReleaseBinding, SealTerms } from '../../src/credential/index.ts';
 import type { SealedObject } from '../../src/tpm/index.ts';
 import { eccStorageKey } from '../support/software-tpm.ts';
-
-export const random: Random = { bytes: (length) => new Uint8Array(randomBytes(length)) };
 
 export const sha256 = (text: string): Uint8Array =>
   new Uint8Array(createHash('sha256').update(text).digest());

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/index.ts';
-import type { Random } from '../../src/base/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import {
@@ -13,12 +11,12 @@ import {
   parseCredentialFile,
   pcrDigest,
 } from '../../src/tpm/index.ts';
+import { systemRandom as random } from '../support/random.ts';
 import { eccStorageKey, recoverSeed, rsaStorageKey, unwrapOuter } from '../support/software-tpm.ts';
 import { TpmTools } from '../support/tpm-tools.ts';
 import type { EkTemplate, ToolEk } from '../support/tpm-tools.ts';
 
 // What we encrypt off-TPM, opened by a TPM through tpm2-tools, and the other way round.
-const random: Random = { bytes: (length) => new Uint8Array(randomBytes(length)) };
 const TEMPLATES = ['L-1', 'L-2', 'H-3'] as const;
 let tpm: Swtpm;
 const tools = new TpmTools(() => tpm);

@@ -1,7 +1,6 @@
-import { createPublicKey, randomBytes } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Reader, concat, fromHex, toHex } from '../../src/base/index.ts';
-import type { Random } from '../../src/base/index.ts';
 import {
   encodeCredentialFile,
   makeCredential,
@@ -11,11 +10,11 @@ import {
 } from '../../src/tpm/index.ts';
 import type { EccPublic } from '../../src/tpm/index.ts';
 import { outerWrap } from '../../src/tpm/outer-wrap.ts';
+import { systemRandom as random } from '../support/random.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { eccStorageKey, recoverSeed, rsaStorageKey, unwrapOuter } from '../support/software-tpm.ts';
 import { dataFile, dataJson, recordedRandom } from '../support/vectors.ts';
 
-const random: Random = { bytes: (length) => new Uint8Array(randomBytes(length)) };
 const akName = fromHex(`000b${'a5'.repeat(32)}`);
 
 interface ActivationVector {

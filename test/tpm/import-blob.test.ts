@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Reader, toHex } from '../../src/base/index.ts';
-import type { Random } from '../../src/base/index.ts';
 import {
   attributeNames,
   digest,
@@ -10,11 +8,11 @@ import {
   objectName,
   parsePublic,
 } from '../../src/tpm/index.ts';
+import { systemRandom as random } from '../support/random.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { eccStorageKey, recoverSeed, rsaStorageKey, unwrapOuter } from '../support/software-tpm.ts';
 import { recordedRandom } from '../support/vectors.ts';
 
-const random: Random = { bytes: (length) => new Uint8Array(randomBytes(length)) };
 const authPolicy = new Uint8Array(32).fill(0x77);
 
 describe('an import blob, opened as TPM2_Import does', () => {
