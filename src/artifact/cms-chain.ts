@@ -1,5 +1,5 @@
 import { Refusal, equalBytes, fromHex, refuse, toHex } from '../base/index.ts';
-import { codeSigningProfile, parseCertificate, verifyPath } from '../x509/index.ts';
+import { OID, codeSigningProfile, parseCertificate, verifyPath } from '../x509/index.ts';
 import type { Certificate } from '../x509/index.ts';
 import type { SignedClaim } from './claim.ts';
 import { isSigner } from './cms.ts';
@@ -10,16 +10,18 @@ import type { TrustedRoot } from './trust.ts';
 /**
  * The code-signing certificate that signed, when its path leads to a trusted root: validity, CA flags, key usages,
  * path lengths, extended key usage and critical extensions are judged by `x509`.
+ * @param received certificates of the CMS file, DER
  * @param now Unix milliseconds
  * @throws Refusal `artifact-signature`, `cms-certificate`, `cms-subject`, `artifact-algorithm` and those of `verifyPath`
  */
 export function signerByChain(
   cms: CmsSignature,
+  received: readonly Uint8Array[],
   roots: readonly TrustedRoot[],
   now: number,
 ): Pick<SignedClaim, 'key' | 'signer'> {
   if (roots.length === 0) refuse('artifact-signature', 'no key that is trusted for CMS made this signature');
-  const certificates = cms.certificates.map((certificate) => parseCertificate(certificate));
+  const certificates = received.map((certificate) => parseCertificate(certificate));
   const leaf = signerCertificate(cms, certificates);
   const key = publicKeyFromSpki(leaf.publicKey.canonical);
   const { root, refusal } = firstRoot(roots, (candidate) => {
@@ -79,7 +81,8 @@ function firstRoot(
 
 function checkUse(cms: CmsSignature, root: TrustedRoot, leaf: Certificate): void {
   const { algorithm, hash } = cms.signatureAlgorithm;
-  if (!root.algorithms.includes(algorithm) || !root.hashes.includes(hash)) {
+  const onlyPss = leaf.publicKey.algorithm === OID.rsassaPss && algorithm !== 'rsa-pss';
+  if (onlyPss || !root.algorithms.includes(algorithm) || !root.hashes.includes(hash)) {
     refuse('artifact-algorithm', 'the root is not trusted with this algorithm and hash', { algorithm, hash });
   }
   if (root.subjects !== undefined && !root.subjects.includes(leaf.subject.text)) {

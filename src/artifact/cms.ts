@@ -7,10 +7,16 @@ import type { SignedAttributes } from './cms-attributes.ts';
 import { pemBody } from './key-text.ts';
 import type { HashName } from './types.ts';
 
-/** A detached CMS signature (RFC 5652 SignedData) by one signer, decoded; nothing of it is verified. */
-export interface CmsSignature {
+/** A detached CMS SignedData (RFC 5652), decoded; nothing of it is verified. */
+export interface CmsFile {
   /** Certificates that came along, DER, none of them believed. */
   readonly certificates: readonly Uint8Array[];
+  /** At least one. */
+  readonly signatures: readonly CmsSignature[];
+}
+
+/** One SignerInfo. */
+export interface CmsSignature {
   readonly signer: SignerIdentifier;
   readonly digest: HashName;
   readonly attributes: SignedAttributes;
@@ -26,12 +32,13 @@ export type SignerIdentifier =
 const CONTEXT = { constructed0: 0xa0, constructed1: 0xa1, primitive0: 0x80 } as const;
 
 /**
- * A CMS file in DER or PEM (`CMS` or `PKCS7`). Strict: DER, id-data, detached, exactly one SignerInfo with signed
- * attributes, no CRLs, nothing unauthenticated that a verifier might later believe.
+ * A CMS file in DER or PEM (`CMS` or `PKCS7`). Strict: DER, id-data, detached, signed attributes, no CRLs, nothing
+ * unauthenticated that a verifier might later believe.
+ * @param maxSigners SignerInfos: as many as have to sign, so that none is there that nobody looks at
  * @throws Refusal `malformed`, `cms-form`, `cms-attached`, `cms-signer-count`, `cms-signed-attributes`,
  * `artifact-algorithm`
  */
-export function parseCms(file: Uint8Array): CmsSignature {
+export function parseCms(file: Uint8Array, maxSigners: number): CmsFile {
   if (file.length > LIMITS.signature) refuse('malformed', 'CMS: too large');
   const outer = new DerReader(derOf(file), 'ContentInfo');
   const info = outer.sequence('ContentInfo');
@@ -41,7 +48,7 @@ export function parseCms(file: Uint8Array): CmsSignature {
   info.end();
   const signed = explicit.sequence('SignedData');
   explicit.end();
-  return readSignedData(signed);
+  return readSignedData(signed, maxSigners);
 }
 
 function derOf(file: Uint8Array): Uint8Array {
@@ -50,7 +57,7 @@ function derOf(file: Uint8Array): Uint8Array {
   return pemBody(text, text.startsWith('-----BEGIN PKCS7-----') ? 'PKCS7' : 'CMS');
 }
 
-function readSignedData(signed: DerReader): CmsSignature {
+function readSignedData(signed: DerReader, maxSigners: number): CmsFile {
   const version = signed.smallInteger('version', 255);
   const digests = readDigestSet(signed);
   readDetachedContent(signed);
@@ -59,19 +66,18 @@ function readSignedData(signed: DerReader): CmsSignature {
     refuse('cms-form', 'revocation lists in a signature are not believed');
   const infos = signed.inside(signed.value(TAG.set, 'signerInfos'), 'signerInfos');
   signed.end();
-  const first = infos.atEnd ? undefined : infos.any();
-  if (first === undefined || !infos.atEnd)
-    refuse('cms-signer-count', 'a CMS file holds exactly one SignerInfo');
-  const { signerVersion, ...info } = readSignerInfo(infos.inside(expectSequence(first, infos), 'SignerInfo'));
+  const signatures: CmsSignature[] = [];
+  while (!infos.atEnd && signatures.length < maxSigners)
+    signatures.push(readSignerInfo(infos.sequence('SignerInfo')));
+  if (signatures.length === 0 || !infos.atEnd) {
+    refuse('cms-signer-count', `a CMS file holds 1 to ${String(maxSigners)} SignerInfos here`);
+  }
   // RFC 5652 §5.1: version 1 for plain data and issuerAndSerialNumber, 3 where a subject key identifier is used.
-  if (version !== signerVersion) refuse('cms-form', 'SignedData and SignerInfo versions do not fit');
-  if (!digests.includes(info.digest))
+  const byKeyId = signatures.some(({ signer }) => 'subjectKeyId' in signer);
+  if (version !== (byKeyId ? 3 : 1)) refuse('cms-form', 'SignedData and SignerInfo versions do not fit');
+  if (signatures.some(({ digest }) => !digests.includes(digest)))
     refuse('cms-form', 'the signer’s digest algorithm is not among the announced');
-  return { certificates, ...info };
-}
-
-function expectSequence<T extends { readonly tag: number }>(value: T, reader: DerReader): T {
-  return value.tag === TAG.sequence ? value : reader.malformed('expected a SEQUENCE');
+  return { certificates, signatures };
 }
 
 function readDigestSet(signed: DerReader): HashName[] {
@@ -104,7 +110,7 @@ function readCertificates(signed: DerReader): Uint8Array[] {
   return certificates;
 }
 
-function readSignerInfo(reader: DerReader): Omit<CmsSignature, 'certificates'> & { signerVersion: number } {
+function readSignerInfo(reader: DerReader): CmsSignature {
   const signerVersion = reader.smallInteger('version', 255);
   const signer = readSignerIdentifier(reader);
   if (signerVersion !== ('issuer' in signer ? 1 : 3))
@@ -121,7 +127,6 @@ function readSignerInfo(reader: DerReader): Omit<CmsSignature, 'certificates'> &
   const signature = reader.value(TAG.octetString, 'signature').content;
   if (!reader.atEnd) refuse('cms-form', 'unsigned attributes are not believed');
   return {
-    signerVersion,
     signer,
     digest,
     attributes: readSignedAttributes(reader, attributes),

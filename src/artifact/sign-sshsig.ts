@@ -25,6 +25,9 @@ function sshSignature(key: SigningKey, data: Uint8Array): Uint8Array {
       return sshStrings('ecdsa-sha2-nistp256', sshStrings(toMpint(pair.bytes(32)), toMpint(pair.bytes(32))));
     }
     case 'rsa':
+      if (key.privateKey.asymmetricKeyType === 'rsa-pss') {
+        refuse('artifact-key', 'this key is for RSASSA-PSS only, which OpenSSH does not have');
+      }
       // OpenSSH has no RSASSA-PSS (RFC 8332): the same key signs with PKCS #1 v1.5 and SHA-512 here.
       return sshStrings('rsa-sha2-512', makeSignature(key, { algorithm: 'rsa-pkcs1', hash: 'sha512' }, data));
   }

@@ -1,4 +1,5 @@
-import { equalBytes, refuse } from '../base/index.ts';
+import { Refusal, equalBytes, refuse } from '../base/index.ts';
+import { NO_STATEMENT } from './claim.ts';
 import type { Outcome, SignedClaim } from './claim.ts';
 import { parseCms } from './cms.ts';
 import type { CmsSignature } from './cms.ts';
@@ -8,9 +9,9 @@ import type { ArtifactTrust } from './trust.ts';
 import type { ContentDigests } from './types.ts';
 
 /**
- * A detached CMS signature over this artifact, by a trusted key or by a code-signing certificate under a trusted root.
- * @throws Refusal those of `parseCms` and `signerByChain`, and `artifact-signature`, `artifact-hash`,
- * `cms-message-digest`
+ * Detached CMS signatures over this artifact, by trusted keys or by code-signing certificates under trusted roots.
+ * @param now Unix milliseconds
+ * @throws Refusal those of `parseCms`; what is wrong with one SignerInfo is in its outcome
  */
 export function verifyCms(
   bytes: Uint8Array,
@@ -18,42 +19,62 @@ export function verifyCms(
   trust: ArtifactTrust,
   now: number,
 ): Outcome[] {
-  const cms = parseCms(bytes);
-  const { key, signer } = signerByKey(cms, trust) ?? signerByChain(cms, trust.roots, now);
+  const { certificates, signatures } = parseCms(bytes, trust.threshold);
+  return signatures.flatMap((signature) => {
+    try {
+      return verifySignerInfo(signature, certificates, { digests, trust, now });
+    } catch (error) {
+      if (error instanceof Refusal) return [error];
+      throw error;
+    }
+  });
+}
+
+interface Question {
+  readonly digests: ContentDigests;
+  readonly trust: ArtifactTrust;
+  readonly now: number;
+}
+
+function verifySignerInfo(
+  cms: CmsSignature,
+  certificates: readonly Uint8Array[],
+  question: Question,
+): Outcome[] {
+  const { digests, trust, now } = question;
+  const listed = signersByKey(cms, trust);
+  const signers = listed.length > 0 ? listed : [signerByChain(cms, certificates, trust.roots, now)];
   const own = digests[cms.digest];
-  if (own === undefined)
+  if (own === undefined) {
     return refuse('artifact-hash', `the content’s ${cms.digest} is not at hand: sign with SHA-256`, {
       hash: cms.digest,
     });
-  if (!equalBytes(own, cms.attributes.messageDigest)) {
-    refuse('cms-message-digest', 'the signed message digest is not this artifact’s', { key });
   }
-  const window = { notBefore: undefined, notAfter: undefined };
-  return [
-    {
-      key,
-      format: 'cms',
-      signer,
-      name: undefined,
-      version: undefined,
-      signedAt: cms.attributes.signingTime,
-      window,
-    },
-  ];
+  if (!equalBytes(own, cms.attributes.messageDigest)) {
+    refuse('cms-message-digest', 'the signed message digest is not this artifact’s', {
+      keys: signers.map(({ key }) => key),
+    });
+  }
+  return signers.map((found) => ({
+    ...found,
+    ...NO_STATEMENT,
+    format: 'cms',
+    signedAt: cms.attributes.signingTime,
+  }));
 }
 
+type Signer = Pick<SignedClaim, 'key' | 'signer'>;
+
 /** Trusted keys need no certificate: what the file says about its signer is a hint, like a keyid. */
-function signerByKey(
-  cms: CmsSignature,
-  trust: ArtifactTrust,
-): Pick<SignedClaim, 'key' | 'signer'> | undefined {
+function signersByKey(cms: CmsSignature, trust: ArtifactTrust): Signer[] {
   const { algorithm, hash } = cms.signatureAlgorithm;
-  const usable = trust.keys.filter(
-    (signer) =>
-      signer.formats.includes('cms') && signer.algorithm === algorithm && signer.hashes.includes(hash),
-  );
-  const signer = usable.find(({ key }) =>
-    verifySignature(key, cms.signatureAlgorithm, cms.attributes.signedBytes, cms.signature),
-  );
-  return signer && { key: signer.key.fingerprint, signer };
+  return trust.keys
+    .filter(
+      (signer) =>
+        signer.formats.includes('cms') && signer.algorithm === algorithm && signer.hashes.includes(hash),
+    )
+    .filter(({ key }) =>
+      verifySignature(key, cms.signatureAlgorithm, cms.attributes.signedBytes, cms.signature),
+    )
+    .map((signer) => ({ key: signer.key.fingerprint, signer }));
 }

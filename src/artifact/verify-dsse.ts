@@ -43,9 +43,10 @@ export function verifyDsseSignatures(
   const signers: TrustedKey[] = [];
   const unknown: Refusal[] = [];
   envelope.signatures.forEach(({ sig }, index) => {
-    const signer = usable.find((candidate) => signedBy(candidate, message, sig));
-    if (signer !== undefined) signers.push(signer);
-    else
+    // One key may be listed with several windows.
+    const found = usable.filter((candidate) => signedBy(candidate, message, sig));
+    signers.push(...found);
+    if (found.length === 0)
       unknown.push(
         new Refusal('artifact-signature', 'no key that is trusted for DSSE made this signature', { index }),
       );

@@ -19,13 +19,14 @@ export function verifySshsig(bytes: Uint8Array, digests: ContentDigests, trust: 
   );
   if (known.length === 0)
     refuse('artifact-signer', 'the key of this SSHSIG is not trusted for SSH signatures', { key });
-  const signer = known.find(
+  const signers = known.filter(
     ({ algorithm, hashes }) =>
       algorithm === claimed.algorithm &&
       hashes.includes(claimed.hash) &&
       (algorithm === 'ed25519' || hashes.includes(claimed.signatureHash)),
   );
-  if (signer === undefined)
+  const [first] = signers;
+  if (first === undefined)
     return refuse('artifact-algorithm', 'the key is not trusted with this algorithm and hash', { key });
   const { namespace, hash, signatureHash, algorithm } = claimed;
   if (!trust.namespaces.includes(namespace)) {
@@ -37,8 +38,8 @@ export function verifySshsig(bytes: Uint8Array, digests: ContentDigests, trust: 
   const data = sshSignedData(namespace, hash, digest);
   const how = { algorithm, hash: signatureHash, encoding: 'ieee-p1363' } as const;
   // With the trusted key, never with the one that came along.
-  if (!verifySignature(signer.key, how, data, claimed.signature)) {
+  if (!verifySignature(first.key, how, data, claimed.signature)) {
     refuse('artifact-signature', 'the SSHSIG does not verify over this artifact', { key });
   }
-  return [{ key, format: 'ssh', signer, ...NO_STATEMENT }];
+  return signers.map((signer) => ({ key, format: 'ssh', signer, ...NO_STATEMENT }));
 }

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ContentDigests, HashName } from '../artifact/index.ts';
 import { concat, refuse } from '../base/index.ts';
 
-/** Bytes read at once: memory stays flat whatever the file's size. */
+/** Bytes read at once, at most: memory stays flat whatever the file's size. */
 const CHUNK = 1024 * 1024;
 
 /** What {@link hashFile} read. */
@@ -25,11 +25,12 @@ export async function hashFile(handle: FileHandle, hashes: readonly HashName[]):
   const before = await handle.stat({ bigint: true });
   const names = [...new Set<HashName>(['sha256', ...hashes])];
   const hashers = names.map((name) => createHash(name));
-  const buffer = new Uint8Array(CHUNK);
+  // One byte more than a small file has, so that its end is seen without a second buffer.
+  const buffer = new Uint8Array(Math.min(CHUNK, Number(before.size) + 1));
   let head: Uint8Array = new Uint8Array();
   let size = 0;
   for (;;) {
-    const { bytesRead } = await handle.read(buffer, 0, CHUNK, null);
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
     if (bytesRead === 0) break;
     const chunk = new Uint8Array(buffer.buffer, 0, bytesRead);
     if (head.length < 64) head = concat([head, chunk.slice(0, 64 - head.length)]);

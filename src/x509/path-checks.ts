@@ -72,13 +72,15 @@ export function checkKeyStrength(certificate: Certificate): void {
 /**
  * What an issuer needs (RFC 5280 §6.1.4 (k)–(n)): version 3, CA, keyCertSign, path length.
  * @param below number of non-self-issued CA certificates between this one and the leaf
+ * @param isAnchor a root that an operator trusts may leave its key usage out, as `openssl req -x509` does
  */
-export function checkIssuer(certificate: Certificate, below: number): void {
+export function checkIssuer(certificate: Certificate, below: number, isAnchor = false): void {
   const { basicConstraints, keyUsage } = certificate;
   if (certificate.version !== 3 || basicConstraints?.ca !== true) {
     refuse('x509-not-ca', 'an issuer in the path is not a certificate authority', described(certificate));
   }
-  if (keyUsage?.has('keyCertSign') !== true) {
+  const signs = keyUsage === undefined ? isAnchor : keyUsage.has('keyCertSign');
+  if (!signs) {
     refuse(
       'x509-issuer-key-usage',
       'an issuer in the path may not sign certificates',
@@ -117,7 +119,12 @@ export function checkSignature(
   if (weak && !quirks.has('sha1-signature')) {
     refuse('x509-weak-signature', 'a certificate of the path is signed with SHA-1', described(certificate));
   }
+  // RFC 4055 §1.2: a key that is named for RSASSA-PSS signs nothing else, one for RSAES-OAEP nothing at all.
+  const { algorithm } = issuer.publicKey;
+  const onlyPss = algorithm === OID.rsassaPss && signatureAlgorithm.scheme !== 'rsassa-pss';
   if (
+    onlyPss ||
+    algorithm === OID.rsaesOaep ||
     !signatureHolds(signatureAlgorithm, publicKeyOf(issuer.publicKey), certificate.tbs, certificate.signature)
   ) {
     refuse('x509-signature', 'a signature in the path is not by its issuer', {

@@ -114,7 +114,7 @@ function checkPath<Findings>(
   }
   let below = 0;
   for (const issuer of issuers) {
-    checkIssuer(issuer, below);
+    checkIssuer(issuer, below, issuer === issuers.at(-1));
     checkIssuerPurpose(issuer, purposes);
     if (!sameName(issuer.subject, issuer.issuer)) below++;
   }

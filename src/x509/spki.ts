@@ -89,6 +89,12 @@ const READERS: Readonly<Record<string, KeyReader>> = {
     identifier.end();
     return rsaKey(bits(), spki);
   },
+  // RSASSA-PSS-params (RFC 4055 §3.1) restrict the key to PSS; who verifies with it looks at `algorithm`.
+  [OID.rsassaPss]: (identifier, bits, spki) => {
+    if (!identifier.atEnd) identifier.any();
+    identifier.end();
+    return rsaKey(bits(), spki);
+  },
   [OID.ecPublicKey]: (identifier, bits) => {
     const named = identifier.oid('named curve');
     identifier.end();

@@ -62,7 +62,7 @@ export function formatTrustStore({ entries }: TrustStore): string {
  * @throws Refusal when it could never be an issuer: not a CA, weak key, extensions that aren't understood
  */
 export function addToStore(store: TrustStore, entry: TrustEntry): TrustStore {
-  checkIssuer(entry.certificate, 0);
+  checkIssuer(entry.certificate, 0, entry.role === 'anchor');
   checkKeyStrength(entry.certificate);
   checkExtensions(entry.certificate);
   const others = store.entries.filter(

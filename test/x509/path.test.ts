@@ -10,7 +10,7 @@ import {
   spkiOf,
   verifyPath,
 } from '../../src/x509/index.ts';
-import type { Certificate } from '../../src/x509/index.ts';
+import type { Certificate, ExtensionInput } from '../../src/x509/index.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { NOW, certificate, key, make, name, root } from './support.ts';
 
@@ -125,6 +125,19 @@ describe('verifyPath refuses', () => {
     );
   });
 
+  it('but a trusted root may leave its key usage out, as openssl’s default root does', () => {
+    const anchor = (...more: ExtensionInput[]) =>
+      certificate({
+        subject: 'root',
+        issuer: 'root',
+        extensions: [extension.basicConstraints(true), ...more],
+      });
+    expect(verify(certificate({}), [anchor()]).chain).toHaveLength(2);
+    expectRefusal('x509-issuer-key-usage', () =>
+      verify(certificate({}), [anchor(extension.keyUsage('cRLSign'))]),
+    );
+  });
+
   it('more authorities than a path length allows, at each level', () => {
     const leaf = certificate({ issuer: 'b' });
     const middle = (pathLength?: number) => [
@@ -196,6 +209,19 @@ describe('verifyPath refuses', () => {
     expectRefusal('x509-key-too-large', through(rsa(65_536)));
     expect(Number(process.hrtime.bigint() - before) / 1e6).toBeLessThan(200);
     expectRefusal('x509-signature', through(rsa(2048)));
+  });
+
+  it('issuers and signers whose key is named for encryption (RFC 4055 §1.2)', () => {
+    const plain = spkiOf(key('rsa2048').publicKey);
+    const publicKey = der.sequence(
+      der.sequence(der.oid(OID.rsaesOaep)),
+      der.bitString(plain.slice(plain.length - 270)),
+    );
+    const leaf = certificate({ issuer: 'a', signer: 'rsa2048' });
+    const middle = (spki: Uint8Array) => [certificate({ subject: 'a', ca: true, publicKey: spki })];
+    expect(verify(leaf, [root()], middle(plain)).chain).toHaveLength(3);
+    expectRefusal('x509-signature', () => verify(leaf, [root()], middle(publicKey)));
+    expectRefusal('x509-key-usage', () => verify(certificate({ publicKey }), [root()]));
   });
 
   it('a public key that is no point of its curve', () => {

@@ -80,6 +80,8 @@ function checkOptions(options: SignOptions): void {
   only('dsse', ['artifactVersion', 'notBefore', 'notAfter']);
   only('cms', ['cert']);
   only('ssh', ['namespace']);
+  if (options.name === '' || (options.name?.length ?? 0) > 1024)
+    throw new UsageError('--name has 1 to 1024 characters');
   if (options.format === 'cms' && options.cert === undefined)
     throw new UsageError('--format cms needs --cert');
   if (options.artifactVersion !== undefined && !isVersion(options.artifactVersion)) {
