@@ -1,0 +1,109 @@
+import type { Command } from 'commander';
+import {
+  MAX_ENTRY,
+  MAX_LOG_PROOF,
+  leafHash,
+  parseLogProof,
+  parseVkey,
+  verifyLogProof,
+} from '../../audit/index.ts';
+import type { UnverifiedLogProof, VerifierKey } from '../../audit/index.ts';
+import { Refusal, toBase64 } from '../../base/index.ts';
+import { toDenial } from '../../lifecycle/denial.ts';
+import { UsageError } from '../errors.ts';
+import { readInput } from '../input.ts';
+import { paint, printJson, printable, table } from '../output.ts';
+import { printDenial } from '../run.ts';
+import type { CommandContext } from '../run.ts';
+import { group } from './group.ts';
+
+interface Options {
+  readonly leaf?: string;
+  readonly logKey?: string;
+}
+
+/** What can stand in `unchecked`, as people read it. */
+const UNCHECKED: Readonly<Record<string, string>> = {
+  'log-signature': 'the log’s signature (give --log-key)',
+  'log-inclusion': 'which entry it is that the proof is about (give --leaf)',
+};
+
+/** `sealgate verify proof FILE`: an entry's inclusion in a log, offline (c2sp.org/tlog-proof). */
+export function registerVerifyProof(program: Command, context: CommandContext): void {
+  group(program, 'verify', 'verify evidence, authorizations and proofs offline; exit 0 only if it verifies')
+    .command('proof <file>')
+    .description('check that an entry is in a log: tlog-proof, checkpoint signature, inclusion')
+    .option('--leaf <file>', 'the entry, byte for byte as it is in the log')
+    .option('--log-key <vkey>', 'the log’s public key: NAME+ID+KEY')
+    .option('--json', 'one JSON document')
+    .addHelpText(
+      'after',
+      '\nThe file’s form is judged first; what the flags don’t allow to check is listed as unchecked.\n' +
+        '\nExample:\n  sealgate verify proof decision.tlog-proof --leaf decision.json --log-key example.com/log+33d7b496+AeHT…\n',
+    )
+    .action((file: string, options: Options) => {
+      verifyProof(file, options, context);
+    });
+}
+
+function verifyProof(file: string, options: Options, context: CommandContext): void {
+  const logKeys = options.logKey === undefined ? undefined : [readKey(options.logKey)];
+  const unchecked = [
+    ...(logKeys === undefined ? ['log-signature'] : []),
+    ...(options.leaf === undefined ? ['log-inclusion'] : []),
+  ];
+  let proof: UnverifiedLogProof | undefined;
+  try {
+    proof = parseLogProof(readInput(file, 'tlog-proof', MAX_LOG_PROOF));
+    const leaf = options.leaf === undefined ? undefined : readInput(options.leaf, 'leaf', MAX_ENTRY);
+    verifyLogProof(proof, {
+      ...(logKeys === undefined ? {} : { logKeys }),
+      ...(leaf === undefined ? {} : { leafHash: leafHash(leaf) }),
+    });
+    printAnswer(context, proof, unchecked);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    context.exit(1);
+    printDenial(toDenial(error, 'audit'), context.io, context.json, {
+      unchecked,
+      proof: proof === undefined ? null : proofJson(proof),
+    });
+  }
+}
+
+/** A key that can't be read is a wrong flag, not a refused file. */
+function readKey(vkey: string): VerifierKey {
+  try {
+    return parseVkey(vkey);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    throw new UsageError(`--log-key: ${error.reason}`);
+  }
+}
+
+/** As the checkpoint writes them: decimal sizes, base64 root. */
+function proofJson({ index, claimed }: UnverifiedLogProof): Record<string, string> {
+  return {
+    index: String(index),
+    size: String(claimed.size),
+    origin: claimed.origin,
+    root: toBase64(claimed.root),
+  };
+}
+
+function printAnswer(
+  { io, json }: CommandContext,
+  proof: UnverifiedLogProof,
+  unchecked: readonly string[],
+): void {
+  const members = proofJson(proof);
+  if (json) {
+    printJson(io, { ok: true, denial: null, unchecked, proof: members });
+    return;
+  }
+  io.stdout(
+    `${unchecked.length === 0 ? paint(io, 'green', 'verified') : paint(io, 'yellow', 'well formed')}\n`,
+  );
+  io.stdout(table(Object.entries(members).map(([name, value]) => [`  ${name}`, printable(value)])));
+  for (const check of unchecked) io.stdout(`  not checked: ${UNCHECKED[check] ?? check}\n`);
+}
