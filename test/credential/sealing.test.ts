@@ -13,6 +13,11 @@ import {
 } from '../../src/credential/index.ts';
 import type { OwnTerms, RenewalBinding, SealTerms, SealedCredentials } from '../../src/credential/index.ts';
 import {
+  isReleaseSignature,
+  makeReleaseKey,
+  parseReleaseKey,
+} from '../../src/credential/sealing/release-key.ts';
+import {
   PolicyDigest,
   digest,
   encodePublic,
@@ -27,6 +32,7 @@ import {
 import type { PcrSelection, SealedPolicy } from '../../src/tpm/index.ts';
 import { expectRefusal, expectRejection } from '../support/refusals.ts';
 import { recoverSeed, unwrapOuter } from '../support/software-tpm.ts';
+import { recordedRandom } from '../support/vectors.ts';
 import { systemRandom as random } from '../support/random.ts';
 import { check, credentials, ek, own, release, sha256, terms } from './terms.ts';
 
@@ -190,6 +196,23 @@ describe('sealing refuses', () => {
 
   it('a requestDigest of another length', async () => {
     await expectRejection('malformed', seal({ binding: { ...release, requestDigest: new Uint8Array(31) } }));
+  });
+});
+
+describe('a release key', () => {
+  it('signs once and is forgotten', () => {
+    const key = makeReleaseKey(random);
+    const message = sha256('release');
+    const area = parseReleaseKey(key.keyPublic);
+    expect(isReleaseSignature(area, message, key.signOnce(message))).toBe(true);
+    expect(() => key.signOnce(message)).toThrow('has signed and is forgotten');
+    expect(isReleaseSignature(area, sha256('other'), makeReleaseKey(random).signOnce(message))).toBe(false);
+  });
+
+  it('comes from the given randomness', () => {
+    const scalar = sha256('scalar');
+    const make = () => toHex(makeReleaseKey(recordedRandom(scalar)).keyPublic);
+    expect(make()).toBe(make());
   });
 });
 

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Tpm } from '../../native/index.ts';
 import { toHex } from '../../src/base/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
@@ -93,6 +94,28 @@ describe("we open tpm2_makecredential's", () => {
     const seed = recoverSeed(key, 'IDENTITY', encryptedSecret);
     const opened = unwrapOuter(key.area, seed, Buffer.from(name, 'hex'), credentialBlob);
     expect(opened === undefined ? 'integrity' : toHex(opened)).toBe(`0020${toHex(secret)}`);
+  });
+});
+
+describe("node-tpm2 opens tpm2_makecredential's", () => {
+  it.each(TEMPLATES)('for an EK of template %s', async (template) => {
+    const secret = random.bytes(32);
+    const { area } = ekOf(template);
+    await using connection = await Tpm.open(tpm.tcti);
+    await using ek = await connection.endorsementKey(template);
+    const ak = await connection.attestationKey({ ek });
+    const args = ['-u', tools.write('real.pub', encodeSizedPublic(area)), '-n', toHex(ak.key.name)];
+    // Without a TPM, which the connection has for itself.
+    // prettier-ignore
+    await tools.run('tpm2_makecredential', '-T', 'none', ...args, '-s', tools.write('secret', secret), '-o', tools.file('made'));
+    const credential = parseCredentialFile(tools.read('made'));
+    await using forAk = await connection.startSession({ type: 'hmac', salt: ek });
+    const type = template === 'H-3' ? 'hmac' : 'policy';
+    await using forEk = await connection.startSession({ type, salt: ek, hash: area.nameAlg });
+    if (type === 'policy') await connection.policySecret(forEk, 'endorsement');
+    const opened = await connection.activateCredential(ak.key, ek, credential, { auth: [forAk, forEk] });
+    expect(toHex(opened)).toBe(toHex(secret));
+    await connection.evictControl(ak.key);
   });
 });
 

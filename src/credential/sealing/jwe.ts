@@ -35,12 +35,20 @@ export async function decryptCredentials(
   key: Uint8Array,
   binding: SealedBinding,
 ): Promise<JsonObject> {
-  if (!isHeaderOf(headerOf(jwe), binding)) {
-    refuse('sealed-credentials', 'the credentials are for another execution, request or authorization');
-  }
+  requireHeader(jwe, binding);
   if (key.length !== 32) refuse('sealed-credentials', `the unsealed key has ${String(key.length)} bytes`);
   const plaintext = await decrypt(jwe, key);
   return parseJsonObject(plaintext, 'credentials', { maxBytes: MAX_JWE, maxDepth: 16, maxValues: 10_000 });
+}
+
+/**
+ * The protected header must say exactly what the host asked for; it is authenticated when the JWE decrypts.
+ * @throws Refusal `malformed`, `sealed-credentials`
+ */
+export function requireHeader(jwe: string, binding: SealedBinding): void {
+  if (!isHeaderOf(headerOf(jwe), binding)) {
+    refuse('sealed-credentials', 'the credentials are for another execution, request or authorization');
+  }
 }
 
 /** The protected header of a well-formed compact JWE: five parts in strict base64url (jose drops unused bits). */
