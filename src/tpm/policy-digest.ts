@@ -57,7 +57,7 @@ export class PolicyDigest {
   static of(hash: HashName, value: Uint8Array): PolicyDigest {
     if (value.length !== digestSize(hash))
       throw new RangeError(`policy digest of ${String(value.length)} bytes`);
-    return new PolicyDigest(hash, value.slice());
+    return new PolicyDigest(hash, new Uint8Array(value));
   }
 
   /**
@@ -87,7 +87,7 @@ export class PolicyDigest {
 
   /** The digest's bytes: what goes into an authPolicy. */
   get value(): Uint8Array {
-    return this.#value.slice();
+    return new Uint8Array(this.#value);
   }
 
   /**

@@ -213,6 +213,9 @@ describe('a release key', () => {
     const scalar = sha256('scalar');
     const make = () => toHex(makeReleaseKey(recordedRandom(scalar)).keyPublic);
     expect(make()).toBe(make());
+    // A scalar that begins with zeros is as good as any.
+    const small = makeReleaseKey(recordedRandom(new Uint8Array(32).fill(1, 30)));
+    expect(isReleaseSignature(parseReleaseKey(small.keyPublic), scalar, small.signOnce(scalar))).toBe(true);
   });
 });
 
@@ -265,6 +268,12 @@ describe('the host refuses, before the TPM sees anything', () => {
     expectRefusal('sealed-selection', () => check(withPolicy({ pcrSelection: more })));
     const quotedPcr = () => sha256('changed');
     expectRefusal('sealed-policy', () => checkSealed(sealed, { ...own, quotedPcr }));
+  });
+
+  it('credentials for another authorization, before the one opening is spent', async () => {
+    const binding = { ...release, jti: 'authorization-2' };
+    const other = await sealCredentials(credentials, { ...terms, binding }, random);
+    expectRefusal('sealed-credentials', () => check({ ...sealed, jwe: other.jwe }));
   });
 
   it('another or another kind of release key', async () => {

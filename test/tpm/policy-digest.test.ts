@@ -93,6 +93,14 @@ describe('PolicyDigest', () => {
     const before = toHex(start.value);
     start.authValue().commandCode(0x15e);
     start.value.fill(1);
+    const computed = start.authValue();
+    const known = toHex(computed.value);
+    computed.value.fill(1);
+    expect(toHex(computed.value)).toBe(known);
+    const given = Buffer.alloc(32, 7);
+    const taken = PolicyDigest.of('sha256', given);
+    given.fill(1);
+    expect(toHex(taken.value)).toBe('07'.repeat(32));
     expect(toHex(start.value)).toBe(before);
     expect(before).toBe('00'.repeat(32));
   });

@@ -11,6 +11,7 @@ import {
 import type { ClockInfo, KeyedHashPublic, SealedObject, SealedPolicy } from '../../tpm/index.ts';
 import { policyRefOf } from './binding.ts';
 import type { SealedBinding } from './binding.ts';
+import { requireHeader } from './jwe.ts';
 import { isReleaseSignature, parseReleaseKey } from './release-key.ts';
 import { clockDeadline, coveredBy, requireExpiration, requireSealable } from './rules.ts';
 import type { QuotedPcr } from './rules.ts';
@@ -34,7 +35,8 @@ export interface OwnTerms {
  *  - policyRef is this release's; boot, deadline and expiration are those of the host's own quote;
  *  - the selection may be sealed to, and covers only what was quoted;
  *  - authPolicy, recomputed from all that, is the object's: no weaker policy than was agreed (CVE-2020-24455);
- *  - the signature is over this session's nonce and the name of this object.
+ *  - the signature is over this session's nonce and the name of this object;
+ *  - the JWE's header names this release, for the object opens only once.
  * @returns what the TPM needs to open it
  * @throws Refusal `malformed` or one of the `sealed-…` checks
  */
@@ -55,6 +57,7 @@ export function checkSealed(sealed: SealedCredentials, own: OwnTerms): SealedObj
   if (!equalBytes(area.authPolicy, sealedPolicyDigest(policy))) {
     refuse('sealed-policy', "the object's authPolicy is not the policy that was agreed");
   }
+  requireHeader(sealed.jwe, own.binding);
   const { expiration } = claimed;
   const name = objectName(objectPublic);
   const terms = { nonceTpm: own.nonceTpm, expiration, objectName: name, policyRef: claimed.policyRef };

@@ -7,6 +7,7 @@ import {
   encodeSignature,
   ephemeralKey,
   keyMaterial,
+  leftPad,
   objectAttributes,
   parsePublic,
   parseSignature,
@@ -32,7 +33,13 @@ export function makeReleaseKey(random: Random): ReleaseKey {
   const scalar = pair.getPrivateKey();
   let key: KeyObject | undefined = createPrivateKey({
     format: 'jwk',
-    key: { kty: 'EC', crv: 'P-256', d: toBase64url(scalar), x: toBase64url(x), y: toBase64url(y) },
+    key: {
+      kty: 'EC',
+      crv: 'P-256',
+      d: toBase64url(leftPad(scalar, 32)),
+      x: toBase64url(x),
+      y: toBase64url(y),
+    },
   });
   scalar.fill(0);
   return {
