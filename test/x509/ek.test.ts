@@ -245,10 +245,15 @@ describe('the EK profile', () => {
     const plain = spkiOf(key('rsa2048').publicKey);
     const parameters = der.sequence(der.context(0, der.sequence(der.oid(OID.sha256), der.null())));
     const oaep = (...extra: Uint8Array[]) => {
-      const bits = plain.slice(plain.length - 271 + 1);
+      const bits = plain.slice(plain.length - 270);
       return der.sequence(der.sequence(der.oid(OID.rsaesOaep), ...extra), der.bitString(bits));
     };
     const reference = ek({});
+    const pss = der.sequence(
+      der.sequence(der.oid(OID.rsassaPss)),
+      der.bitString(plain.slice(plain.length - 270)),
+    );
+    expectRefusal('x509-key-usage', () => check(ek({ publicKey: pss })));
     for (const publicKey of [oaep(), oaep(parameters)]) {
       const leaf = ek({ publicKey });
       expect(check(leaf).findings.templates).toEqual(['L-1', 'H-1']);

@@ -1,9 +1,21 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../run.ts';
 import { registerArtifact } from './artifact.ts';
+import { registerInspectEkCert } from './inspect-ekcert.ts';
+import { registerInspectTpm } from './inspect-tpm.ts';
+import { registerTrust } from './trust.ts';
+import { registerVerifyProof } from './verify-proof.ts';
+import { registerVerifyQuote } from './verify-quote.ts';
 
 /** A command file adds its commands to the program. */
 export type Register = (program: Command, context: CommandContext) => void;
 
 /** Every command, in the order of `sealgate --help`. */
-export const COMMANDS: readonly Register[] = [registerArtifact];
+export const COMMANDS: readonly Register[] = [
+  registerArtifact,
+  registerVerifyProof,
+  registerInspectTpm,
+  registerInspectEkCert,
+  registerTrust,
+  registerVerifyQuote,
+];

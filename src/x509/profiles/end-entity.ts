@@ -1,6 +1,7 @@
 import { refuse } from '../../base/index.ts';
 import type { Certificate } from '../certificate.ts';
 import type { KeyUsage } from '../extensions.ts';
+import { OID } from '../oids.ts';
 import { described } from '../path-checks.ts';
 
 /** The rules that every end-entity profile shares. */
@@ -26,6 +27,14 @@ export function checkEndEntity(leaf: Certificate, rules: EndEntityRules): void {
   if (leaf.basicConstraints?.ca === true)
     refuse('x509-leaf-is-ca', 'the certificate is a certificate authority', described(leaf));
   const { keyUsage } = leaf;
+  // A key that is named for one RSA scheme is not for the other kind of use (RFC 4055 §1.2).
+  const wrongScheme = rules.usages.includes('digitalSignature') ? OID.rsaesOaep : OID.rsassaPss;
+  if (leaf.publicKey.algorithm === wrongScheme) {
+    refuse('x509-key-usage', 'the certificate’s key is named for another scheme', {
+      ...described(leaf),
+      algorithm: wrongScheme,
+    });
+  }
   const missing = rules.usages.filter((usage) => keyUsage?.has(usage) !== true);
   const excess = rules.forbidden.filter((usage) => keyUsage?.has(usage) === true);
   if (missing.length + excess.length > 0) {
