@@ -804,6 +804,67 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'environment-integrity-failure',
     'Boot one kernel with one command line; what else a boot loader measures must be readable in the log.',
   ),
+  // IMA lists (src/evidence/ima)
+  'ima-empty': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Send /sys/kernel/security/ima/binary_runtime_measurements of a kernel that was started with an IMA policy.',
+  ),
+  'ima-ascii': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Send the binary list (binary_runtime_measurements): file names can forge lines of the ascii one.',
+  ),
+  'ima-not-quoted': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Quote PCR 10 of the sha256 bank, or of a stronger one.',
+  ),
+  'ima-template-digest': rule(
+    'environment',
+    'environment-integrity-failure',
+    'The list was altered after the kernel wrote it: look for what did, and read it again.',
+  ),
+  'ima-behind-quote': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Read the whole list again after the quote. If that does not help, the list was altered or something else extends PCR 10.',
+  ),
+  'ima-banks-differ': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Find out what extends PCR 10 of one bank only; reboot to start over.',
+  ),
+  'ima-boot-aggregate': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Send the list of the boot that was quoted, from its first entry.',
+  ),
+  'ima-state-lost': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Send the whole list, from its first entry.',
+  ),
+  'ima-state-damaged': rule(
+    'environment',
+    'verifier-fault',
+    'Check the store; the host has to send its whole list once more.',
+  ),
+  'ima-signing-key': rule(
+    'policy',
+    'malformed-request',
+    'Use RSA keys of at least 2048 bits, or ECDSA on P-256, P-384 or P-521.',
+  ),
+  'gateway-measured': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Start the installed, unmodified gateway from a file system that IMA measures, and give its manifest to policy.',
+  ),
+  'artifact-measured': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Let IMA measure the artifact before the quote: root must read it on a file system that the IMA policy covers.',
+  ),
   // The ledger (src/audit/ledger.ts, src/store): what can still say no when a decision is committed
   'replay-nonce': rule('audit', 'replay-detected', 'Ask for a new challenge; each is answered once.'),
   'replay-token': rule('audit', 'replay-detected', 'Get a new token; each works once.'),
@@ -840,6 +901,142 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'The database was changed by somebody else; restore it and look for who.',
   ),
   'store-version': rule('audit', 'verifier-fault', 'Start the version that wrote the store, or a newer one.'),
+  // Appraisal against reference values (src/appraisal)
+  'references-form': rule(
+    'environment',
+    'malformed-request',
+    'Write the reference values as docs/APPRAISAL.md has them; every member has one form.',
+  ),
+  'tpm-manufacturer': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Use a TPM of a listed manufacturer, or list this one.',
+  ),
+  'tpm-firmware': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Update the TPM’s firmware, or lower the floor knowingly.',
+  ),
+  'pcr-value': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Find what changed with inspect eventlog, then update the host or the listed values.',
+  ),
+  'secure-boot': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Switch secure boot on, and shim’s validation (mokutil --enable-validation).',
+  ),
+  'command-line': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot with a listed kernel command line, or list this one.',
+  ),
+  'boot-application': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot listed images only, or list the digest of the new one before the update.',
+  ),
+  'boot-driver': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Remove the firmware driver or option ROM, or list it.',
+  ),
+  'boot-file': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Restore the boot loader’s files, kernel and initrd, or list the new digests before the update.',
+  ),
+  'uki-section': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot a listed unified kernel image, or list its sections.',
+  ),
+  'stub-parameter': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Remove the parameter or credential that systemd-stub was given, or list it.',
+  ),
+  'system-extension': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Remove the system extension, or list it.',
+  ),
+  mok: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Restore the machine owner keys, or list the new lists.',
+  ),
+  'firmware-measurement': rule(
+    'environment',
+    'environment-integrity-failure',
+    'If the firmware was updated, learn its new measurements; else look for who changed it.',
+  ),
+  'grub-command': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Restore grub.cfg, or list the new commands.',
+  ),
+  'boot-authority': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot what a listed authority signed, or list the authority.',
+  ),
+  'key-database': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Restore PK, KEK and db, or list the new certificates.',
+  ),
+  dbx: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Install the newest dbx update (fwupdmgr update).',
+  ),
+  'sbat-level': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Update shim so that its SBAT level is a listed one.',
+  ),
+  'ima-file': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Remove the file, or list its digest; during an update list old and new.',
+  ),
+  'ima-denied': rule(
+    'environment',
+    'environment-integrity-failure',
+    'The file is never allowed: take the host out of service and look at it.',
+  ),
+  'ima-violation': rule(
+    'environment',
+    'environment-integrity-failure',
+    'A file was written while it was measured: restart what did it, or tolerate the path knowingly.',
+  ),
+  'ima-key': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Remove the key or buffer, or list its digest.',
+  ),
+  'ima-policy': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot with a listed ima_policy=, or list the digest of the custom policy and what it exempts.',
+  ),
+  'ima-kexec': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Reboot without kexec, or list the kernel’s command line.',
+  ),
+  'ima-run': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Something else was put below the run directory: look at it, then reboot.',
+  ),
+  lockdown: rule(
+    'environment',
+    'environment-integrity-failure',
+    'Boot with the lockdown= level that the references ask for.',
+  ),
 };
 
 /**
