@@ -1,0 +1,246 @@
+import { hash } from 'node:crypto';
+import { Reader, refuse } from '../../base/index.ts';
+import type { HashName } from '../../tpm/index.ts';
+import { digestSize } from '../../tpm/index.ts';
+import { MAX_TEMPLATE_NAME, parseTemplate } from './template.ts';
+
+/** Bytes of an entry before the template's name: PCR index, SHA-1 template digest, length of the name. */
+const HEADER = 28;
+const SHA1_SIZE = 20;
+/** Largest template data that is read. Paths have 4 KiB, keys and signatures a few; critical data is hashed first. */
+const MAX_DATA = 1024 * 1024;
+/** Bytes that the first template's name is padded to before it is hashed (IMA_EVENT_NAME_LEN_MAX + 1). */
+const LEGACY_NAME = 256;
+/** Different templates in one batch; a kernel uses two or three. */
+const MAX_TEMPLATES = 64;
+/** PCRs of a TPM (PC Client profile). */
+const PCRS = 24;
+
+/** Numbers per entry in {@link DigestedEntries.table}. */
+export const STRIDE = 6;
+/** Columns of the table; positions count from the start of the batch. */
+export const COLUMN = { pcr: 0, template: 1, sha1: 2, data: 3, length: 4, violation: 5 } as const;
+
+/**
+ * A batch of whole entries with everything that can be computed without the entries before it. Plain arrays, so that
+ * a worker can compute it and hand it over without copying.
+ */
+export interface DigestedEntries {
+  readonly count: number;
+  /** Bytes of the batch that were whole entries. */
+  readonly consumed: number;
+  /** {@link STRIDE} numbers for each entry. */
+  readonly table: Uint32Array;
+  /** Names that the column `template` points to. */
+  readonly templates: readonly string[];
+  /** For each bank asked for but sha1 (whose digests are in the list): the template digests, one after the other. */
+  readonly digests: Readonly<Partial<Record<HashName, Uint8Array>>>;
+}
+
+/** What {@link digestEntries} is to do. */
+export interface DigestOrder {
+  /** Banks whose template digests are wanted. */
+  readonly banks: readonly HashName[];
+  /** Most entries to take. */
+  readonly maxEntries: number;
+  /** Offset of the batch in the whole list, for refusals. */
+  readonly base: number;
+}
+
+/**
+ * Takes entries off the start of `bytes` until they end, the last one is incomplete, or `maxEntries` is reached: the
+ * form of the frame is checked, the SHA-1 column is recomputed, and the template digests of the banks are made.
+ *
+ * @throws Refusal `malformed` with the offset; `ima-template-digest` when an entry's SHA-1 isn't that of its data
+ */
+export function digestEntries(bytes: Uint8Array, order: DigestOrder): DigestedEntries {
+  const entries = new Entries(bytes, order);
+  while (entries.take());
+  return entries.finish();
+}
+
+/**
+ * Positions of entry boundaries without hashing anything: what is needed to hand whole entries to workers.
+ * @returns bytes and number of the whole entries at the start of `bytes`, at most `maxEntries`
+ */
+export function frameEntries(
+  bytes: Uint8Array,
+  base: number,
+  maxEntries: number,
+): { consumed: number; count: number } {
+  const reader = new Reader(bytes, 'IMA list', base);
+  const frame = new Frame();
+  let consumed = 0;
+  let count = 0;
+  while (count < maxEntries && frame.read(reader, bytes)) {
+    reader.skip(frame.length);
+    consumed = bytes.length - reader.remaining;
+    count++;
+  }
+  return { consumed, count };
+}
+
+/** The frame of one entry; read again for each, since objects cost more than the parsing. */
+class Frame {
+  pcr = 0;
+  /** Position of the SHA-1 template digest. */
+  sha1 = 0;
+  nameAt = 0;
+  nameLength = 0;
+  /** Position and length of what the template digest is over. */
+  data = 0;
+  length = 0;
+  legacy = false;
+
+  /** Reads up to the data. @returns false when the entry is incomplete: the rest may still arrive */
+  read(reader: Reader, bytes: Uint8Array): boolean {
+    if (reader.remaining < HEADER) return false;
+    this.pcr = reader.u32le();
+    if (this.pcr >= PCRS) reader.malformed(`PCR ${String(this.pcr)}`);
+    this.sha1 = bytes.length - reader.remaining;
+    reader.skip(SHA1_SIZE);
+    this.nameLength = reader.u32le();
+    if (this.nameLength === 0 || this.nameLength > MAX_TEMPLATE_NAME) {
+      reader.malformed(`template name of ${String(this.nameLength)} bytes`);
+    }
+    if (reader.remaining < this.nameLength) return false;
+    this.nameAt = bytes.length - reader.remaining;
+    reader.skip(this.nameLength);
+    // "ima" alone has no length of its own: a digest of 20 bytes, then a sized name.
+    this.legacy =
+      this.nameLength === 3 &&
+      bytes[this.nameAt] === 0x69 &&
+      bytes[this.nameAt + 1] === 0x6d &&
+      bytes[this.nameAt + 2] === 0x61;
+    return this.legacy ? this.#readLegacy(reader, bytes) : this.#readSized(reader, bytes);
+  }
+
+  #readSized(reader: Reader, bytes: Uint8Array): boolean {
+    if (reader.remaining < 4) return false;
+    this.length = reader.u32le();
+    if (this.length > MAX_DATA) reader.malformed(`template data of ${String(this.length)} bytes`);
+    this.data = bytes.length - reader.remaining;
+    return reader.remaining >= this.length;
+  }
+
+  #readLegacy(reader: Reader, bytes: Uint8Array): boolean {
+    this.data = bytes.length - reader.remaining;
+    const start = reader.peek(SHA1_SIZE + 4);
+    if (start === undefined) return false;
+    const nameLength = new Reader(start, reader.structure, reader.offset);
+    nameLength.skip(SHA1_SIZE);
+    const name = nameLength.u32le();
+    if (name >= LEGACY_NAME) nameLength.malformed(`name of ${String(name)} bytes`);
+    this.length = SHA1_SIZE + 4 + name;
+    return reader.remaining >= this.length;
+  }
+}
+
+class Entries {
+  readonly #bytes: Uint8Array;
+  readonly #order: DigestOrder;
+  readonly #reader: Reader;
+  readonly #frame = new Frame();
+  readonly #templates: string[] = [];
+  readonly #banks: readonly { readonly bank: HashName; readonly size: number; out: Buffer }[];
+  #table: Uint32Array;
+  #count = 0;
+  #consumed = 0;
+  /** Template of the entry before: nearly always this one's too. */
+  #lastTemplate = { at: 0, length: 0, index: -1 };
+
+  constructor(bytes: Uint8Array, order: DigestOrder) {
+    this.#bytes = bytes;
+    this.#order = order;
+    this.#reader = new Reader(bytes, 'IMA list', order.base);
+    // An entry has more than 32 bytes: room grows with what was received, never with a number in it.
+    const room = Math.min(order.maxEntries, Math.ceil(bytes.length / 33));
+    this.#table = new Uint32Array(room * STRIDE);
+    this.#banks = order.banks
+      .filter((bank) => bank !== 'sha1')
+      .map((bank) => ({ bank, size: digestSize(bank), out: Buffer.alloc(room * digestSize(bank)) }));
+  }
+
+  /** Takes one entry; false when there is no whole one left or enough were taken. */
+  take(): boolean {
+    const frame = this.#frame;
+    if (this.#count >= this.#order.maxEntries || !frame.read(this.#reader, this.#bytes)) return false;
+    const data = this.#reader.bytes(frame.length);
+    const hashed = frame.legacy ? legacyData(data) : data;
+    const violation = this.#isViolation(frame.sha1);
+    if (!violation) this.#checkSha1(hashed, frame.sha1);
+    for (const { bank, size, out } of this.#banks) {
+      // As text since node:crypto allocates a Buffer for each binary result, at twice the cost.
+      out.write(hash(bank, hashed, 'binary'), this.#count * size, size, 'latin1');
+    }
+    const row = this.#count * STRIDE;
+    this.#table[row + COLUMN.pcr] = frame.pcr;
+    this.#table[row + COLUMN.template] = this.#templateIndex(frame.nameAt, frame.nameLength);
+    this.#table[row + COLUMN.sha1] = frame.sha1;
+    this.#table[row + COLUMN.data] = frame.data;
+    this.#table[row + COLUMN.length] = frame.length;
+    this.#table[row + COLUMN.violation] = violation ? 1 : 0;
+    this.#count++;
+    this.#consumed = this.#bytes.length - this.#reader.remaining;
+    return true;
+  }
+
+  finish(): DigestedEntries {
+    return {
+      count: this.#count,
+      consumed: this.#consumed,
+      table: this.#table,
+      templates: this.#templates,
+      digests: Object.fromEntries(this.#banks.map(({ bank, out }) => [bank, out])),
+    };
+  }
+
+  #isViolation(at: number): boolean {
+    for (let i = 0; i < SHA1_SIZE; i++) if (this.#bytes[at + i] !== 0) return false;
+    return true;
+  }
+
+  /** The column is recomputed even when another bank is quoted: else it would be a claim beside verified data. */
+  #checkSha1(hashed: Uint8Array, at: number): void {
+    const expected = hash('sha1', hashed, 'binary');
+    for (let i = 0; i < SHA1_SIZE; i++) {
+      if (this.#bytes[at + i] === expected.charCodeAt(i)) continue;
+      const offset = this.#order.base + at;
+      refuse('ima-template-digest', `entry at offset ${String(offset)} does not have its template digest`, {
+        structure: 'IMA list',
+        offset,
+        got: Buffer.from(expected, 'latin1').toString('hex'),
+      });
+    }
+  }
+
+  #templateIndex(at: number, length: number): number {
+    const last = this.#lastTemplate;
+    let same = last.length === length;
+    for (let i = 0; same && i < length; i++) same = this.#bytes[last.at + i] === this.#bytes[at + i];
+    if (!same) {
+      const name = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + at, length).toString('latin1');
+      const known = this.#templates.indexOf(name);
+      last.index = known === -1 ? this.#addTemplate(name, at) : known;
+      last.at = at;
+      last.length = length;
+    }
+    return last.index;
+  }
+
+  #addTemplate(name: string, at: number): number {
+    parseTemplate(name, this.#order.base + at);
+    if (this.#templates.length === MAX_TEMPLATES) this.#reader.malformed('too many templates');
+    return this.#templates.push(name) - 1;
+  }
+}
+
+/** What the first template's digest is over: the digest and the name padded to 256 bytes, without a length. */
+function legacyData(data: Uint8Array): Uint8Array {
+  const reader = new Reader(data, 'IMA list');
+  const out = new Uint8Array(SHA1_SIZE + LEGACY_NAME);
+  out.set(reader.bytes(SHA1_SIZE));
+  reader.skip(4);
+  out.set(reader.rest(), SHA1_SIZE);
+  return out;
+}

@@ -1,0 +1,2 @@
+export * from './eventlog/index.ts';
+export * from './ima/index.ts';
