@@ -17,8 +17,16 @@ export function leafHash(entry: Uint8Array): Uint8Array {
 
 /** Hash of an inner node: SHA-256(0x01 ‖ left ‖ right). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(concat([NODE_PREFIX, left, right]));
+  if (left.length !== HASH_SIZE || right.length !== HASH_SIZE)
+    return sha256(concat([NODE_PREFIX, left, right]));
+  // One buffer for all: nothing but this line sees it, and making proofs is nothing but this.
+  NODE_INPUT.set(left, 1);
+  NODE_INPUT.set(right, 1 + HASH_SIZE);
+  return sha256(NODE_INPUT);
 }
+
+const NODE_INPUT = new Uint8Array(1 + 2 * HASH_SIZE);
+NODE_INPUT.set(NODE_PREFIX);
 
 /** Root over the perfect subtrees that a tree consists of, largest (leftmost) first. */
 export function rootOfNodes(hashes: readonly Uint8Array[]): Uint8Array {

@@ -28,6 +28,15 @@ function splitPoint(n: bigint): bigint {
   return 1n << BigInt(bitLength(n - 1n) - 1);
 }
 
+/** The two parts that RFC 6962 hashes a range of at least two entries from. */
+export function halves({ start, end }: Range): [Range, Range] {
+  const middle = start + splitPoint(end - start);
+  return [
+    { start, end: middle },
+    { start: middle, end },
+  ];
+}
+
 /**
  * True when [start, end) is a subtree: `start` a multiple of end − start, rounded up to a power of two
  * (draft-ietf-plants-merkle-tree-certs, "Definition of a Subtree").
@@ -40,17 +49,13 @@ export function isSubtree({ start, end }: Range): boolean {
 
 /** The ranges of an inclusion proof for entry `index` in the subtree, from the leaf's sibling up (RFC 6962 §2.1.1). */
 export function inclusionRanges(index: bigint, subtree: Range): Range[] {
-  let { start, end } = subtree;
+  let range = subtree;
   const ranges: Range[] = [];
-  while (end - start > 1n) {
-    const middle = start + splitPoint(end - start);
-    if (index < middle) {
-      ranges.push({ start: middle, end });
-      end = middle;
-    } else {
-      ranges.push({ start, end: middle });
-      start = middle;
-    }
+  while (range.end - range.start > 1n) {
+    const [left, right] = halves(range);
+    const isLeft = index < left.end;
+    ranges.push(isLeft ? right : left);
+    range = isLeft ? left : right;
   }
   return ranges.reverse();
 }

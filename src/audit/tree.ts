@@ -2,7 +2,8 @@ import { concat } from '../base/index.ts';
 import { HASH_SIZE, nodeHash, rootOfNodes } from './hash.ts';
 import type { TileReader } from './ports.ts';
 import { nodeInTile, tileOf } from './prove.ts';
-import { SIZE_LIMIT, perfectNodes } from './shape.ts';
+import { SIZE_LIMIT, halves, inclusionRanges, perfectNodes } from './shape.ts';
+import type { Range } from './shape.ts';
 import { TILE_HEIGHT, TILE_WIDTH, partialTiles, splitTile } from './tiles.ts';
 import type { Tile } from './tiles.ts';
 
@@ -37,6 +38,34 @@ export function appendLeaves(edge: TreeEdge, leafHashes: readonly Uint8Array[]):
   }
   const grown = growing.edge();
   return { edge: grown, root: rootOfNodes(grown.frontier), tiles: growing.changedTiles() };
+}
+
+/**
+ * The inclusion proofs of the entries that {@link appendLeaves} appends, in the tree with all of them, without any
+ * tile: what lies left of them is in the frontier. For one entry it costs no hash at all.
+ * @param edge the one before
+ */
+export function proveAppended(edge: TreeEdge, leafHashes: readonly Uint8Array[]): Uint8Array[][] {
+  const known = new Map<string, Uint8Array>();
+  const name = ({ start, end }: Range): string => `${String(start)}-${String(end)}`;
+  perfectNodes({ start: 0n, end: edge.size }).forEach(({ height, index }, i) => {
+    const hash = edge.frontier[i];
+    const start = index << BigInt(height);
+    if (hash !== undefined) known.set(name({ start, end: start + (1n << BigInt(height)) }), hash);
+  });
+  leafHashes.forEach((hash, i) => {
+    const start = edge.size + BigInt(i);
+    known.set(name({ start, end: start + 1n }), hash);
+  });
+  const hashOf = (range: Range): Uint8Array => {
+    let hash = known.get(name(range));
+    if (hash !== undefined) return hash;
+    const [left, right] = halves(range);
+    known.set(name(range), (hash = nodeHash(hashOf(left), hashOf(right))));
+    return hash;
+  };
+  const tree = { start: 0n, end: edge.size + BigInt(leafHashes.length) };
+  return leafHashes.map((_, i) => inclusionRanges(edge.size + BigInt(i), tree).map(hashOf));
 }
 
 /** Reads the edge of the tree of `size` entries back from its tiles. @throws Refusal `log-tile` */

@@ -1,49 +1,58 @@
 /**
- * RFC 6962 §2.1 as it is written: recursive, over the whole list of entries. Slow, and independent of src/audit: it
- * shares no code with it.
+ * RFC 6962 §2.1 as it is written: recursive, over the list of entries D. It shares no code with src/audit. Hashes are
+ * hex; D[lo:hi] is hashed once.
  */
 import { createHash } from 'node:crypto';
 
-const sha256 = (...parts: readonly Uint8Array[]): Uint8Array => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-};
-
 /** k, the largest power of two smaller than n. */
-function k(n: number): number {
-  let power = 1;
-  while (power * 2 < n) power *= 2;
-  return power;
+function split(n: number): number {
+  let k = 1;
+  while (k * 2 < n) k *= 2;
+  return k;
 }
 
-/** MTH(D[n]) */
-export function mth(entries: readonly Uint8Array[]): Uint8Array {
-  const [only] = entries;
-  if (only === undefined) return sha256();
-  if (entries.length === 1) return sha256(Uint8Array.of(0), only);
-  const split = k(entries.length);
-  return sha256(Uint8Array.of(1), mth(entries.slice(0, split)), mth(entries.slice(split)));
-}
+export class ReferenceTree {
+  readonly #entries: readonly Uint8Array[];
+  readonly #known = new Map<string, string>();
 
-/** PATH(m, D[n]) */
-export function path(m: number, entries: readonly Uint8Array[]): Uint8Array[] {
-  if (entries.length === 1) return [];
-  const split = k(entries.length);
-  return m < split
-    ? [...path(m, entries.slice(0, split)), mth(entries.slice(split))]
-    : [...path(m - split, entries.slice(split)), mth(entries.slice(0, split))];
-}
+  constructor(entries: readonly Uint8Array[]) {
+    this.#entries = entries;
+  }
 
-/** PROOF(m, D[n]) */
-export function proof(m: number, entries: readonly Uint8Array[]): Uint8Array[] {
-  return subproof(m, entries, true);
-}
+  /** MTH(D[lo:hi]) */
+  mth(lo: number, hi: number): string {
+    const name = `${lo}:${hi}`;
+    let hash = this.#known.get(name);
+    if (hash === undefined) this.#known.set(name, (hash = this.#hash(lo, hi)));
+    return hash;
+  }
 
-function subproof(m: number, entries: readonly Uint8Array[], known: boolean): Uint8Array[] {
-  if (m === entries.length) return known ? [] : [mth(entries)];
-  const split = k(entries.length);
-  return m <= split
-    ? [...subproof(m, entries.slice(0, split), known), mth(entries.slice(split))]
-    : [...subproof(m - split, entries.slice(split), false), mth(entries.slice(0, split))];
+  /** PATH(m, D[lo:hi]) */
+  path(m: number, lo: number, hi: number): string[] {
+    if (hi - lo === 1) return [];
+    const k = split(hi - lo);
+    return m < k
+      ? [...this.path(m, lo, lo + k), this.mth(lo + k, hi)]
+      : [...this.path(m - k, lo + k, hi), this.mth(lo, lo + k)];
+  }
+
+  /** SUBPROOF(m, D[lo:hi], known); PROOF(m, D[n]) is SUBPROOF(m, D[n], true). */
+  proof(m: number, lo: number, hi: number, known = true): string[] {
+    if (m === hi - lo) return known ? [] : [this.mth(lo, hi)];
+    const k = split(hi - lo);
+    return m <= k
+      ? [...this.proof(m, lo, lo + k, known), this.mth(lo + k, hi)]
+      : [...this.proof(m - k, lo + k, hi, false), this.mth(lo, lo + k)];
+  }
+
+  #hash(lo: number, hi: number): string {
+    const hash = createHash('sha256');
+    if (hi - lo === 1) hash.update(Uint8Array.of(0)).update(this.#entries[lo]!);
+    if (hi - lo > 1) {
+      const middle = lo + split(hi - lo);
+      hash.update(Uint8Array.of(1));
+      hash.update(this.mth(lo, middle), 'hex').update(this.mth(middle, hi), 'hex');
+    }
+    return hash.digest('hex');
+  }
 }
