@@ -33,9 +33,10 @@ const rsa = signingKey(generateKeyPairSync('rsa', { modulusLength: 2048 }));
 const digest = (name: string): Uint8Array => new Uint8Array(createHash(name).update('content').digest());
 const digests = { sha256: digest('sha256'), sha384: digest('sha384'), sha512: digest('sha512') };
 
-const order = { serial: new Uint8Array([1]), notBefore: NOW - HOUR, notAfter: NOW + HOUR };
+const order = { notBefore: NOW - HOUR, notAfter: NOW + HOUR };
 const root = issueCertificate({
   ...order,
+  serial: new Uint8Array([1]),
   subject: { commonName: 'root' },
   publicKey: rsa.publicKey.key,
   issuer: { key: rsa.privateKey },
@@ -43,6 +44,7 @@ const root = issueCertificate({
 });
 const leaf = issueCertificate({
   ...order,
+  serial: new Uint8Array([2]),
   subject: { commonName: 'leaf' },
   publicKey: ec.publicKey.key,
   issuer: { certificate: root, key: rsa.privateKey },
