@@ -2,8 +2,12 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../run.ts';
 import { registerArtifact } from './artifact.ts';
 import { registerInspectEkCert } from './inspect-ekcert.ts';
+import { registerInspectEventlog } from './inspect-eventlog.ts';
+import { registerInspectIma } from './inspect-ima.ts';
 import { registerInspectTpm } from './inspect-tpm.ts';
+import { registerPolicyLearn } from './policy-learn.ts';
 import { registerTrust } from './trust.ts';
+import { registerVerifyEvidence } from './verify-evidence.ts';
 import { registerVerifyProof } from './verify-proof.ts';
 import { registerVerifyQuote } from './verify-quote.ts';
 
@@ -16,6 +20,10 @@ export const COMMANDS: readonly Register[] = [
   registerVerifyProof,
   registerInspectTpm,
   registerInspectEkCert,
+  registerInspectEventlog,
+  registerInspectIma,
   registerTrust,
   registerVerifyQuote,
+  registerVerifyEvidence,
+  registerPolicyLearn,
 ];

@@ -1,35 +1,17 @@
 import type { Command } from 'commander';
-import { Refusal, fromHex, toHex } from '../../base/index.ts';
-import type { JsonObject } from '../../base/index.ts';
+import { Refusal, toHex } from '../../base/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
-import {
-  Checks,
-  examineQuote,
-  isQuote,
-  parseAttest,
-  parsePcrSelectionText,
-  pcrValuesJson,
-  uncheckedQuoteChecks,
-} from '../../tpm/index.ts';
-import type { AttestationKey, PcrSelection, QuoteExamination, UncheckedId } from '../../tpm/index.ts';
-import { UsageError } from '../errors.ts';
-import { readInput } from '../input.ts';
+import type { UncheckedId } from '../../tpm/index.ts';
 import { paint, printJson, table } from '../output.ts';
 import type { Io } from '../output.ts';
-import { MAX_PCR_FILE, decodeKey, decodePcrs, readStructure } from '../quote-files.ts';
+import { examineQuoteFiles, quoteAnswer } from '../quote-examination.ts';
+import type { QuoteFiles, QuoteOutcome } from '../quote-examination.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { keyJson, quoteJson } from '../tpm-json.ts';
 import { group } from './group.ts';
 
-interface VerifyQuoteOptions {
-  readonly attest: string;
-  readonly signature: string;
-  readonly ak: string;
-  readonly nonce: string;
-  readonly pcrs?: string;
-  readonly select?: string;
-  readonly allowSpki?: boolean;
+interface VerifyQuoteOptions extends QuoteFiles {
   readonly strict?: boolean;
 }
 
@@ -59,64 +41,18 @@ export function registerVerifyQuote(program: Command, context: CommandContext): 
     .option('--json', 'one JSON document')
     .addHelpText('after', HELP)
     .action((options: VerifyQuoteOptions) => {
-      const outcome = verify(options);
-      const [first] = outcome.failures;
-      if (first === undefined) {
-        if (context.json) printJson(context.io, { ok: true, denial: null, ...answerJson(outcome) });
+      const outcome = examineQuoteFiles(options);
+      const missing = options.strict === true ? strictFailures(outcome.examination.unchecked) : [];
+      const failures = [...outcome.failures, ...missing];
+      if (failures.length === 0) {
+        if (context.json) printJson(context.io, { ok: true, denial: null, ...quoteAnswer(outcome) });
         else printForPeople(context.io, outcome);
         return;
       }
-      const denial = toDenial(Refusal.join(outcome.failures), 'environment');
-      printDenial(denial, context.io, context.json, answerJson(outcome));
+      const denial = toDenial(Refusal.join(failures), 'environment');
+      printDenial(denial, context.io, context.json, quoteAnswer(outcome));
       context.exit(1);
     });
-}
-
-interface Outcome {
-  readonly failures: readonly Refusal[];
-  readonly key: AttestationKey | undefined;
-  readonly examination: Pick<QuoteExamination, 'signed' | 'pcrs' | 'unchecked'>;
-}
-
-function verify(options: VerifyQuoteOptions): Outcome {
-  const nonce = inUsage('--nonce', () => fromHex(options.nonce, 'nonce'));
-  const selection = inUsage('--select', () =>
-    options.select === undefined ? undefined : parsePcrSelectionText(options.select),
-  );
-  const expected = { nonce, ...(selection && { selection }) };
-  const form = new Checks();
-  const attest = form.run(() => readStructure(options.attest, 'TPMS_ATTEST'));
-  const signature = form.run(() => readStructure(options.signature, 'TPMT_SIGNATURE'));
-  const ak = form.run(() => readStructure(options.ak, 'TPM2B_PUBLIC'));
-  const file = options.pcrs;
-  const pcrFile =
-    file === undefined ? undefined : form.run(() => readInput(file, 'PCR values', MAX_PCR_FILE));
-  const key = ak && form.run(() => decodeKey(ak, options.allowSpki === true));
-  if (attest === undefined || signature === undefined || key === undefined) {
-    const unchecked = uncheckedQuoteChecks(expected, key?.area === null, file !== undefined);
-    return { failures: form.failures, key, examination: { signed: null, pcrs: null, unchecked } };
-  }
-  const pcrs = pcrFile && form.run(() => decodePcrs(pcrFile, claimedSelection(attest)));
-  const examination = examineQuote({ attest, signature, ...(pcrs && { pcrs }) }, key, expected);
-  const failures = [...form.failures, ...examination.failures];
-  if (options.strict === true) failures.push(...strictFailures(examination.unchecked));
-  return { failures, key, examination };
-}
-
-/** What is wrong with a flag's value is wrong use of the command line. */
-function inUsage<T>(flag: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof Refusal) throw new UsageError(`${flag}: ${error.reason}`);
-    throw error;
-  }
-}
-
-/** The selection that a quote names, believed only to cut a file of bare values into pieces. */
-function claimedSelection(attest: Uint8Array): PcrSelection | undefined {
-  const parsed = new Checks().run(() => parseAttest(attest));
-  return parsed !== undefined && isQuote(parsed) ? parsed.attested.pcrSelection : undefined;
 }
 
 /** What the flags could have given, and what each of these checks then needs. */
@@ -137,18 +73,7 @@ function strictFailures(unchecked: readonly UncheckedId[]): Refusal[] {
     .map((id) => new Refusal(id, `not checked (--strict): give ${GIVEN_BY_FLAG[id]}`));
 }
 
-/** The answer's own members: established, or null. */
-function answerJson({ key, examination }: Outcome): JsonObject {
-  const { signed, pcrs, unchecked } = examination;
-  return {
-    unchecked: [...unchecked],
-    quote: signed === null ? null : quoteJson(signed),
-    key: key === undefined ? null : keyJson(key),
-    pcrs: pcrs === null ? null : pcrValuesJson(pcrs),
-  };
-}
-
-function printForPeople(io: Io, { key, examination }: Outcome): void {
+function printForPeople(io: Io, { key, examination }: QuoteOutcome): void {
   const { signed, pcrs, unchecked } = examination;
   if (key === undefined || signed === null) return;
   const facts = { ...keyJson(key), ...quoteJson(signed) };
