@@ -119,10 +119,10 @@ export const mutations: readonly Mutation[] = [
     test: policy,
   },
   {
-    name: 'policy-over-pcr-32',
+    name: 'policy-over-descending-pcrs',
     file: 'src/tpm/policy-digest.ts',
-    find: 'index < PCR_COUNT',
-    replace: 'index < 8 * PCR_COUNT',
+    find: 'index > (pcrs[at - 1] ?? -1)',
+    replace: 'index !== pcrs[at - 1]',
     test: policy,
   },
   {

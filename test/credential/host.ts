@@ -55,7 +55,7 @@ export async function seal(
   ek: PublicArea,
   state: Quoted,
   nonceTpm: Uint8Array,
-  expiration = 30,
+  expiration = 120,
 ): Promise<Released> {
   const own: OwnTerms = { binding: release, nonceTpm, ...state };
   const sealed = await sealCredentials(credentials, { ...own, ek, pcrSelection, expiration }, systemRandom);

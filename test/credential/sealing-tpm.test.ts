@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 /** Asks for a release in a new session. */
-async function ask(template: EkTemplateName = 'H-3', expiration = 30, state?: Quoted) {
+async function ask(template: EkTemplateName = 'H-3', expiration = 120, state?: Quoted) {
   const ek = await endorsementKey(tpm, template);
   const session = await startSession(tpm, template);
   const released = await seal(ek.area, state ?? (await stateOf(tpm)), await session.nonceTPM(), expiration);
@@ -79,7 +79,7 @@ describe('a sealed release opens', () => {
     });
     const { clockInfo } = parseAttest(attest);
     const { quotedPcr } = await stateOf(tpm);
-    const { released, open } = await ask('L-2', 30, { quoted: clockInfo, quotedPcr });
+    const { released, open } = await ask('L-2', 120, { quoted: clockInfo, quotedPcr });
     expect(await read(released, await open())).toEqual(credentials);
   });
 
@@ -121,8 +121,8 @@ describe('a sealed release stays closed', () => {
     await emulator.tool('tpm2_setclock', ['3600000']);
     tpm = await Tpm.open(emulator.tcti);
     const state = await stateOf(tpm);
-    const quoted = { ...state.quoted, clock: state.quoted.clock - 31_000n };
-    const { open } = await ask('H-3', 30, { ...state, quoted });
+    const quoted = { ...state.quoted, clock: state.quoted.clock - 121_000n };
+    const { open } = await ask('H-3', 120, { ...state, quoted });
     await expectTpmError('TPM_RC_POLICY', open());
   });
 
@@ -160,7 +160,7 @@ describe('a sealed release stays closed', () => {
     await emulator.reboot();
     tpm = await Tpm.open(emulator.tcti);
     await tpm.pcrExtend(23, { sha256: sha256('artifact') });
-    const { open } = await ask('H-3', 30, {
+    const { open } = await ask('H-3', 120, {
       ...before,
       quoted: { ...before.quoted, clock: before.quoted.clock + 3_000_000n },
     });
