@@ -130,12 +130,6 @@ export class DerReader {
     return this.#small(this.integer(what), what, max);
   }
 
-  /** The value of an implicitly or explicitly tagged primitive INTEGER's content. */
-  smallIntegerContent(value: DerValue, what: string, max: number): number {
-    this.#checkInteger(value.content, what);
-    return this.#small(value.content, what, max);
-  }
-
   boolean(what: string): boolean {
     const { content } = this.value(TAG.boolean, what);
     if (content.length !== 1) this.malformed(`${what}: BOOLEAN of ${String(content.length)} bytes`);

@@ -28,11 +28,11 @@ export function readGeneralNames(reader: DerReader): readonly GeneralName[] {
 function generalName(value: DerValue, list: DerReader): GeneralName {
   switch (value.tag) {
     case 0x81:
-      return { type: 'email', value: ascii(value.content, 'rfc822Name') };
+      return { type: 'email', value: plain(value, list) };
     case 0x82:
-      return { type: 'dns', value: ascii(value.content, 'dNSName') };
+      return { type: 'dns', value: plain(value, list) };
     case 0x86:
-      return { type: 'uri', value: ascii(value.content, 'uniformResourceIdentifier') };
+      return { type: 'uri', value: plain(value, list) };
     case 0x87:
       return { type: 'ip', value: ipText(value.content, list) };
     case 0xa4:
@@ -45,6 +45,14 @@ function generalName(value: DerValue, list: DerReader): GeneralName {
     default:
       return list.malformed(`GeneralName with tag 0x${value.tag.toString(16)}`);
   }
+}
+
+/** IA5String; a NUL or line feed inside a host name has only ever been an attack. */
+function plain({ content }: DerValue, list: DerReader): string {
+  const text = ascii(content, 'GeneralName');
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(text)) list.malformed('control character in a name');
+  return text;
 }
 
 /** directoryName is EXPLICIT, since Name is a CHOICE (X.680 §31.2.7). */

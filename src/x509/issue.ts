@@ -185,24 +185,27 @@ function tpmRdns(tpm: TpmIdentityInput, layout: 'one-rdn' | 'three-rdns'): reado
 }
 
 function ipBytes(address: string): Uint8Array {
-  const parts = address.split('.').map(Number);
-  if (parts.length === 4 && parts.every((part) => Number.isInteger(part) && part >= 0 && part < 256)) {
-    return new Uint8Array(parts);
+  const parts = address.split('.');
+  if (parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256)) {
+    return new Uint8Array(parts.map(Number));
   }
   const groups = expandIpv6(address);
   return new Uint8Array(groups.flatMap((group) => [group >> 8, group & 0xff]));
 }
 
+/** The eight groups of an IPv6 address (RFC 4291 §2.2, without the dotted form). */
 function expandIpv6(address: string): number[] {
-  const [head = '', tail] = address.split('::');
-  const numbers = (text: string): number[] =>
-    text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));
-  const left = numbers(head);
-  const right = tail === undefined ? [] : numbers(tail);
-  const missing = 8 - left.length - right.length;
-  const groups =
-    tail === undefined ? left : [...left, ...new Array<number>(Math.max(0, missing)).fill(0), ...right];
-  if (groups.length !== 8 || groups.some((group) => !(group >= 0 && group <= 0xffff)))
+  const halves = address.split('::');
+  const [left = [], right] = halves.map((half) => (half === '' ? [] : half.split(':')));
+  const zeros =
+    right === undefined ? [] : new Array<string>(Math.max(1, 8 - left.length - right.length)).fill('0');
+  const groups = [...left, ...zeros, ...(right ?? [])];
+  if (
+    halves.length > 2 ||
+    groups.length !== 8 ||
+    !groups.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))
+  ) {
     throw new TypeError(`not an IP address: ${address}`);
-  return groups;
+  }
+  return groups.map((group) => Number.parseInt(group, 16));
 }

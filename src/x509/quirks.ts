@@ -32,5 +32,5 @@ const KNOWN: Readonly<Record<string, readonly EncodingQuirk[]>> = {
 
 /** What may be tolerated for the certificate with this fingerprint: nothing, except for the listed ones. */
 export function knownEncodingQuirks(fingerprint: string): readonly EncodingQuirk[] {
-  return Object.hasOwn(KNOWN, fingerprint) ? (KNOWN[fingerprint] ?? []) : [];
+  return KNOWN[fingerprint] ?? [];
 }

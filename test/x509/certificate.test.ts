@@ -14,6 +14,7 @@ import {
   generalName,
   parseCertificate,
   parsePem,
+  parseSpki,
   publicKeyOf,
   toPem,
 } from '../../src/x509/index.ts';
@@ -191,6 +192,130 @@ describe('parseCertificate refuses', () => {
   });
 });
 
+describe('parseCertificate bounds', () => {
+  const many = (count: number, make: (n: number) => Uint8Array) =>
+    Array.from({ length: count }, (_, n) => make(n));
+
+  it('the number of extensions, purposes, names and attributes', () => {
+    const extensions = (count: number) => () =>
+      certificate({
+        extensions: Array.from({ length: count }, (_, n) => ({ oid: `1.2.${n}`, value: der.null() })),
+      });
+    expect(extensions(64)().extensions.size).toBe(64);
+    expectRefusal('malformed', extensions(65));
+    const purposes = (count: number) => () =>
+      certificate({
+        extensions: [extension.extKeyUsage(...Array.from({ length: count }, (_, n) => `1.2.${n}`))],
+      });
+    expect(purposes(64)().extKeyUsage).toHaveLength(64);
+    expectRefusal('malformed', purposes(65));
+    const names = (count: number) => () =>
+      certificate({
+        extensions: [extension.subjectAltName(false, ...many(count, (n) => generalName.dns(`h${n}`)))],
+      });
+    expect(names(256)().subjectAltName).toHaveLength(256);
+    expectRefusal('malformed', names(257));
+    const attributes = (count: number) => () =>
+      certificate({
+        extensions: [
+          extension.subjectAltName(
+            false,
+            generalName.directory(Array.from({ length: count }, () => [[OID.commonName, 'x']])),
+          ),
+        ],
+      });
+    expect(attributes(64)().subjectAltName).toHaveLength(1);
+    expectRefusal('malformed', attributes(65));
+  });
+
+  it('the serial number', () => {
+    const { tbs, signatureAlgorithm, signature } = certificate({});
+    const withSerial = (bytes: number) => () => {
+      const fields = new DerReader(tbs, 'x').sequence('x');
+      const version = fields.any().raw;
+      fields.any();
+      const rest: Uint8Array[] = [];
+      while (!fields.atEnd) rest.push(fields.any().raw);
+      const serial = der.integer(new Uint8Array(bytes).fill(0x11));
+      return parseCertificate(
+        der.sequence(
+          der.sequence(version, serial, ...rest),
+          signatureAlgorithm.raw,
+          der.bitString(signature),
+        ),
+      );
+    };
+    expect(withSerial(32)().serial).toBe('11'.repeat(32));
+    expectRefusal('malformed', withSerial(33));
+  });
+
+  it('RSA parameters: positive, an exponent of at most 64 bits', () => {
+    const rsa = (modulus: Uint8Array, exponent: Uint8Array) => () =>
+      parseSpki(
+        der.sequence(
+          der.sequence(der.oid(OID.rsaEncryption), der.null()),
+          der.bitString(der.sequence(modulus, exponent)),
+        ),
+      );
+    const good = der.integer(new Uint8Array(256).fill(0xff));
+    const bits = rsa(good, der.smallInteger(3))().key;
+    expect(bits).toMatchObject({ type: 'rsa', bits: 2048, exponent: 3n });
+    expectRefusal('malformed', rsa(der.smallInteger(0), der.smallInteger(3)));
+    expectRefusal('malformed', rsa(der.tlv(2, new Uint8Array([0x80])), der.smallInteger(3)));
+    expectRefusal('malformed', rsa(good, der.integer(new Uint8Array(9).fill(1))));
+    expectRefusal('malformed', () =>
+      parseSpki(der.sequence(der.sequence(der.oid(OID.ed25519)), der.bitString(new Uint8Array(31)))),
+    );
+  });
+});
+
+describe('names', () => {
+  const named = (value: Uint8Array) =>
+    certificate({
+      extensions: [
+        extension.subjectAltName(
+          false,
+          der.context(4, der.sequence(der.tlv(0x31, der.sequence(der.oid(OID.commonName), value)))),
+        ),
+      ],
+    }).subjectAltName?.[0];
+
+  it.each([
+    ['UTF8String', 0x0c, [0xc3, 0xa4], 'CN=ä'],
+    ['PrintableString', 0x13, [0x41], 'CN=A'],
+    ['IA5String', 0x16, [0x40], 'CN=@'],
+    ['T61String as Latin-1', 0x14, [0xe4], 'CN=ä'],
+    ['BMPString', 0x1e, [0x20, 0xac], 'CN=€'],
+    ['what is no string, as hex', 0x02, [0x05], 'CN=\\#020105'],
+    ['special characters, escaped', 0x0c, [0x2c, 0x2b, 0x20], 'CN=\\,\\+\\ '],
+  ])('%s', (_, tag, bytes, text) => {
+    expect(named(der.tlv(tag, new Uint8Array(bytes)))).toMatchObject({ name: { text } });
+  });
+
+  it('refuses text that its type can’t hold', () => {
+    expectRefusal('malformed', () => named(der.tlv(0x0c, new Uint8Array([0xff]))));
+    expectRefusal('malformed', () => named(der.tlv(0x13, new Uint8Array([0xe4]))));
+    expectRefusal('malformed', () => named(der.tlv(0x1e, new Uint8Array([0x20]))));
+  });
+
+  it('of every other kind are kept, and control characters refused', () => {
+    const alternative = (name: Uint8Array) => () =>
+      certificate({ extensions: [extension.subjectAltName(false, name)] }).subjectAltName;
+    expect(alternative(der.contextPrimitive(1, new TextEncoder().encode('a@b')))()).toEqual([
+      { type: 'email', value: 'a@b' },
+    ]);
+    for (const other of [
+      der.context(0, der.oid('1.2.3')),
+      der.context(5, der.null()),
+      der.contextPrimitive(8, new Uint8Array([0x2a])),
+    ]) {
+      expect(alternative(other)()).toEqual([{ type: 'other', tag: other[0], value: toHex(other) }]);
+    }
+    expectRefusal('malformed', alternative(generalName.dns('a.example\0.evil.example')));
+    expectRefusal('malformed', alternative(generalName.uri('https://a.example/\n')));
+  });
+});
+
 describe('RSASSA-PSS', () => {
   const sha256 = der.sequence(der.oid(OID.sha256), der.null());
   const pss = (hash: Uint8Array, mgfHash: Uint8Array, salt: number) =>
@@ -211,6 +336,9 @@ describe('RSASSA-PSS', () => {
     expectRefusal('x509-unsupported-algorithm', () => rebuilt(tbs, pss(sha256, sha384, 32), signature));
     expectRefusal('x509-unsupported-algorithm', () => rebuilt(tbs, pss(sha256, sha256, 20), signature));
     expectRefusal('x509-unsupported-algorithm', () => rebuilt(tbs, pss(sha1, sha1, 20), signature));
+    const notMgf1 = pss(sha256, sha256, 32);
+    notMgf1[Buffer.from(notMgf1).indexOf('2a864886f70d010108', 'hex') + 8] = 0x09;
+    expectRefusal('x509-unsupported-algorithm', () => rebuilt(tbs, notMgf1, signature));
     // Without parameters everything would be SHA-1.
     expectRefusal('malformed', () => rebuilt(tbs, der.sequence(der.oid(OID.rsassaPss)), signature));
     expectRefusal('malformed', () =>

@@ -306,6 +306,7 @@ describe('fromNv', () => {
     expectRefusal('x509-nv-content', () => fromNv(bytes(certificateDer, certificateDer)));
     expectRefusal('x509-nv-content', () => fromNv(new Uint8Array(1000)));
     expectRefusal('x509-nv-content', () => fromNv(new Uint8Array()));
+    expectRefusal('x509-nv-content', () => fromNv(bytes([0x30, 0x81, 0x80], new Uint8Array(128))));
     expectRefusal('malformed', () => fromNv(bytes([0x10, 1, 0, 0xff, 0xff], certificateDer)));
     expectRefusal('malformed', () => fromNv(bytes([0x10, 1, 0, 0, 200], certificateDer)));
     expectRefusal('malformed', () => fromNv(certificateDer.subarray(0, -1)));

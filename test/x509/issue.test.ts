@@ -4,7 +4,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { issueCertificate, parseCertificate, randomSerial, toPem } from '../../src/x509/index.ts';
+import {
+  der,
+  encodeCertificate,
+  encodeName,
+  generalName,
+  issueCertificate,
+  parseCertificate,
+  randomSerial,
+  toPem,
+} from '../../src/x509/index.ts';
 import type { CertificatePurpose } from '../../src/x509/index.ts';
 
 const VALID = { notBefore: Date.UTC(2020, 0, 1), notAfter: Date.UTC(2060, 0, 1) };
@@ -19,6 +28,14 @@ const PURPOSES: readonly CertificatePurpose[] = [
   { kind: 'x509-svid', id: 'spiffe://example.org/host/1' },
   { kind: 'code-signing' },
 ];
+
+const FIELDS = {
+  ...VALID,
+  serial: new Uint8Array([1]),
+  issuer: encodeName([]),
+  subject: encodeName([]),
+  extensions: [],
+};
 
 let counter = 0;
 const serial = () => new Uint8Array([++counter]);
@@ -73,7 +90,7 @@ describe('issueCertificate', () => {
 
   it('what is issued parses to what was ordered, and Node reads the same', () => {
     const ca = issuers['P-256'];
-    const der = issueCertificate({
+    const issued = issueCertificate({
       ...VALID,
       subject: { commonName: 'verifier' },
       publicKey: ca.publicKey,
@@ -81,7 +98,7 @@ describe('issueCertificate', () => {
       serial: randomSerial({ bytes: (n) => new Uint8Array(n).fill(0xff) }),
       purpose: { kind: 'tls-server', dns: ['a.example'], ip: ['::1'], uri: 'spiffe://a/b' },
     });
-    const certificate = parseCertificate(der);
+    const certificate = parseCertificate(issued);
     expect(certificate).toMatchObject({
       version: 3,
       serial: '7f'.padEnd(32, 'f'),
@@ -95,7 +112,7 @@ describe('issueCertificate', () => {
         { type: 'uri', value: 'spiffe://a/b' },
       ],
     });
-    const node = new X509Certificate(der);
+    const node = new X509Certificate(issued);
     expect(node.subject).toBe(certificate.subject.text);
     expect(node.fingerprint256.replaceAll(':', '').toLowerCase()).toBe(certificate.fingerprint);
     expect(node.verify(ca.publicKey)).toBe(true);
@@ -114,5 +131,14 @@ describe('issueCertificate', () => {
       }),
     ).toThrow(/secp256k1/);
     expect(publicKey.type).toBe('public');
+    const exchange = generateKeyPairSync('x25519').privateKey;
+    expect(() => encodeCertificate({ ...FIELDS, publicKey: new Uint8Array() }, exchange)).toThrow(/x25519/);
+  });
+
+  it('refuses addresses and values that can’t be encoded', () => {
+    for (const address of ['', '1.2.3', '1.2.3.256', '::1::', 'a.b.c.d', '1:2:3:4:5:6:7:8:9', '::12345']) {
+      expect(() => generalName.ip(address), address).toThrow(TypeError);
+    }
+    expect(() => der.octetString(new Uint8Array(2 ** 24))).toThrow(RangeError);
   });
 });

@@ -96,6 +96,10 @@ describe('verifyPath refuses', () => {
     );
   });
 
+  it('a leaf of version 1', () => {
+    expectRefusal('x509-version', () => verify(parseCertificate(versionOne('leaf', 'root')), [root()]));
+  });
+
   it('a leaf that is its own anchor', () => {
     const leaf = certificate({ subject: 'leaf', issuer: 'leaf' });
     expectRefusal('x509-leaf-is-anchor', () => verify(leaf, [leaf]));
@@ -247,6 +251,10 @@ describe('verifyPath refuses', () => {
       certificate({ subject: 'root', issuer: 'root', key: `k${n}`, signer: 'k0', ca: true }),
     );
     expectRefusal('x509-chain-length', () => verify(certificate({ signer: 'nobody' }), [root()], web));
+    const elsewhere = Array.from({ length: 8 }, (_, n) =>
+      certificate({ subject: 'x', issuer: 'x', key: `k${n}`, signer: 'k0', ca: true }),
+    );
+    expectRefusal('x509-chain-length', () => verify(certificate({ issuer: 'x' }), [root()], elsewhere));
   });
 
   it('any flipped bit of a signature', () => {
