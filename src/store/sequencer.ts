@@ -1,6 +1,6 @@
 import type { Change, Committed } from '../audit/ledger.ts';
 import { formatCheckpoint } from '../audit/checkpoint.ts';
-import { appendLeaves, leafHash, loadEdge, proveInclusion } from '../audit/index.ts';
+import { appendLeaves, leafHash, loadEdge, proveAppended } from '../audit/index.ts';
 import type { TreeEdge } from '../audit/index.ts';
 import { formatLogProof } from '../audit/log-proof.ts';
 import { formatNote, signNote } from '../audit/note.ts';
@@ -50,7 +50,7 @@ export class Sequencer {
     const before = this.#edge;
     // Unknown until COMMIT has answered: after an error nothing of this edge may be believed.
     this.#edge = undefined;
-    const { applied, edge, checkpoint } = await this.#db.transaction().execute(async (db) => {
+    const { applied, edge, checkpoint, proofs } = await this.#db.transaction().execute(async (db) => {
       const head = await readHead(db);
       const start = before?.size === head.size ? before : await loadEdge(head.size, tileStore(db));
       const time = Math.max(this.#clock.now(), head.time);
@@ -64,7 +64,7 @@ export class Sequencer {
       return { applied, ...(await this.#append(db, start, applied, time)) };
     });
     this.#edge = edge;
-    return await this.#answer(applied, edge.size, checkpoint);
+    return answer(applied, edge.size, checkpoint, proofs);
   }
 
   /** Appends the leaves, writes tiles and head, signs the checkpoint of the new size. */
@@ -73,9 +73,10 @@ export class Sequencer {
     start: TreeEdge,
     applied: readonly Applied[],
     time: number,
-  ): Promise<{ edge: TreeEdge; checkpoint: string }> {
+  ): Promise<{ edge: TreeEdge; checkpoint: string; proofs: readonly Uint8Array[][] }> {
     const leaves = applied.flatMap(({ leaf }) => (leaf === undefined ? [] : [leaf]));
-    const { edge, root, tiles } = appendLeaves(start, leaves.map(leafHash));
+    const hashes = leaves.map(leafHash);
+    const { edge, root, tiles } = appendLeaves(start, hashes);
     let position = Number(start.size);
     for (const data of leaves) await db.insertInto('leaves').values({ position: position++, data }).execute();
     await writeTiles(db, tiles);
@@ -90,26 +91,27 @@ export class Sequencer {
       .values({ id: 1, ...head })
       .onConflict((conflict) => conflict.column('id').doUpdateSet(head))
       .execute();
-    return { edge, checkpoint };
+    // From the edge, not from tiles: a proof of a new leaf then costs next to nothing.
+    return { edge, checkpoint, proofs: proveAppended(start, hashes) };
   }
+}
 
-  async #answer(applied: readonly Applied[], size: bigint, checkpoint: string): Promise<Committed[]> {
-    const count = applied.filter(({ leaf }) => leaf !== undefined).length;
-    let index = size - BigInt(count);
-    const answers: Committed[] = [];
-    for (const { leaf, denied } of applied) {
-      const verdict = denied === undefined ? { ok: true } : { ok: false, denied };
-      if (leaf === undefined) {
-        answers.push(verdict);
-        continue;
-      }
-      const hashes = await proveInclusion(index, size, tileStore(this.#db));
-      const proof = fromUtf8(formatLogProof({ index, hashes, checkpoint: utf8(checkpoint) }), 'proof');
-      answers.push({ ...verdict, leaf, index: String(index), checkpoint, proof });
-      index += 1n;
-    }
-    return answers;
-  }
+/** The answers in the order of the changes; `proofs` has one inclusion proof for each leaf. */
+function answer(
+  applied: readonly Applied[],
+  size: bigint,
+  checkpoint: string,
+  proofs: readonly (readonly Uint8Array[])[],
+): Committed[] {
+  let index = size - BigInt(proofs.length);
+  const left = [...proofs];
+  return applied.map(({ leaf, denied }) => {
+    const verdict = denied === undefined ? { ok: true } : { ok: false, denied };
+    const hashes = leaf === undefined ? undefined : left.shift();
+    if (leaf === undefined || hashes === undefined) return verdict;
+    const proof = fromUtf8(formatLogProof({ index, hashes, checkpoint: utf8(checkpoint) }), 'proof');
+    return { ...verdict, leaf, index: String(index++), checkpoint, proof };
+  });
 }
 
 async function readHead(db: Database): Promise<Head> {
