@@ -232,13 +232,13 @@ describe('a file that is written to while it is hashed', () => {
     const file = put(fresh(), 'f', Buffer.alloc(48_000_000));
     const writer = openSync(file, 'r+');
     const handle = await open(file, 'r');
-    let hashing = true;
+    const state = { hashing: true };
     const refused = expectRejection(
       'artifact-changed',
-      hashFile(handle, []).finally(() => (hashing = false)),
+      hashFile(handle, []).finally(() => (state.hashing = false)),
     );
     // Between any two reads; the size stays the same.
-    while (hashing) {
+    while (state.hashing) {
       writeSync(writer, 'x', 47_999_999);
       await new Promise((resolve) => setImmediate(resolve));
     }

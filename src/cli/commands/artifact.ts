@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { toHex } from '../../base/index.ts';
 import { measureInput } from '../artifact-files.ts';
+import { UsageError } from '../errors.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
@@ -33,7 +34,10 @@ function registerDigest(artifact: Command, context: CommandContext): void {
     )
     .action(async (path: string, options: { manifest?: boolean }) => {
       const { type, digests, files, bytes, manifest } = await measureInput(path);
-      if (options.manifest === true && manifest !== undefined && !context.json) {
+      if (options.manifest === true) {
+        if (manifest === undefined || context.json) {
+          throw new UsageError('--manifest is for a directory, and without --json');
+        }
         context.io.stdout(Buffer.from(manifest).toString('utf8'));
         return;
       }
