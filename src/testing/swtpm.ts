@@ -87,7 +87,12 @@ async function newHome(options: SwtpmOptions): Promise<Home> {
 async function cloneHome(options: SwtpmOptions): Promise<Home> {
   const key = JSON.stringify([options.banks, options.eccP256, options.ownCa]);
   let template = templates.get(key);
-  if (template === undefined) templates.set(key, (template = newHome(options)));
+  if (template === undefined) {
+    template = newHome(options);
+    templates.set(key, template);
+    // A failure isn't remembered: the next call tries again.
+    template.catch(() => templates.delete(key));
+  }
   const { directory: from, ...certificates } = await template;
   const directory = scratchDirectory('tpm');
   await cp(path.join(from, 'state'), path.join(directory, 'state'), { recursive: true });
