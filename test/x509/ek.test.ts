@@ -1,5 +1,7 @@
 import { checkPrimeSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { concat } from '../../src/base/index.ts';
+import { hostId, parsePublic } from '../../src/tpm/index.ts';
 import {
   akProfile,
   der,
@@ -117,6 +119,15 @@ describe('swtpm', () => {
     expectRefusal('x509-purpose', () => asEk(platform!, [anchor!], [issuer!]));
     expectRefusal('x509-untrusted', () => asEk(rsa!, [anchor!], []));
     expect(readTpmSpecification(rsa!)).toEqual({ family: '2.0', level: 0, revision: 164 });
+  });
+
+  it('the key identifier of a certificate is the host id of the EK’s public area', () => {
+    for (const folder of ['plain-boot', 'secure-boot', 'secure-boot-tampered-cmdline']) {
+      for (const name of ['ek', 'ek-ecc']) {
+        const area = parsePublic(dataDer(`swtpm-certificates/${folder}/${name}.tpmt`));
+        expect(data(`swtpm-certificates/${folder}/${name}.crt`).publicKey.keyId).toBe(hostId(area));
+      }
+    }
   });
 
   it('an EK of one local CA is refused under another of the same names', () => {
@@ -260,6 +271,30 @@ describe('the EK profile', () => {
       expect(leaf.publicKey).toMatchObject({ algorithm: OID.rsaesOaep, keyId: reference.publicKey.keyId });
       expect(leaf.publicKey.canonical).toEqual(plain);
     }
+  });
+});
+
+describe('the TPM specification', () => {
+  const attribute = (oid: string, ...values: Uint8Array[]) =>
+    der.sequence(der.oid(oid), der.tlv(0x31, concat(values)));
+  const specification = der.sequence(der.utf8String('2.0'), der.smallInteger(0), der.smallInteger(138));
+  const read = (...attributes: Uint8Array[]) =>
+    readTpmSpecification(
+      ek({ more: [{ oid: OID.subjectDirectoryAttributes, value: der.sequence(...attributes) }] }),
+    );
+
+  it('is found among other attributes, once', () => {
+    const other = attribute('1.2.3', der.null());
+    expect(read(other, attribute(OID.tpmSpecification, specification))).toEqual({
+      family: '2.0',
+      level: 0,
+      revision: 138,
+    });
+    expect(read(other)).toBeUndefined();
+    expect(readTpmSpecification(ek({}))).toBeUndefined();
+    const twice = attribute(OID.tpmSpecification, specification);
+    expectRefusal('malformed', () => read(twice, twice));
+    expectRefusal('malformed', () => read(attribute(OID.tpmSpecification, specification, specification)));
   });
 });
 

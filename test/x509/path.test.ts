@@ -10,7 +10,7 @@ import {
   spkiOf,
   verifyPath,
 } from '../../src/x509/index.ts';
-import type { Certificate, ExtensionInput } from '../../src/x509/index.ts';
+import type { Certificate, ExtensionInput, VerifiedPath } from '../../src/x509/index.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { NOW, certificate, key, make, name, root } from './support.ts';
 
@@ -77,6 +77,14 @@ describe('verifyPath accepts', () => {
     expect(verify(leaf, [root()], [], NOW - day).leaf).toBe(leaf);
     expect(verify(leaf, [root()], [], NOW + day + 999).leaf).toBe(leaf);
   });
+});
+
+it('a path that was not verified is of no use: it doesn’t compile', () => {
+  const leaf = certificate({});
+  const use = (path: VerifiedPath<unknown>) => path.chain.length;
+  expect(use(verify(leaf, [root()]))).toBe(2);
+  // @ts-expect-error -- all members are there, but nobody verified them
+  expect(use({ leaf, chain: [leaf], anchor: leaf, findings: {}, quirks: [] })).toBe(1);
 });
 
 describe('verifyPath refuses', () => {

@@ -22,7 +22,7 @@ import { group } from './group.ts';
 
 /** `sealgate inspect public|quote`: what a structure says, without verifying that it is true. */
 export function registerInspectTpm(program: Command, context: CommandContext): void {
-  const inspect = group(program, 'inspect', 'explain a file offline; nothing is verified');
+  const inspect = group(program, 'inspect', 'explain a file offline');
   inspect
     .command('public <file>')
     .description(
