@@ -1,7 +1,12 @@
 import type { HashName } from '../../tpm/index.ts';
 import { toHex } from '../../base/index.ts';
-import type { EventLog } from './log.ts';
+import type { EventLog, LogEvent } from './log.ts';
 import { extendsPcr } from './replay.ts';
+
+/** The event behind a fact, for explanations: the `position`th that extends a PCR. */
+export function eventAt(log: EventLog, pcr: number, position: number): LogEvent | undefined {
+  return log.events.filter((event) => event.pcr === pcr && extendsPcr(event))[position];
+}
 
 /** Where a log leaves what reference values expect of a PCR. */
 export interface FirstDivergence {

@@ -2,8 +2,9 @@ import type { HashName } from '../../tpm/index.ts';
 
 /** An event whose digest is all that is known: Authenticode digest of an image, digest of a file or of a blob. */
 export interface Measurement {
-  /** Index in the log, for explanations; appraisal looks at digests only. */
-  readonly event: number;
+  readonly pcr: number;
+  /** Among the events of this PCR, from 0. The order inside a PCR is proven, the index in the log is not. */
+  readonly position: number;
   /** Lowercase hex by bank. */
   readonly digests: Readonly<Partial<Record<HashName, string>>>;
 }

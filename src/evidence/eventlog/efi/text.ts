@@ -22,15 +22,17 @@ export function bootLoaderText(bytes: Uint8Array): string {
 }
 
 /**
- * The text of data that is nothing but text: ASCII, or UTF-16LE of printable characters, with or without its NUL.
- * Undefined for anything else, the empty string included.
+ * The text of data that is nothing but text: ASCII with tabs and line breaks, or UTF-16LE of printable characters that
+ * are at least half Latin (so that ASCII isn't read as Chinese), with or without its NUL. Undefined for anything
+ * else, the empty string included.
  */
 export function plainText(bytes: Uint8Array): string | undefined {
-  const ascii = asciiText(bytes);
-  if (ascii !== undefined) return ascii === '' ? undefined : ascii;
+  const ascii = view(bytes).toString('latin1').replace(/\0$/, '');
+  if (/^[\t\n\r\x20-\x7e]*$/.test(ascii)) return ascii === '' ? undefined : ascii;
   if (bytes.length % 2 !== 0) return undefined;
   const text = utf16(bytes).replace(/\0+$/, '');
-  return text !== '' && /^[\x20-\x7e\u00a0-\ud7ff]+$/.test(text) ? text : undefined;
+  if (text === '' || !/^[\x20-\x7e\u00a0-\ud7ff]+$/.test(text)) return undefined;
+  return 2 * text.replace(/[^\x20-\u024f]/g, '').length >= text.length ? text : undefined;
 }
 
 /** At most `limit` bytes as hex, with a mark when there are more. */

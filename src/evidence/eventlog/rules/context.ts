@@ -36,6 +36,7 @@ export class RuleContext {
   readonly #quirks: Quirks;
   readonly #broken = new Set<number>();
   readonly #byPcr = new Map<number, LogEvent[]>();
+  readonly #positions: number[] = [];
   readonly #ties: DataTie[];
   readonly #hex: (readonly string[] | undefined)[] = [];
   readonly #constants = new Map<string, readonly string[]>();
@@ -47,9 +48,9 @@ export class RuleContext {
     this.#ties = log.events.map(() => 'no');
     for (const event of log.events) {
       if (!extendsPcr(event)) continue;
-      const list = this.#byPcr.get(event.pcr);
-      if (list === undefined) this.#byPcr.set(event.pcr, [event]);
-      else list.push(event);
+      let list = this.#byPcr.get(event.pcr);
+      if (list === undefined) this.#byPcr.set(event.pcr, (list = []));
+      this.#positions[event.index] = list.push(event) - 1;
       if (this.matches(event, event.data)) this.#ties[event.index] = 'digest';
     }
   }
@@ -117,7 +118,8 @@ export class RuleContext {
   measurement(event: LogEvent): Measurement {
     const digests = this.hex(event);
     return {
-      event: event.index,
+      pcr: event.pcr,
+      position: this.#positions[event.index] ?? 0,
       digests: Object.fromEntries(this.banks.map((bank, i) => [bank, digests[i] ?? ''])),
     };
   }

@@ -78,11 +78,19 @@ function collect(context: RuleContext): Pcr7 {
       if (variable !== undefined) authorities.push({ event, variable });
     } else if (context.isConstant(event, ACTION.DEBUG_MODE)) {
       context.problem(event, 'f6', 'a UEFI debugger was active');
-    } else if (!context.isTied(event)) {
-      context.problem(event, 'f2', 'data in PCR 7 that is not what was measured');
+    } else {
+      checkOther(context, event);
     }
   }
   return { configuration, authorities };
+}
+
+/** EFI actions, and the SPDM events of devices: variables too, but never ones that a rule here asks for. */
+function checkOther(context: RuleContext, event: LogEvent): void {
+  const variable = parseVariable(event.data);
+  if (!context.isTied(event)) context.problem(event, 'f2', 'data in PCR 7 that is not what was measured');
+  else if (variable !== undefined && Object.values<string>(GUID).includes(variable.guid))
+    context.problem(event, 'f4', 'a variable under another event type');
 }
 
 function addConfiguration(
