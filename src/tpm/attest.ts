@@ -89,8 +89,14 @@ export function parseAttest(bytes: Uint8Array): Attest {
   if (bytes.length > LIMITS.tpmStructure) {
     refuse('malformed', `TPMS_ATTEST: ${String(bytes.length)} bytes`, { structure: 'TPMS_ATTEST' });
   }
+  requireTpmGenerated(attestHeader(bytes).magic);
+  return parseAnyMagic(bytes);
+}
+
+/** A TPMS_ATTEST whatever its magic: only to tell a forged structure from bytes that are none. */
+export function parseAnyMagic(bytes: Uint8Array): Attest {
   const reader = new Reader(bytes, 'TPMS_ATTEST');
-  requireTpmGenerated(reader.u32());
+  reader.u32(); // magic
   const id = reader.u16();
   const type = TYPES.find((candidate) => TYPE_IDS[candidate] === id);
   if (type === undefined) return reader.malformed(`unknown attestation type 0x${id.toString(16)}`);

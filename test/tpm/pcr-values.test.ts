@@ -16,7 +16,8 @@ import {
 } from '../../src/tpm/index.ts';
 import type { ClaimedPcrs, VerifiedPcrs, VerifiedQuote } from '../../src/tpm/index.ts';
 import { expectRefusal } from '../support/refusals.ts';
-import { pcrValue } from '../support/software-ak.ts';
+import { serializedPcrs } from '../support/serialized-pcrs.ts';
+import { pcrValue, valuesOf } from '../support/software-ak.ts';
 import { anySelection, soundSelection } from './arbitraries.ts';
 
 describe('selections as text', () => {
@@ -126,29 +127,41 @@ describe('values as JSON', () => {
 });
 
 describe('values as tpm2_quote writes them', () => {
-  it('cut or with wrong counts are refused', () => {
-    const dump = serialized([0x0b], [1]);
+  const one = parsePcrSelectionText('sha256:0');
+  const digest = new Uint8Array(32).fill(7);
+  const dump = serializedPcrs(one, [digest]);
+  const changed = (at: number, value: number): Uint8Array => {
+    const bytes = dump.slice();
+    bytes[at] = value;
+    return bytes;
+  };
+
+  it('are read in selection order', () => {
     expect(isSerializedPcrs(dump)).toBe(true);
-    expect(parseSerializedPcrs(dump).get('sha256')?.get(0)).toHaveLength(32);
+    expect(parseSerializedPcrs(dump).get('sha256')?.get(0)).toEqual(digest);
+    fc.assert(
+      fc.property(soundSelection, (selection) => {
+        const digests = selection.flatMap(({ bank, pcrs }) => pcrs.map((index) => pcrValue(bank, index)));
+        expect(parseSerializedPcrs(serializedPcrs(selection, digests))).toEqual(valuesOf(selection));
+      }),
+    );
+  });
+
+  it('cut or with wrong counts are refused', () => {
     for (let length = 0; length < dump.length; length++) {
       expectRefusal('malformed', () => parseSerializedPcrs(dump.slice(0, length)));
     }
     expectRefusal('malformed', () => parseSerializedPcrs(Uint8Array.of(...dump, 0)));
-    expectRefusal('malformed', () => parseSerializedPcrs(serialized([0x99], [1])));
-    expectRefusal('malformed', () => parseSerializedPcrs(serialized([0x0b], [2])));
-    expectRefusal('malformed', () => parseSerializedPcrs(serialized([0x0b], [0])));
-    expectRefusal('malformed', () => parseSerializedPcrs(serialized([0x0b], [9])));
-    expectRefusal('malformed', () => parseSerializedPcrs(serialized([0x0b, 0x0b], [2])));
-    const manyBanks = dump.slice();
-    manyBanks[0] = 17;
-    expectRefusal('malformed', () => parseSerializedPcrs(manyBanks));
-    expect(isSerializedPcrs(manyBanks)).toBe(false);
-    const wideBitmap = dump.slice();
-    wideBitmap[6] = 5;
-    expectRefusal('malformed', () => parseSerializedPcrs(wideBitmap));
-    const longDigest = dump.slice();
-    longDigest[136 + 4] = 65;
-    expectRefusal('malformed', () => parseSerializedPcrs(longDigest));
+    expectRefusal('malformed', () => parseSerializedPcrs(serializedPcrs(one, [])));
+    expectRefusal('malformed', () => parseSerializedPcrs(serializedPcrs(one, [digest, digest])));
+    expectRefusal('malformed', () => parseSerializedPcrs(serializedPcrs([...one, ...one], [digest, digest])));
+    expectRefusal('malformed', () => parseSerializedPcrs(changed(0, 17))); // banks
+    expect(isSerializedPcrs(changed(0, 17))).toBe(false);
+    expectRefusal('malformed', () => parseSerializedPcrs(changed(4, 0x99))); // algorithm
+    expectRefusal('malformed', () => parseSerializedPcrs(changed(6, 5))); // sizeofSelect
+    expectRefusal('malformed', () => parseSerializedPcrs(changed(132, 2))); // lists
+    expectRefusal('malformed', () => parseSerializedPcrs(changed(136, 9))); // digests in a list
+    expectRefusal('malformed', () => parseSerializedPcrs(changed(140, 65))); // size of a digest
   });
 
   it('plain values have exactly the selection’s length', () => {
@@ -162,23 +175,6 @@ describe('values as tpm2_quote writes them', () => {
       }),
     );
   });
-
-  /** One PCR of each bank, and so many digests in a list. */
-  function serialized(banks: readonly number[], lists: readonly number[]): Uint8Array {
-    const dump = Buffer.alloc(136 + 532 * lists.length);
-    dump.writeUInt32LE(banks.length, 0);
-    banks.forEach((bank, at) => {
-      dump.writeUInt16LE(bank, 4 + 8 * at);
-      dump.set([3, 1], 6 + 8 * at);
-    });
-    dump.writeUInt32LE(lists.length, 132);
-    lists.forEach((count, at) => {
-      dump.writeUInt32LE(count, 136 + 532 * at);
-      for (let slot = 0; slot < Math.min(count, 8); slot++)
-        dump.writeUInt16LE(32, 140 + 532 * at + 66 * slot);
-    });
-    return new Uint8Array(dump);
-  }
 });
 
 it('e23: what asks for verified values does not take claimed ones', () => {

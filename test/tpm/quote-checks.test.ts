@@ -425,6 +425,15 @@ describe('body', () => {
     expect(failedRaw(odd)).toEqual(['e20']);
   });
 
+  it('e20: bytes that are no structure and that nobody signed; what the key signed is e13', () => {
+    const text = new TextEncoder().encode('this is no TPM structure at all, but some text');
+    expect(failedRaw(text, AK.sign(NONCE))).toEqual(['e20']);
+    expect(failedRaw(text)).toEqual(['e13', 'e14']);
+    const otherMagic = encodeAttest(quoteOf());
+    otherMagic[3] = 0;
+    expect(failedRaw(otherMagic, AK.sign(NONCE))).toEqual(['e12', 'e13']);
+  });
+
   it('every truncation is refused', () => {
     const attest = encodeAttest(quoteOf());
     for (let length = 0; length < attest.length; length++) {

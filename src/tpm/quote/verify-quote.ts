@@ -1,5 +1,5 @@
 import { LIMITS, Refusal, refuse } from '../../base/index.ts';
-import { attestHeader, isQuote, parseAttest } from '../attest.ts';
+import { attestHeader, isQuote, parseAnyMagic, parseAttest } from '../attest.ts';
 import type { QuoteAttest } from '../attest.ts';
 import { TPM_GENERATED, TPM_ST } from '../constants.ts';
 import { parseSignature } from '../signature.ts';
@@ -112,6 +112,8 @@ export function examineQuote(
 
   const origin = new Checks(key.failures); // e5 e6 e7
   checkOrigin(evidence.attest, key, received.signature, origin); // e9 … e14
+  const garbage = received.attest === undefined && unsignedGarbage(evidence.attest, origin, form); // e20
+  if (garbage) return refused(form.failures, unchecked);
   const content = new Checks();
   checkContext(key, expected, content); // e2 e3
   const attest = received.attest;
@@ -169,6 +171,15 @@ function checkOrigin(attest: Uint8Array, key: AttestationKey, signature: TpmSign
   checks.run(() => {
     e14Type(attest);
   });
+}
+
+/**
+ * e20: bytes that no key signed and that aren't a TPMS_ATTEST either are malformed rather than a forgery. What the
+ * key did sign is never called malformed: that it has no TPM's magic (e13) is the finding.
+ */
+function unsignedGarbage(attest: Uint8Array, origin: Checks, form: Checks): boolean {
+  const unsigned = origin.failures.some(({ check }) => check === 'e11' || check === 'e12');
+  return unsigned && form.run(() => inForm('e20', () => parseAnyMagic(attest))) === undefined;
 }
 
 /** What the verifier remembers: the challenge, the enrolled key. */
