@@ -422,6 +422,22 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Use the answer to this request only; ask again.',
   ),
+  // Authorities and stored secrets (src/credential)
+  'credential-template': rule(
+    'authorization',
+    'verifier-fault',
+    'Let policy use a path that begins with / and names only platform, artifact, scope, host.',
+  ),
+  'credential-authority': rule(
+    'authorization',
+    'verifier-fault',
+    'Operators: renew the SVID authority; credentials may not outlive it.',
+  ),
+  'stored-secret': rule(
+    'authorization',
+    'verifier-fault',
+    'The stored secret was altered or moved; put it again and look for who did it.',
+  ),
   // Initiators (src/identity)
   'initiator-issuer': rule(
     'identity',
@@ -901,6 +917,138 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'The database was changed by somebody else; restore it and look for who.',
   ),
   'store-version': rule('audit', 'verifier-fault', 'Start the version that wrote the store, or a newer one.'),
+  // Enrollment and host states (src/enrollment)
+  'enroll-form': rule(
+    'request',
+    'malformed-request',
+    'Send the members that docs/PROTOCOL.md has under Enrollment, and no other.',
+  ),
+  'enroll-invitation': rule(
+    'request',
+    'malformed-request',
+    'Correct the named member of the invitation or approval.',
+  ),
+  'enroll-token': rule(
+    'identity',
+    'missing-authorization',
+    'Ask an operator for a join token of this verifier.',
+  ),
+  'enroll-token-expired': rule(
+    'identity',
+    'expired-authorization',
+    'Ask an operator for a new join token; check the clocks of both sides.',
+  ),
+  'enroll-invitation-void': rule(
+    'identity',
+    'revoked-authorization',
+    'Ask an operator for a new invitation.',
+  ),
+  'enroll-admission': rule(
+    'identity',
+    'missing-authorization',
+    'Ask an operator for a join token, or to list the hash of the endorsement key.',
+  ),
+  'enroll-name': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Enroll under the name that the invitation is for.',
+  ),
+  'enroll-host': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Use the invitation on the host that it names, or ask for one for this host.',
+  ),
+  'enroll-ek': rule(
+    'identity',
+    'invalid-verification',
+    'Enroll an endorsement key that the TPM made with a template of the TCG EK Credential Profile.',
+  ),
+  'enroll-ek-key': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Send the certificate of the endorsement key that is enrolled.',
+  ),
+  'enroll-ek-bound': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Use the invitation on the machine whose endorsement key it names.',
+  ),
+  'enroll-ek-template': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Enroll with the kind of endorsement key that was asked for.',
+  ),
+  'enroll-ek-certificate': rule(
+    'identity',
+    'invalid-verification',
+    'Send the EK certificate, or have an operator list the hash of the endorsement key.',
+  ),
+  'enroll-ek-authority': rule(
+    'identity',
+    'revoked-authorization',
+    'The authority of the EK certificate is no longer believed; the log says since when.',
+  ),
+  'enroll-agent-key': rule(
+    'identity',
+    'invalid-verification',
+    'Make a P-256 key for the agent that is used for nothing else.',
+  ),
+  'enroll-host-known': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'The TPM is enrolled; to change its keys, an operator invites it again with --for.',
+  ),
+  'enroll-name-taken': rule('identity', 'runtime-identity-mismatch', 'Choose a name that no host has had.'),
+  'enroll-ak-known': rule('identity', 'runtime-identity-mismatch', 'Create a new attestation key.'),
+  'enroll-agent-key-known': rule('identity', 'runtime-identity-mismatch', 'Create a new key for the agent.'),
+  'enroll-revoked': rule(
+    'identity',
+    'revoked-authorization',
+    'A revoked TPM stays revoked; the log says by whom and why.',
+  ),
+  'enroll-busy': rule('request', 'verifier-fault', 'Try again in some minutes.'),
+  'enroll-challenge': rule(
+    'request',
+    'replay-detected',
+    'Begin a new enrollment; each challenge is answered once.',
+  ),
+  'enroll-expired': rule(
+    'request',
+    'expired-authorization',
+    'Begin a new enrollment and answer it in its time.',
+  ),
+  'enroll-secret': rule(
+    'identity',
+    'invalid-verification',
+    'Begin a new enrollment on the machine whose TPM has both keys.',
+  ),
+  'replay-enrollment': rule(
+    'audit',
+    'replay-detected',
+    'Begin a new enrollment; each challenge is answered once.',
+  ),
+  'host-record': rule(
+    'audit',
+    'verifier-fault',
+    'The stored record is of another version or damaged; run the store check.',
+  ),
+  'host-state': rule(
+    'identity',
+    'policy-mismatch',
+    'Look at the host’s state first; only some changes lead on from each.',
+  ),
+  'host-pending': rule('identity', 'missing-authorization', 'Wait until an operator has approved the host.'),
+  'host-revoked': rule(
+    'identity',
+    'revoked-authorization',
+    'A revoked host stays revoked; the log says by whom and why.',
+  ),
+  'approve-own': rule('policy', 'policy-mismatch', 'Have another operator approve the host.'),
+  'agent-certificate': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Use the certificate and key that this host was last given, or enroll it again.',
+  ),
   // Appraisal against reference values (src/appraisal)
   'references-form': rule(
     'environment',
@@ -1036,6 +1184,17 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'environment',
     'environment-integrity-failure',
     'Boot with the lockdown= level that the references ask for.',
+  ),
+  // Configuration and setting up (src/config)
+  'config-form': rule(
+    'request',
+    'malformed-request',
+    'Correct the key that is named; config schema and docs/CONFIG.md have all of them.',
+  ),
+  'secret-file': rule(
+    'request',
+    'verifier-fault',
+    'Make the file or directory yours alone (chown; chmod 600, directories 700), then look who used it.',
   ),
 };
 
