@@ -4,8 +4,20 @@ import { appraise, imaRulesOf, parseReferences, REFERENCES_LIMITS } from '../app
 import type { Appraisal, ReferenceValues } from '../appraisal/index.ts';
 import { LIMITS, Refusal, fromUtf8, parseJson } from '../base/index.ts';
 import type { JsonObject, JsonValue } from '../base/index.ts';
-import { compileImaRules, examineEventLog, replayEventLog, verifyIma } from '../evidence/index.ts';
-import type { EventLogExamination, PcrSource, VerifiedEventLog, VerifiedIma } from '../evidence/index.ts';
+import {
+  compileImaRules,
+  examineEventLog,
+  problemRefusals,
+  replayEventLog,
+  verifyIma,
+} from '../evidence/index.ts';
+import type {
+  EventLogExamination,
+  PcrSource,
+  Quirk,
+  VerifiedEventLog,
+  VerifiedIma,
+} from '../evidence/index.ts';
 import type { VerifiedPcrs, VerifiedQuote } from '../tpm/index.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
@@ -28,6 +40,8 @@ export const EVIDENCE_FILES = {
 export interface EvidenceFiles extends QuoteFiles {
   readonly eventlog?: string;
   readonly ima?: string;
+  /** Firmware habits that are allowed by name. */
+  readonly quirk?: readonly Quirk[];
 }
 
 /** The files of a directory: the quote's are needed, the logs are taken when they are there. */
@@ -76,7 +90,12 @@ export function examineEvidence(files: EvidenceFiles, references: ReferenceValue
   }
   const eventLog = readEventLog(files, pcrs);
   const ima = readIma(files, verified, pcrs, eventLog?.verified ?? null, references);
-  const logFailures = [...(eventLog?.failures ?? []), ...(ima.failure === null ? [] : [ima.failure])];
+  const logFailures = [
+    ...(eventLog?.failures ?? []),
+    // A log that breaks a rule of form or trust is no evidence here, whatever facts it would leave.
+    ...problemRefusals(eventLog?.verified?.problems ?? []),
+    ...(ima.failure === null ? [] : [ima.failure]),
+  ];
   const appraisal =
     references === null
       ? null
@@ -89,9 +108,6 @@ export function examineEvidence(files: EvidenceFiles, references: ReferenceValue
           },
           references,
         );
-  const problems = (eventLog?.verified?.problems ?? []).map(
-    ({ rule, event }) => `${rule}:event-${String(event)}`,
-  );
   return {
     failures: [...new Set([...logFailures, ...(appraisal?.failures ?? [])])],
     unchecked: [
@@ -99,7 +115,6 @@ export function examineEvidence(files: EvidenceFiles, references: ReferenceValue
       ...uncheckedPcrs(pcrs, eventLog, ima.verified),
       ...(ima.verified?.unchecked ?? []),
       ...(ima.verified !== null && references?.ima === undefined ? ['ima-files'] : []),
-      ...problems,
     ],
     quote,
     eventLog,
@@ -116,7 +131,7 @@ function withoutValues(files: EvidenceFiles, references: ReferenceValues | null)
 
 function readEventLog(files: EvidenceFiles, pcrs: VerifiedPcrs): EventLogExamination | null {
   if (files.eventlog === undefined) return null;
-  return examineEventLog(readInput(files.eventlog, 'event log', LIMITS.eventLog), pcrs);
+  return examineEventLog(readInput(files.eventlog, 'event log', LIMITS.eventLog), pcrs, new Set(files.quirk));
 }
 
 function readIma(
@@ -233,7 +248,12 @@ export function evidenceOf(options: Partial<EvidenceFiles> & { readonly dir?: st
   const { dir, attest, signature, ak, nonce, ...rest } = options;
   if (dir !== undefined) {
     if (attest !== undefined) throw new UsageError('give --dir or --attest, not both');
-    return { ...filesIn(dir), ...(rest.select === undefined ? {} : { select: rest.select }) };
+    const { select, quirk } = rest;
+    return {
+      ...filesIn(dir),
+      ...(select === undefined ? {} : { select }),
+      ...(quirk === undefined ? {} : { quirk }),
+    };
   }
   if (
     attest === undefined ||

@@ -28,6 +28,7 @@ import { printEventLog } from '../eventlog-text.ts';
 import { readInput } from '../input.ts';
 import { printJson } from '../output.ts';
 import { MAX_PCR_FILE, decodePcrs } from '../quote-files.ts';
+import { addQuirk } from '../quirks.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -35,7 +36,7 @@ import { group } from './group.ts';
 interface Options {
   readonly bank?: string;
   readonly pcrs?: string;
-  readonly quirk: readonly Quirk[];
+  readonly quirk?: readonly Quirk[];
 }
 
 /** A broken rule or a PCR that differs, as printed; `event` is null where no event is to blame. */
@@ -81,7 +82,7 @@ export function registerInspectEventlog(program: Command, context: CommandContex
     .description('parse, replay and interpret a TCG event log')
     .option('--bank <name>', 'one bank only (default: every bank of the log)')
     .option('--pcrs <file>', 'PCR values to compare with')
-    .option('--quirk <name>', 'allow a named firmware habit; repeatable', addQuirk, [])
+    .option('--quirk <name>', 'allow a named firmware habit; repeatable', addQuirk)
     .option('--json', 'one JSON document')
     .addHelpText('after', HELP)
     .action((file: string, options: Options) => {
@@ -96,15 +97,6 @@ export function registerInspectEventlog(program: Command, context: CommandContex
       printDenial(denial, context.io, context.json, context.json ? reportJson(report) : {});
       context.exit(1);
     });
-}
-
-function addQuirk(name: string, others: readonly Quirk[]): readonly Quirk[] {
-  if (!isQuirk(name)) throw new UsageError(`no quirk ${name}; known are ${Object.keys(QUIRKS).join(', ')}`);
-  return [...others, name];
-}
-
-function isQuirk(name: string): name is Quirk {
-  return Object.hasOwn(QUIRKS, name);
 }
 
 function inspect(file: string, options: Options): EventLogReport {

@@ -7,6 +7,7 @@ import { paint, printJson, printable, table } from '../output.ts';
 import type { Io } from '../output.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
+import { addQuirk } from '../quirks.ts';
 import { group } from './group.ts';
 
 interface VerifyEvidenceOptions extends Partial<EvidenceFiles> {
@@ -36,6 +37,7 @@ export function registerVerifyEvidence(program: Command, context: CommandContext
     .option('--pcrs <file>', 'the PCR values that were quoted')
     .option('--eventlog <file>', 'binary_bios_measurements')
     .option('--ima <file>', 'binary_runtime_measurements')
+    .option('--quirk <name>', 'allow a named firmware habit of the event log; repeatable', addQuirk)
     .option('--select <selection>', 'the selection that was asked for, like sha256:0,1,7')
     .option('--references <file>', 'reference values, as "sealgate policy learn" writes them')
     .option('--json', 'one JSON document')
