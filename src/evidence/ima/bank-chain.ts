@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { HashName } from '../../tpm/index.ts';
 import { digestSize } from '../../tpm/index.ts';
+import type { Latin1Buffer } from './latin1-buffer.ts';
 
 /**
  * What a kernel extends a bank with. One kernel uses one way per bank for a whole boot; lists are never matched with
@@ -12,42 +13,54 @@ import { digestSize } from '../../tpm/index.ts';
  */
 export type BankMode = 'hash' | 'padded' | 'padded-legacy';
 
+const SHA1_SIZE = 20;
+
 /** A value of one PCR that is extended entry by entry. */
 export class BankChain {
   readonly bank: HashName;
   readonly mode: BankMode;
   readonly size: number;
   /** PCR value ‖ digest to extend: the one buffer that is hashed again and again. */
-  readonly #buffer: Buffer;
+  readonly #buffer: Latin1Buffer;
+  /** The same memory. */
+  readonly #words: Uint32Array;
 
   /** @param start the value to go on from; a reset PCR when left out */
   constructor(bank: HashName, mode: BankMode, start?: Uint8Array) {
     this.bank = bank;
     this.mode = mode;
     this.size = digestSize(bank);
-    this.#buffer = Buffer.alloc(2 * this.size);
+    const memory = new ArrayBuffer(2 * this.size);
+    // Of the same class: only the type says less than there is.
+    this.#buffer = Buffer.from(memory) as Latin1Buffer;
+    this.#words = new Uint32Array(memory);
     if (start !== undefined) {
       if (start.length !== this.size) throw new TypeError(`${bank} value of ${String(start.length)} bytes`);
       this.#buffer.set(start);
     }
   }
 
-  /**
-   * Extends with the `length` bytes of `from` at `at`, zero-padded to the bank's size.
-   * @param length the bank's size, or 20 for a SHA-1 digest
-   */
-  extend(from: Uint8Array, at: number, length: number): void {
+  /** Extends with the digest of this bank's size that begins at word `at`. */
+  extend(digests: Uint32Array, at: number): void {
+    const words = this.#words;
+    const half = words.length / 2;
+    for (let i = 0; i < half; i++) words[half + i] = digests[at + i] ?? 0;
+    this.#step();
+  }
+
+  /** Extends with the SHA-1 digest of `from` at `at`, zero-padded to the bank's size. */
+  extendSha1(from: Uint8Array, at: number): void {
     const buffer = this.#buffer;
     const size = this.size;
-    for (let i = 0; i < length; i++) buffer[size + i] = from[at + i] ?? 0;
-    if (length < size) buffer.fill(0, size + length);
+    for (let i = 0; i < SHA1_SIZE; i++) buffer[size + i] = from[at + i] ?? 0;
+    buffer.fill(0, size + SHA1_SIZE);
     this.#step();
   }
 
   /** Extends with what the kernel writes when a file could have changed while it was measured. */
   extendViolation(): void {
     this.#buffer.fill(0xff, this.size);
-    if (this.mode === 'padded-legacy') this.#buffer.fill(0, this.size + LEGACY_VIOLATION);
+    if (this.mode === 'padded-legacy') this.#buffer.fill(0, this.size + SHA1_SIZE);
     this.#step();
   }
 
@@ -63,8 +76,6 @@ export class BankChain {
   }
 
   #step(): void {
-    this.#buffer.write(hash(this.bank, this.#buffer, 'binary'), 0, this.size, 'latin1');
+    this.#buffer.latin1Write(hash(this.bank, this.#buffer, 'binary'), 0, this.size);
   }
 }
-
-const LEGACY_VIOLATION = 20;

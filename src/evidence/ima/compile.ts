@@ -1,6 +1,7 @@
 import { jcsSha256, toHex } from '../../base/index.ts';
 import type { JsonValue } from '../../base/index.ts';
 import { GlobSet } from './glob.ts';
+import { KnownDigests } from './known-digests.ts';
 import { pathBytes } from './path-text.ts';
 import { parseRuleDigest } from './rules.ts';
 import type { ImaRules, RuleDigest } from './rules.ts';
@@ -19,6 +20,9 @@ export interface ImaExpectations {
 export const RUN_DIRECTORY = '/var/lib/sealgate/run/';
 /** Default of {@link ImaExpectations.policyFiles}: what systemd and dracut load. */
 export const POLICY_FILES: readonly string[] = ['/etc/ima/ima-policy', '/etc/sysconfig/ima-policy'];
+
+/** Name of the entry that ties the list to its boot; no file is judged under it. */
+export const BOOT_AGGREGATE = 'boot_aggregate';
 
 /** Everything known about one path. */
 export interface FileRule {
@@ -44,6 +48,8 @@ export interface CompiledImaRules {
   readonly rules: ImaRules;
   /** Keyed by byte string. */
   readonly files: ReadonlyMap<string, FileRule>;
+  /** Those of {@link files} that nothing else applies to, by template digest. */
+  readonly known: KnownDigests;
   readonly patterns: GlobSet;
   /** By index of the pattern in {@link patterns}. */
   readonly patternRules: readonly PatternRule[];
@@ -74,6 +80,7 @@ export function compileImaRules(rules: ImaRules, expectations: ImaExpectations =
   return {
     rules,
     files,
+    known: KnownDigests.of(plainFiles(files)),
     patterns,
     patternRules: patternRules.map(({ rule }) => rule),
     deniedDigests,
@@ -81,6 +88,15 @@ export function compileImaRules(rules: ImaRules, expectations: ImaExpectations =
     manifestPaths: Object.keys(expectations.manifest ?? {}),
     digest: toHex(jcsSha256(identity)),
   };
+}
+
+/** What an entry can be accepted for by its template digest alone. */
+function plainFiles(files: ReadonlyMap<string, FileRule>): (readonly [string, RuleDigest])[] {
+  return [...files].flatMap(([path, { digests, manifest, special }]) =>
+    special || manifest !== undefined || path === BOOT_AGGREGATE
+      ? []
+      : digests.filter(({ type }) => type === 'ima').map((digest) => [path, digest] as const),
+  );
 }
 
 /** The key of a digest in {@link CompiledImaRules.deniedDigests}. */

@@ -2,6 +2,9 @@ import { hash } from 'node:crypto';
 import { Reader, refuse } from '../../base/index.ts';
 import type { HashName } from '../../tpm/index.ts';
 import { digestSize } from '../../tpm/index.ts';
+import type { Latin1Buffer } from './latin1-buffer.ts';
+import { KNOWN_TEMPLATE } from './known-digests.ts';
+import type { KnownDigests } from './known-digests.ts';
 import { MAX_TEMPLATE_NAME, parseTemplate } from './template.ts';
 
 /** Bytes of an entry before the template's name: PCR index, SHA-1 template digest, length of the name. */
@@ -19,7 +22,9 @@ const PCRS = 24;
 /** Numbers per entry in {@link DigestedEntries.table}. */
 export const STRIDE = 6;
 /** Columns of the table; positions count from the start of the batch. */
-export const COLUMN = { pcr: 0, template: 1, sha1: 2, data: 3, length: 4, violation: 5 } as const;
+export const COLUMN = { pcr: 0, template: 1, sha1: 2, data: 3, length: 4, flags: 5 } as const;
+/** Bits of the column `flags`. */
+export const FLAG = { violation: 1, known: 2 } as const;
 
 /**
  * A batch of whole entries with everything that can be computed without the entries before it. Plain arrays, so that
@@ -34,23 +39,27 @@ export interface DigestedEntries {
   /** Names that the column `template` points to. */
   readonly templates: readonly string[];
   /** For each bank asked for but sha1 (whose digests are in the list): the template digests, one after the other. */
-  readonly digests: Readonly<Partial<Record<HashName, Uint8Array>>>;
+  readonly digests: TemplateDigests;
 }
+
+/** Digests one after the other, as words since those are copied and compared four times as fast as bytes. */
+export type TemplateDigests = Readonly<Partial<Record<HashName, Uint32Array>>>;
 
 /** What {@link digestEntries} is to do. */
 export interface DigestOrder {
   /** Banks whose template digests are wanted. */
   readonly banks: readonly HashName[];
-  /** Most entries to take. */
-  readonly maxEntries: number;
   /** Offset of the batch in the whole list, for refusals. */
   readonly base: number;
+  /** Entries that are known by their SHA-256 template digest; of use only when that bank is wanted. */
+  readonly known?: KnownDigests | undefined;
 }
 
 /**
- * Takes entries off the start of `bytes` until they end, the last one is incomplete, or `maxEntries` is reached: the
- * form of the frame is checked, the SHA-1 column is recomputed, and the template digests of the banks are made.
+ * Takes entries off the start of `bytes` until they end or the last one is incomplete: the form of the frame is
+ * checked, the SHA-1 column is recomputed, and the template digests of the banks are made.
  *
+ * @param bytes some hundred KiB at a time; they are copied
  * @throws Refusal `malformed` with the offset; `ima-template-digest` when an entry's SHA-1 isn't that of its data
  */
 export function digestEntries(bytes: Uint8Array, order: DigestOrder): DigestedEntries {
@@ -136,53 +145,105 @@ class Frame {
   }
 }
 
+/** Data up to this size is hashed in a scratch area; larger data, which is rare, through a view of its own. */
+const SCRATCH = 4096;
+
+/** Template digests of one bank under way. */
+interface BankDigests {
+  readonly bank: HashName;
+  readonly size: number;
+  readonly out: Latin1Buffer;
+}
+
 class Entries {
+  /** The scratch area, then a copy of the batch: moving data within one array is cheaper than making a view of it. */
+  readonly #work: Uint8Array;
+  readonly #views: (Uint8Array | undefined)[] = [];
   readonly #bytes: Uint8Array;
-  readonly #order: DigestOrder;
+  readonly #base: number;
   readonly #reader: Reader;
   readonly #frame = new Frame();
   readonly #templates: string[] = [];
-  readonly #banks: readonly { readonly bank: HashName; readonly size: number; out: Buffer }[];
-  #table: Uint32Array;
+  readonly #banks: readonly BankDigests[];
+  readonly #table: Uint32Array;
   #count = 0;
   #consumed = 0;
+  /** Known entries, and where to look them up; undefined when there is no SHA-256 to look up. */
+  readonly #known: KnownDigests | undefined;
+  readonly #sha256: Uint32Array;
+  /** Index of the template that known entries have. */
+  #knownTemplate = -1;
   /** Template of the entry before: nearly always this one's too. */
-  #lastTemplate = { at: 0, length: 0, index: -1 };
+  readonly #lastTemplate = { at: 0, length: 0, index: -1 };
 
   constructor(bytes: Uint8Array, order: DigestOrder) {
+    this.#work = new Uint8Array(SCRATCH + bytes.length);
+    this.#work.set(bytes, SCRATCH);
     this.#bytes = bytes;
-    this.#order = order;
+    this.#base = order.base;
     this.#reader = new Reader(bytes, 'IMA list', order.base);
     // An entry has more than 32 bytes: room grows with what was received, never with a number in it.
-    const room = Math.min(order.maxEntries, Math.ceil(bytes.length / 33));
+    const room = Math.ceil(bytes.length / 33);
     this.#table = new Uint32Array(room * STRIDE);
     this.#banks = order.banks
       .filter((bank) => bank !== 'sha1')
-      .map((bank) => ({ bank, size: digestSize(bank), out: Buffer.alloc(room * digestSize(bank)) }));
+      .map((bank) => {
+        const size = digestSize(bank);
+        // Of the same class: only the type says less than there is.
+        const out = Buffer.from(new ArrayBuffer(room * size)) as Latin1Buffer;
+        return { bank, size, out };
+      });
+    const sha256 = this.#banks.find(({ bank }) => bank === 'sha256')?.out;
+    this.#known = sha256 && order.known;
+    this.#sha256 = new Uint32Array(sha256?.buffer ?? new ArrayBuffer());
   }
 
-  /** Takes one entry; false when there is no whole one left or enough were taken. */
+  /** Takes one entry; false when there is no whole one left. */
   take(): boolean {
     const frame = this.#frame;
-    if (this.#count >= this.#order.maxEntries || !frame.read(this.#reader, this.#bytes)) return false;
-    const data = this.#reader.bytes(frame.length);
-    const hashed = frame.legacy ? legacyData(data) : data;
-    const violation = this.#isViolation(frame.sha1);
-    if (!violation) this.#checkSha1(hashed, frame.sha1);
+    const count = this.#count;
+    if (!frame.read(this.#reader, this.#bytes)) return false;
+    const template = this.#templateIndex(frame.nameAt, frame.nameLength);
+    const hashed = this.#hashed();
     for (const { bank, size, out } of this.#banks) {
       // As text since node:crypto allocates a Buffer for each binary result, at twice the cost.
-      out.write(hash(bank, hashed, 'binary'), this.#count * size, size, 'latin1');
+      out.latin1Write(hash(bank, hashed, 'binary'), count * size, size);
     }
-    const row = this.#count * STRIDE;
+    const row = count * STRIDE;
     this.#table[row + COLUMN.pcr] = frame.pcr;
-    this.#table[row + COLUMN.template] = this.#templateIndex(frame.nameAt, frame.nameLength);
+    this.#table[row + COLUMN.template] = template;
     this.#table[row + COLUMN.sha1] = frame.sha1;
     this.#table[row + COLUMN.data] = frame.data;
     this.#table[row + COLUMN.length] = frame.length;
-    this.#table[row + COLUMN.violation] = violation ? 1 : 0;
-    this.#count++;
-    this.#consumed = this.#bytes.length - this.#reader.remaining;
+    this.#table[row + COLUMN.flags] = this.#flags(template, hashed);
+    this.#count = count + 1;
+    this.#consumed = frame.data + frame.length;
     return true;
+  }
+
+  /** Tells violations and known entries; of every other one, the SHA-1 column is recomputed. */
+  #flags(template: number, hashed: Uint8Array): number {
+    const at = this.#frame.sha1;
+    if (this.#isViolation(at)) return FLAG.violation;
+    const known = this.#known;
+    const index = template === this.#knownTemplate ? (known?.find(this.#sha256, this.#count * 8) ?? -1) : -1;
+    if (known === undefined || index === -1) {
+      this.#checkSha1(hashed, at);
+      return 0;
+    }
+    // The same data was hashed with SHA-1 when the rules were compiled.
+    if (!known.hasSha1(index, this.#bytes, at)) this.#wrongSha1(at, hashed);
+    return FLAG.known;
+  }
+
+  /** What the template digests of the current entry are over; valid until the next call. */
+  #hashed(): Uint8Array {
+    const { data, length, legacy } = this.#frame;
+    if (legacy) return legacyData(this.#reader.bytes(length));
+    if (length > SCRATCH) return this.#reader.bytes(length);
+    this.#reader.skip(length);
+    this.#work.copyWithin(0, SCRATCH + data, SCRATCH + data + length);
+    return (this.#views[length] ??= new Uint8Array(this.#work.buffer, 0, length));
   }
 
   finish(): DigestedEntries {
@@ -191,7 +252,12 @@ class Entries {
       consumed: this.#consumed,
       table: this.#table,
       templates: this.#templates,
-      digests: Object.fromEntries(this.#banks.map(({ bank, out }) => [bank, out])),
+      digests: Object.fromEntries(
+        this.#banks.map(({ bank, size, out }) => [
+          bank,
+          new Uint32Array(out.buffer, 0, (this.#count * size) / 4),
+        ]),
+      ),
     };
   }
 
@@ -204,14 +270,17 @@ class Entries {
   #checkSha1(hashed: Uint8Array, at: number): void {
     const expected = hash('sha1', hashed, 'binary');
     for (let i = 0; i < SHA1_SIZE; i++) {
-      if (this.#bytes[at + i] === expected.charCodeAt(i)) continue;
-      const offset = this.#order.base + at;
-      refuse('ima-template-digest', `entry at offset ${String(offset)} does not have its template digest`, {
-        structure: 'IMA list',
-        offset,
-        got: Buffer.from(expected, 'latin1').toString('hex'),
-      });
+      if (this.#bytes[at + i] !== expected.charCodeAt(i)) this.#wrongSha1(at, hashed);
     }
+  }
+
+  #wrongSha1(at: number, hashed: Uint8Array): never {
+    const offset = this.#base + at;
+    refuse('ima-template-digest', `entry at offset ${String(offset)} does not have its template digest`, {
+      structure: 'IMA list',
+      offset,
+      expected: hash('sha1', hashed),
+    });
   }
 
   #templateIndex(at: number, length: number): number {
@@ -229,9 +298,11 @@ class Entries {
   }
 
   #addTemplate(name: string, at: number): number {
-    parseTemplate(name, this.#order.base + at);
+    parseTemplate(name, this.#base + at);
     if (this.#templates.length === MAX_TEMPLATES) this.#reader.malformed('too many templates');
-    return this.#templates.push(name) - 1;
+    const index = this.#templates.push(name) - 1;
+    if (name === KNOWN_TEMPLATE) this.#knownTemplate = index;
+    return index;
   }
 }
 

@@ -12,7 +12,7 @@ export { lintImaRules, type RuleWarning } from './lint.ts';
 export { missingFromManifest, requireArtifactMeasured, requireGatewayMeasured } from './measured.ts';
 export { pathBytes, pathText } from './path-text.ts';
 export { inspectIma, readImaEntries, type ImaEntry, type ImaReport } from './read-entries.ts';
-export { IMA_PCR } from './replay.ts';
+export { IMA_PCR } from './pcr-chains.ts';
 export { NO_IMA_RULES, imaRulesShape, parseImaRules, type ImaRules } from './rules.ts';
 export { verifyIma, verifyImaWith, type EntryDigester, type ImaList } from './run-passes.ts';
 export { decodeImaState, encodeImaState } from './state.ts';

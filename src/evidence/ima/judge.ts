@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Reader, fromBase64 } from '../../base/index.ts';
+import { BOOT_AGGREGATE } from './compile.ts';
 import type { CompiledImaRules, FileRule, PatternRule } from './compile.ts';
 import type { EntryFields, Span } from './fields.ts';
 import { addTo, noFindings } from './findings.ts';
@@ -7,8 +8,8 @@ import type { FileFinding, ImaFindings } from './findings.ts';
 import { Keyrings, createSignatureCache } from './keyrings.ts';
 import type { SignatureCache } from './keyrings.ts';
 import { pathText } from './path-text.ts';
-import { IMA_PCR } from './replay.ts';
-import type { EntryView } from './replay.ts';
+import { IMA_PCR } from './pcr-chains.ts';
+import type { EntryView, ReplayOrder } from './replay.ts';
 import { digestText } from './rules.ts';
 import type { RuleDigest } from './rules.ts';
 
@@ -32,7 +33,6 @@ export interface JudgeContext {
 
 /** Files below the run directory that are listed for one verification; more are counted. */
 const MAX_RUN_FILES = 4096;
-const BOOT_AGGREGATE = 'boot_aggregate';
 const KEXEC_CMDLINE = 'kexec-cmdline';
 
 /** Judges the entries of PCR 10 by rules; its findings become facts when the replay reaches the quoted value. */
@@ -54,6 +54,18 @@ export class ImaJudge {
     for (const { keyring, der } of this.findings.keys) {
       this.#keyrings.addMeasured(keyring, fromBase64(der, 'IMA state'));
     }
+  }
+
+  /** Entries that needn't be visited: the rules list them, and nothing else applies to them. */
+  get known(): NonNullable<ReplayOrder['known']> {
+    const { findings } = this;
+    return {
+      digests: this.#rules.known,
+      add: (count) => {
+        findings.files += count;
+        findings.known += count;
+      },
+    };
   }
 
   /** One entry. Entries of other PCRs prove nothing here: PCR 10 is what the list was matched with. */

@@ -1,9 +1,9 @@
 import { Reader } from '../../base/index.ts';
-import type { HashName } from '../../tpm/index.ts';
 import { frameEntries } from './entries.ts';
 import type { DigestOrder, DigestedEntries } from './entries.ts';
-import { BATCH_ENTRIES, ImaReplay } from './replay.ts';
-import type { Joined, ReplayResult } from './replay.ts';
+import type { Joined } from './chunk-joiner.ts';
+import { ImaReplay } from './replay.ts';
+import type { ReplayResult } from './replay.ts';
 import { verification } from './verify.ts';
 import type { ImaQuestion, Pass, VerifiedIma } from './verify.ts';
 
@@ -64,7 +64,7 @@ async function runPassWith(list: ImaList, { order }: Pass, digester: EntryDigest
     const joined = replay.join(chunk);
     if (joined === undefined) continue;
     for (const part of wholeEntries(replay, joined)) {
-      const digested = digester.digest(part.batch, orderOf(part, replay.hashBanks));
+      const digested = digester.digest(part.batch, replay.digestOrder(part.base));
       // It is awaited in its turn; failing before that must not count as unhandled.
       digested.catch(() => undefined);
       waiting.push({ ...part, digested });
@@ -78,12 +78,14 @@ async function runPassWith(list: ImaList, { order }: Pass, digester: EntryDigest
 interface Part {
   readonly batch: Uint8Array;
   readonly base: number;
-  readonly count: number;
 }
 
 interface Waiting extends Part {
   readonly digested: Promise<DigestedEntries>;
 }
+
+/** Entries a batch: large enough that handing it over costs nothing. */
+const BATCH_ENTRIES = 4096;
 
 function* wholeEntries(replay: ImaReplay, joined: Joined): Generator<Part> {
   const { bytes, base } = joined;
@@ -94,12 +96,8 @@ function* wholeEntries(replay: ImaReplay, joined: Joined): Generator<Part> {
     rest.skip(at);
     const { consumed, count } = frameEntries(rest.rest(), base + at, BATCH_ENTRIES);
     if (count === 0) break;
-    yield { batch: reader.bytes(consumed), base: base + at, count };
+    yield { batch: reader.bytes(consumed), base: base + at };
     at += consumed;
   }
   replay.keep(joined, at);
-}
-
-function orderOf({ base, count }: Part, banks: readonly HashName[]): DigestOrder {
-  return { banks, maxEntries: count, base };
 }

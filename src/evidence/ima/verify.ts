@@ -8,8 +8,9 @@ import type { CompiledImaRules } from './compile.ts';
 import type { ImaFindings } from './findings.ts';
 import { ImaJudge } from './judge.ts';
 import type { JudgeContext, RunFile } from './judge.ts';
-import { IMA_PCR } from './replay.ts';
-import type { BankOrder, ReplayOrder, ReplayResult } from './replay.ts';
+import { IMA_PCR } from './pcr-chains.ts';
+import type { BankOrder } from './pcr-chains.ts';
+import type { ReplayOrder, ReplayResult } from './replay.ts';
 import type { BankState, BootCounters, ImaState } from './state.ts';
 
 /** What a list is verified against. */
@@ -204,8 +205,12 @@ function newJudge(question: ImaQuestion, { state }: Plan): ImaJudge {
 }
 
 function pass({ firstEntry }: Plan, banks: readonly BankOrder[], judge: ImaJudge | undefined): Pass {
-  const visit: ReplayOrder['visit'] = (entry) => judge?.visit(entry);
-  return { order: { banks, firstEntry, visit } };
+  // The banks alone are of interest: their entries were judged before.
+  if (judge === undefined) return { order: { banks, firstEntry, visit: () => undefined } };
+  const visit: ReplayOrder['visit'] = (entry) => {
+    judge.visit(entry);
+  };
+  return { order: { banks, firstEntry, visit, known: judge.known } };
 }
 
 /**
