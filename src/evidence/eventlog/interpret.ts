@@ -18,8 +18,8 @@ import { unifiedKernelFacts } from './rules/unified-kernel.ts';
 /** What the rules f1–f13 make of a log. */
 export interface Interpretation {
   readonly problems: readonly Problem[];
-  /** How each event's data is tied to its digest, by event index. */
-  readonly ties: readonly DataTie[];
+  /** How each event's data is tied to its digest, by event index; computed when asked for. */
+  readonly ties: () => readonly DataTie[];
   /** Facts of sound PCRs; claims until somebody matches the PCRs with a quote. */
   readonly facts: ClaimedFacts;
 }
@@ -55,7 +55,7 @@ export function interpretEventLog(
   const complete: EventLogFacts = { ...facts, separators: separatedPcrs(context).filter(good) };
   return {
     problems: context.problems,
-    ties: log.events.map((event) => context.tie(event)),
+    ties: () => log.events.map((event) => context.tie(event)),
     // The one place where claims are made: they come from a log, by the rules above.
     facts: complete as object as ClaimedFacts,
   };

@@ -11,6 +11,8 @@ export const GUID = {
 /** An EFI_GUID: the first three fields are little-endian. */
 export function readGuid(reader: Reader): string {
   const hex = toHex(reader.bytes(16));
-  const at = (...bytes: number[]): string => bytes.map((i) => hex.substring(2 * i, 2 * i + 2)).join('');
-  return `${at(3, 2, 1, 0)}-${at(5, 4)}-${at(7, 6)}-${at(8, 9)}-${hex.substring(20)}`;
+  // A dbx has hundreds of these, so the bytes are put in order without an array.
+  const part = (from: number): string => hex.substring(2 * from, 2 * from + 2);
+  const first = part(3) + part(2) + part(1) + part(0);
+  return `${first}-${part(5)}${part(4)}-${part(7)}${part(6)}-${hex.substring(16, 20)}-${hex.substring(20)}`;
 }

@@ -1,4 +1,4 @@
-import { concat } from '../../../base/index.ts';
+import { Reader, concat } from '../../../base/index.ts';
 import { bootLoaderText, plainText } from '../efi/text.ts';
 import type { EventLogFacts } from '../facts.ts';
 import type { LogEvent } from '../log.ts';
@@ -64,21 +64,25 @@ function readGrub(context: RuleContext): { commands: string[]; lines: string[] }
 
 /** The text behind a label of GRUB, or an UTF-16 command line of systemd-boot. */
 function measuredText(context: RuleContext, event: LogEvent): string | undefined {
-  const data = Buffer.from(event.data.buffer, event.data.byteOffset, event.data.length);
-  for (const label of GRUB_LABELS) {
-    if (!data.toString('latin1', 0, label.length).startsWith(label)) continue;
-    const end = data.at(-1) === 0 ? data.length - 1 : data.length;
-    const text = new Uint8Array(data).slice(label.length, end);
+  const reader = new Reader(event.data, 'EV_IPL');
+  const head = Buffer.from(reader.peek(Math.min(LONGEST_LABEL, reader.remaining)) ?? []).toString('latin1');
+  const label = GRUB_LABELS.find((candidate) => head.startsWith(candidate));
+  if (label !== undefined) {
+    reader.bytes(label.length);
+    const text = reader.bytes(reader.remaining - (event.data.at(-1) === 0 ? 1 : 0));
     if (context.tieBy('grub', event, text) || context.tieBy('grub', event, concat([text, NUL])))
       return bootLoaderText(text);
   }
   if (context.isTied(event)) return plainText(event.data);
   // systemd-boot before 251 logged the text with one byte of its two-byte NUL.
   const whole = concat([event.data, NUL]);
-  return data.length % 2 === 1 && context.tieBy('systemd-boot', event, whole) ? plainText(whole) : undefined;
+  return event.data.length % 2 === 1 && context.tieBy('systemd-boot', event, whole)
+    ? plainText(whole)
+    : undefined;
 }
 
 const NUL = new Uint8Array(1);
+const LONGEST_LABEL = 24;
 
 /** PCR 12: UTF-16 texts that are hashed themselves; undefined when something there can't be read. */
 function stubCommandLines(context: RuleContext): string[] | undefined {

@@ -47,13 +47,14 @@ function prove(context: RuleContext, event: LogEvent): (ProvenVariable & { event
   const isBoot = type === EV.EFI_VARIABLE_BOOT || type === EV.EFI_VARIABLE_BOOT2;
   const isVariable = isBoot || type === EV.EFI_VARIABLE_DRIVER_CONFIG;
   const variable = parseVariable(event.data);
+  if (!isVariable && variable?.trailing !== 0) return undefined;
   const named = context.isTied(event);
   // Lengths that fit by chance, and then a matching hash: not by chance. DRIVER_CONFIG is always hashed whole.
   const byValue = !named && variable?.trailing === 0 && context.tieBy('variable-data', event, variable.value);
   if (isVariable) {
     if (!named && !(byValue && isBoot))
       context.problem(event, 'f2', 'a variable whose data is not what was measured');
-  } else if (byValue || (named && variable?.trailing === 0)) {
+  } else if (byValue || named) {
     context.problem(event, 'f4', 'a variable under another event type');
   }
   return variable?.trailing === 0 && (named || byValue) ? { variable, named, event } : undefined;

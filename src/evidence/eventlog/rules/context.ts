@@ -37,7 +37,7 @@ export class RuleContext {
   readonly #broken = new Set<number>();
   readonly #byPcr = new Map<number, LogEvent[]>();
   readonly #positions: number[] = [];
-  readonly #ties: DataTie[];
+  readonly #ties: (DataTie | undefined)[] = [];
   readonly #hex: (readonly string[] | undefined)[] = [];
   readonly #constants = new Map<string, readonly string[]>();
 
@@ -45,13 +45,11 @@ export class RuleContext {
     this.log = log;
     this.banks = banks;
     this.#quirks = quirks;
-    this.#ties = log.events.map(() => 'no');
     for (const event of log.events) {
       if (!extendsPcr(event)) continue;
       let list = this.#byPcr.get(event.pcr);
       if (list === undefined) this.#byPcr.set(event.pcr, (list = []));
       this.#positions[event.index] = list.push(event) - 1;
-      if (this.matches(event, event.data)) this.#ties[event.index] = 'digest';
     }
   }
 
@@ -75,8 +73,10 @@ export class RuleContext {
     return !this.#broken.has(pcr);
   }
 
+  /** Hashes the data only when somebody asks: of most files and images nobody does. */
   tie(event: LogEvent): DataTie {
-    return this.#ties[event.index] ?? 'no';
+    return (this.#ties[event.index] ??=
+      extendsPcr(event) && this.matches(event, event.data) ? 'digest' : 'no');
   }
 
   /** Data that hashes to the event's digest as it is. */

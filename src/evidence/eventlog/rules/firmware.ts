@@ -28,8 +28,9 @@ export function firmwareFacts(context: RuleContext): EventLogFacts {
   const events = context.events(0).filter((event) => !isSeparator(context, event));
   const versions: string[] = [];
   for (const event of events) {
-    const stated = event.type === EV.S_CRTM_VERSION || event.type === EV.NONHOST_INFO;
-    if (stated && !context.isTied(event))
+    // Other firmware logs a name for what it measured as EV_NONHOST_INFO; a text must be what was measured.
+    const isText = event.type === EV.NONHOST_INFO && plainText(event.data) !== undefined;
+    if ((event.type === EV.S_CRTM_VERSION || isText) && !context.isTied(event))
       context.problem(event, 'f2', 'version that is not what was measured');
     const text = context.isTied(event) ? plainText(event.data) : undefined;
     if (text !== undefined) versions.push(text.replace(/\0+$/, ''));

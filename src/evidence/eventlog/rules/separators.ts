@@ -46,7 +46,7 @@ function checkOne(context: RuleContext, event: LogEvent): boolean {
   }
   if (ERRORS.some((text) => context.isConstant(event, text)))
     context.problem(event, 'f5', 'the firmware reported an error before it started the boot loader');
-  else if (!separates || !context.isTied(event) || event.data.length !== NORMAL.length)
+  else if (!separates || event.data.length !== NORMAL.length || event.data.some((byte) => byte !== 0))
     context.problem(event, 'f5', 'separator whose digest is not that of 00000000');
   return true;
 }

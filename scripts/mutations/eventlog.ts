@@ -1,0 +1,163 @@
+import type { Mutation } from '../lib/mutations.ts';
+
+const RULES = 'test/evidence/eventlog/rules.test.ts';
+const PARSE = 'test/evidence/eventlog/parse.test.ts';
+const MATCH = 'test/evidence/eventlog/match.test.ts';
+const FOLDER = 'src/evidence/eventlog';
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'eventlog-any-pcr-index',
+    file: `${FOLDER}/parse.ts`,
+    find: 'if (pcr <= LAST_PCR ||',
+    replace: 'if (pcr >= 0 ||',
+    test: PARSE,
+  },
+  {
+    name: 'eventlog-digest-twice',
+    file: `${FOLDER}/parse.ts`,
+    find: 'if ((seen & (1 << which)) !== 0)',
+    replace: 'if (which < 0)',
+    test: PARSE,
+  },
+  {
+    name: 'eventlog-trailing-spec-id-bytes',
+    file: `${FOLDER}/spec-id.ts`,
+    find: 'reader.bytes(reader.u8());\n  reader.end();',
+    replace: 'reader.rest();',
+    test: PARSE,
+  },
+  {
+    name: 'eventlog-locality-ignored',
+    file: `${FOLDER}/replay.ts`,
+    find: 'if (pcr === 0) start[start.length - 1]',
+    replace: 'if (pcr === 24) start[start.length - 1]',
+    test: RULES,
+  },
+  {
+    name: 'eventlog-data-tied-in-one-bank-only',
+    file: `${FOLDER}/rules/context.ts`,
+    find: 'if (hexDigest(bank, preimage) !== digests[i]) return false;',
+    replace: 'if (hexDigest(bank, preimage) !== digests[i]) continue;',
+    test: RULES,
+  },
+  {
+    name: 'eventlog-unknown-types-ignored',
+    file: `${FOLDER}/rules/allowed-types.ts`,
+    find: 'if (allowed.has(event.type)) continue;',
+    replace: 'if (allowed.has(event.type) || event.type > 0x80000010) continue;',
+    test: RULES,
+  },
+  {
+    name: 'eventlog-separator-not-required',
+    file: `${FOLDER}/rules/separators.ts`,
+    find: "const excused = pcr !== 7 && context.allows('missing-separators');",
+    replace: 'const excused = true;',
+    test: RULES,
+  },
+  {
+    name: 'eventlog-second-separator',
+    file: `${FOLDER}/rules/separators.ts`,
+    find: 'if (second !== undefined)',
+    replace: 'if (second !== undefined && pcr === 9)',
+    test: RULES,
+  },
+  {
+    name: 'eventlog-separator-under-another-type',
+    file: `${FOLDER}/rules/separators.ts`,
+    find: "if (separates || context.isConstant(event, ERROR))\n      context.problem(event, 'f5', 'a separator under another event type');",
+    replace: '',
+    test: RULES,
+  },
+  {
+    name: 'secure-boot-variable-after-separator',
+    file: `${FOLDER}/rules/secure-boot.ts`,
+    find: "if (separated) context.problem(event, 'f6', `${name} was measured after the separator`);",
+    replace: '',
+    test: RULES,
+  },
+  {
+    name: 'secure-boot-variable-by-name-only',
+    file: `${FOLDER}/rules/secure-boot.ts`,
+    find: 'if (Object.hasOwn(RESERVED, name) && RESERVED[name] !== guid)',
+    replace: 'if (name === "" && RESERVED[name] !== guid)',
+    test: RULES,
+  },
+  {
+    name: 'secure-boot-without-authority',
+    file: `${FOLDER}/rules/secure-boot.ts`,
+    find: 'if (authorities.every(({ variable: authority }) => isShimState(authority)))',
+    replace: 'if (authorities.length > 1_000)',
+    test: RULES,
+  },
+  {
+    name: 'secure-boot-mok-state-ignored',
+    file: `${FOLDER}/rules/secure-boot.ts`,
+    find: 'return inPcr7 || inPcr14;',
+    replace: 'return inPcr14;',
+    test: RULES,
+  },
+  {
+    name: 'secure-boot-debugger-accepted',
+    file: `${FOLDER}/rules/secure-boot.ts`,
+    find: "context.problem(event, 'f6', 'a UEFI debugger was active');",
+    replace: '',
+    test: RULES,
+  },
+  {
+    name: 'signature-list-header-read-as-entries',
+    file: `${FOLDER}/efi/signature-list.ts`,
+    find: 'reader.bytes(headerSize);\n',
+    replace: '',
+    test: 'test/evidence/eventlog/efi.test.ts',
+  },
+  {
+    name: 'signature-list-size-unchecked',
+    file: `${FOLDER}/efi/signature-list.ts`,
+    find: 'if ((body - headerSize) % signatureSize !== 0)',
+    replace: 'if (body < headerSize)',
+    test: 'test/evidence/eventlog/efi.test.ts',
+  },
+  {
+    name: 'boot-applications-without-exit-boot-services',
+    file: `${FOLDER}/rules/boot-applications.ts`,
+    find: 'if (!exitBootServices &&',
+    replace: 'if (images.length > 100 &&',
+    test: RULES,
+  },
+  {
+    name: 'kernel-command-line-by-label',
+    file: `${FOLDER}/rules/boot-loader.ts`,
+    find: '/^[/(]/.test(text)',
+    replace: "/kernel_cmdline/.test(Buffer.from(event.data).toString('latin1'))",
+    test: RULES,
+  },
+  {
+    name: 'eventlog-mismatch-accepted',
+    file: `${FOLDER}/match.ts`,
+    find: 'const equal = phases !== undefined || equalBytes(value, replayed);',
+    replace: 'const equal = true;',
+    test: MATCH,
+  },
+  {
+    name: 'eventlog-unexplained-accepted',
+    file: `${FOLDER}/match.ts`,
+    find: 'else this.unexplained.push(pcr);',
+    replace: 'else this.matches[pcr] = true;',
+    test: MATCH,
+  },
+  {
+    name: 'eventlog-facts-of-unquoted-pcrs',
+    file: `${FOLDER}/verify.ts`,
+    find: 'banks.every((bank) => match.matches[bank]?.[pcr] === true)',
+    replace: 'banks.every((bank) => match.matches[bank]?.[pcr] !== false)',
+    test: MATCH,
+  },
+  {
+    name: 'eventlog-unextended-bank-is-fine',
+    file: `${FOLDER}/match.ts`,
+    find: 'boot.some(([pcr]) => pcr === 0 || pcr === 4 || pcr === 7) &&',
+    replace: 'boot.length > 24 &&',
+    test: MATCH,
+  },
+];
