@@ -1,5 +1,5 @@
-import { Refusal, fromHex } from '../base/index.ts';
-import type { JsonObject } from '../base/index.ts';
+import { fromHex } from '../base/index.ts';
+import type { JsonObject, Refusal } from '../base/index.ts';
 import {
   Checks,
   examineQuote,
@@ -10,7 +10,7 @@ import {
   uncheckedQuoteChecks,
 } from '../tpm/index.ts';
 import type { AttestationKey, PcrSelection, QuoteExamination } from '../tpm/index.ts';
-import { UsageError } from './errors.ts';
+import { inUsage } from './errors.ts';
 import { readInput } from './input.ts';
 import { MAX_PCR_FILE, decodeKey, decodePcrs, readStructure } from './quote-files.ts';
 import { keyJson, quoteJson } from './tpm-json.ts';
@@ -61,16 +61,6 @@ export function examineQuoteFiles(files: QuoteFiles): QuoteOutcome {
   const pcrs = pcrFile && form.run(() => decodePcrs(pcrFile, claimedSelection(attest)));
   const examination = examineQuote({ attest, signature, ...(pcrs && { pcrs }) }, key, expected);
   return { failures: [...form.failures, ...examination.failures], key, examination };
-}
-
-/** What is wrong with a flag's value is wrong use of the command line. */
-function inUsage<T>(flag: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof Refusal) throw new UsageError(`${flag}: ${error.reason}`);
-    throw error;
-  }
 }
 
 /** The selection that a quote names, believed only to cut a file of bare values into pieces. */

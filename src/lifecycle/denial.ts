@@ -1196,6 +1196,23 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'Make the file or directory yours alone (chown; chmod 600, directories 700), then look who used it.',
   ),
+  'init-exists': rule(
+    'request',
+    'malformed-request',
+    'Use another directory, or move the installation that is there away; init never overwrites.',
+  ),
+  'key-file': rule(
+    'request',
+    'verifier-fault',
+    'Restore the key or certificate from its backup, both of one pair.',
+  ),
+  'operator-id': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate that operator add issued, with known roles.',
+  ),
+  // Collecting evidence (src/agent)
+  'collect-directory': rule('request', 'malformed-request', 'Give a directory that holds no evidence yet.'),
 };
 
 /**

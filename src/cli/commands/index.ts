@@ -1,11 +1,15 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../run.ts';
 import { registerArtifact } from './artifact.ts';
+import { registerEvidenceCollect } from './evidence-collect.ts';
+import { registerConfig } from './config.ts';
+import { registerInit } from './init.ts';
 import { registerInspectEkCert } from './inspect-ekcert.ts';
 import { registerInspectEventlog } from './inspect-eventlog.ts';
 import { registerInspectIma } from './inspect-ima.ts';
 import { registerInspectTpm } from './inspect-tpm.ts';
 import { registerPolicyLearn } from './policy-learn.ts';
+import { registerTpm } from './tpm.ts';
 import { registerTrust } from './trust.ts';
 import { registerVerifyEvidence } from './verify-evidence.ts';
 import { registerVerifyProof } from './verify-proof.ts';
@@ -16,12 +20,16 @@ export type Register = (program: Command, context: CommandContext) => void;
 
 /** Every command, in the order of `sealgate --help`. */
 export const COMMANDS: readonly Register[] = [
+  registerInit,
+  registerConfig,
   registerArtifact,
   registerVerifyProof,
   registerInspectTpm,
   registerInspectEkCert,
   registerInspectEventlog,
   registerInspectIma,
+  registerTpm,
+  registerEvidenceCollect,
   registerTrust,
   registerVerifyQuote,
   registerVerifyEvidence,

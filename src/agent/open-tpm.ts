@@ -1,0 +1,33 @@
+import { refuse } from '../base/index.ts';
+import type { Tpm } from '../../native/index.ts';
+
+/** Where a TPM is looked for when nobody says: the resource manager of the kernel. */
+export const DEFAULT_TCTI = 'device:/dev/tpmrm0';
+
+/** The TCTI to use: the given one, else that of the environment, else {@link DEFAULT_TCTI}. */
+export function tctiOf(given: string | undefined, environment: NodeJS.ProcessEnv): string {
+  return given ?? environment['SEALGATE_TCTI'] ?? environment['TPM2TOOLS_TCTI'] ?? DEFAULT_TCTI;
+}
+
+/**
+ * Opens a TPM. The one place that loads node-tpm2, when it is needed and not before: a verifier runs where neither
+ * ffi-napi nor the TPM software stack is installed.
+ * @param tcti a configuration string of tpm2-tss
+ * @throws Refusal `tpm-bindings` without ffi-napi; `tpm-library`, `tpm-tcti`, `tpm-unreachable` as node-tpm2 does
+ */
+export async function openTpm(tcti: string): Promise<Tpm> {
+  const native = await loadNative();
+  return await native.Tpm.open(tcti);
+}
+
+async function loadNative(): Promise<typeof import('../../native/index.ts')> {
+  try {
+    return await import('../../native/index.ts');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND' && code !== 'ERR_DLOPEN_FAILED')
+      throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    return refuse('tpm-bindings', `the optional packages ffi-napi and ref-napi can’t be loaded: ${reason}`);
+  }
+}
