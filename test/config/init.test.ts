@@ -1,0 +1,326 @@
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  KEYS,
+  formatOperatorId,
+  parseOperatorId,
+  readKeyRing,
+  readSecretFile,
+  checkSecretDirectory,
+} from '../../src/config/index.ts';
+import { findConfig } from '../../src/cli/config-file.ts';
+import {
+  OID,
+  parseCertificate,
+  parsePem,
+  subjectNames,
+  tlsClientProfile,
+  tlsServerProfile,
+  verifyPath,
+} from '../../src/x509/index.ts';
+import { cli } from '../support/cli.ts';
+import { expectRefusal } from '../support/refusals.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const directory = temporaryDirectory();
+const home = path.join(directory, 'verifier');
+const at = (...names: string[]) => path.join(home, ...names);
+const certificate = (name: string) => parseCertificate(parsePem(new Uint8Array(readFileSync(at(name))))[0]!);
+const json = (text: string) => JSON.parse(text) as Record<string, unknown>;
+let answer: Record<string, unknown>;
+
+beforeAll(async () => {
+  const { exit, stdout } = await cli(
+    ...[
+      'init',
+      '--trust-domain',
+      'example.org',
+      '--dir',
+      home,
+      '--url',
+      'https://verifier.example.org:9443',
+      '--json',
+    ],
+  );
+  expect(exit).toBe(0);
+  answer = json(stdout);
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+/** A copy of the installation to spoil. */
+function copy(name: string): string {
+  const target = path.join(directory, name);
+  cpSync(home, target, { recursive: true, preserveTimestamps: true });
+  return target;
+}
+const check = async (where: string) =>
+  await cli('config', 'check', '--config', path.join(where, 'sealgate.yaml'), '--json');
+
+describe('sealgate init', () => {
+  it('makes every key, each for one purpose and none like another, readable by its owner alone', () => {
+    const keys = new Set<string>();
+    for (const { name, type, online } of KEYS) {
+      const file = at(online ? 'keys' : 'offline', `${name}.key`);
+      expect(statSync(file).mode & 0o777, name).toBe(0o600);
+      const text = readFileSync(file, 'utf8');
+      keys.add(text);
+      if (type === 'secret') expect(text).toMatch(/^[0-9a-f]{64}\n$/);
+      else expect(createPrivateKey(text).asymmetricKeyType).toBe(type === 'Ed25519' ? 'ed25519' : 'ec');
+    }
+    expect(keys.size).toBe(KEYS.length);
+    for (const name of ['.', 'keys', 'offline', 'data', 'operators'])
+      expect(statSync(at(name)).mode & 0o777).toBe(0o700);
+    expect(readdirSync(at('keys'))).not.toContain('operator-ca.key');
+    expect(answer['takeOffline']).toEqual([at('offline/tls-ca.key'), at('offline/operator-ca.key')]);
+  });
+
+  it('issues a TLS certificate for the URL’s host under its own authority, whose fingerprint is pinned', () => {
+    const [ca, leaf] = [certificate('certificates/tls-ca.pem'), certificate('certificates/tls.pem')];
+    const path = verifyPath({ leaf, anchors: [ca], now: Date.now(), profile: tlsServerProfile });
+    expect(path.findings.dns).toEqual(['verifier.example.org', 'localhost']);
+    expect(answer['caFingerprint']).toBe(ca.fingerprint);
+    expect(new X509Certificate(readFileSync(at('certificates/tls.pem'))).checkIP('127.0.0.1')).toBe(
+      '127.0.0.1',
+    );
+  });
+
+  it('issues the first operator’s certificate by the operator authority alone', () => {
+    const leaf = certificate('operators/admin.pem');
+    const ca = certificate('certificates/operator-ca.pem');
+    const { findings } = verifyPath({ leaf, anchors: [ca], now: Date.now(), profile: tlsClientProfile });
+    expect(findings.uris.map(parseOperatorId)).toEqual([
+      { trustDomain: 'example.org', name: 'admin', roles: ['admin'] },
+    ]);
+    for (const other of ['agent-ca', 'svid-ca', 'tls-ca', 'ak-ca']) {
+      const anchors = [certificate(`certificates/${other}.pem`)];
+      expect(() => verifyPath({ leaf, anchors, now: Date.now(), profile: tlsClientProfile })).toThrow();
+    }
+  });
+
+  it('gives each authority one purpose', () => {
+    const purposes = (name: string) => certificate(`certificates/${name}.pem`).extKeyUsage;
+    expect(purposes('operator-ca')).toEqual([OID.clientAuth]);
+    expect(purposes('agent-ca')).toEqual([OID.clientAuth]);
+    expect(purposes('tls-ca')).toEqual([OID.serverAuth]);
+    expect(purposes('ak-ca')).toEqual([OID.tcgAkCertificate]);
+    expect(subjectNames(certificate('certificates/agent-ca.pem')).uris).toEqual([]);
+  });
+
+  it('never overwrites', async () => {
+    const before = readFileSync(at('keys/log.key'), 'utf8');
+    const again = await cli('init', '--dir', home, '--json');
+    expect(again.exit).toBe(1);
+    expect(json(again.stdout)).toMatchObject({ ok: false, denial: { check: 'init-exists' } });
+    rmSync(path.join(copy('half'), 'sealgate.yaml'));
+    for (const name of ['operators', 'certificates'])
+      rmSync(path.join(directory, 'half', name), { recursive: true });
+    renameSync(path.join(directory, 'half/keys/log.key'), path.join(directory, 'half/keys/other.key'));
+    for (const name of readdirSync(path.join(directory, 'half/keys')))
+      if (name !== 'other.key') rmSync(path.join(directory, 'half/keys', name));
+    rmSync(path.join(directory, 'half/offline'), { recursive: true });
+    expect(json((await cli('init', '--dir', path.join(directory, 'half'), '--json')).stdout)).toMatchObject({
+      denial: { check: 'init-exists' },
+    });
+    expect(existsSync(path.join(directory, 'half/keys/master.key'))).toBe(false);
+    expect(readFileSync(at('keys/log.key'), 'utf8')).toBe(before);
+  });
+
+  it.each([
+    ['--trust-domain', 'a/b'],
+    ['--trust-domain', 'Example.org'],
+    ['--url', 'http://a'],
+    ['--url', 'https://a/path'],
+    ['--url', 'nonsense'],
+    ['--operator', '../x'],
+  ])('refuses %s %s as wrong usage', async (flag, value) => {
+    const target = path.join(directory, 'never');
+    expect((await cli('init', '--dir', target, flag, value)).exit).toBe(2);
+    expect(existsSync(target)).toBe(false);
+  });
+
+  it('tells people what to back up and what to take offline', async () => {
+    const { stdout } = await cli(
+      'init',
+      '--dir',
+      path.join(directory, 'people'),
+      '--url',
+      'https://10.0.0.7:8443',
+    );
+    expect(stdout).toMatch(/Take offline[\s\S]*operator-ca\.key[\s\S]*Back up[\s\S]*keys/);
+    const tls = new X509Certificate(readFileSync(path.join(directory, 'people/certificates/tls.pem')));
+    expect(tls.checkIP('10.0.0.7')).toBe('10.0.0.7');
+  });
+});
+
+describe('sealgate config', () => {
+  it('check finds a new installation in order, and says that offline keys are still here', async () => {
+    const { exit, stdout } = await check(home);
+    expect(exit).toBe(0);
+    expect(json(stdout)).toMatchObject({
+      ok: true,
+      trustDomain: 'example.org',
+      warnings: [expect.stringContaining('tls-ca'), expect.stringContaining('operator-ca')],
+    });
+    rmSync(path.join(copy('offline'), 'offline'), { recursive: true });
+    expect(json((await check(path.join(directory, 'offline'))).stdout)['warnings']).toEqual([]);
+  });
+
+  it.each([
+    [
+      'a key that others can read',
+      (where: string) => {
+        chmodSync(path.join(where, 'keys/tls.key'), 0o640);
+      },
+      'secret-file',
+    ],
+    [
+      'a directory of keys that others can enter',
+      (where: string) => {
+        chmodSync(path.join(where, 'keys'), 0o755);
+      },
+      'secret-file',
+    ],
+    [
+      'a key that is missing',
+      (where: string) => {
+        rmSync(path.join(where, 'keys/ear.key'));
+      },
+      'secret-file',
+    ],
+    [
+      'a key that is a link',
+      (where: string) => {
+        rmSync(path.join(where, 'keys/ear.key'));
+        symlinkSync(at('keys/ear.key'), path.join(where, 'keys/ear.key'));
+      },
+      'secret-file',
+    ],
+    [
+      'a key of another pair',
+      (where: string) => {
+        cpSync(path.join(where, 'keys/svid-ca.key'), path.join(where, 'keys/agent-ca.key'));
+      },
+      'key-file',
+    ],
+    [
+      'a key of another type',
+      (where: string) => {
+        cpSync(path.join(where, 'keys/ear.key'), path.join(where, 'keys/log.key'));
+      },
+      'key-file',
+    ],
+    [
+      'a key that is none',
+      (where: string) => {
+        writeFileSync(path.join(where, 'keys/ear.key'), 'key');
+      },
+      'key-file',
+    ],
+    [
+      'a secret that is none',
+      (where: string) => {
+        writeFileSync(path.join(where, 'keys/master.key'), 'a'.repeat(63));
+      },
+      'key-file',
+    ],
+    [
+      'a certificate that is missing',
+      (where: string) => {
+        rmSync(path.join(where, 'certificates/tls.pem'));
+      },
+      'key-file',
+    ],
+  ])('check refuses %s', async (name, spoil, expected) => {
+    const where = copy(name.replaceAll(' ', '-'));
+    spoil(where);
+    const { exit, stdout } = await check(where);
+    expect(exit).toBe(1);
+    expect(json(stdout)).toMatchObject({ ok: false, denial: { check: expected } });
+  });
+
+  it('check warns 30, 7 and 1 days before an end, and refuses what has ended', async () => {
+    const ends = certificate('certificates/tls.pem').notAfter;
+    const day = 86_400_000;
+    const at = async (left: number) => {
+      vi.useFakeTimers({ now: ends - left, toFake: ['Date'] });
+      const result = await check(home);
+      vi.useRealTimers();
+      return { exit: result.exit, warnings: json(result.stdout)['warnings'] as string[] };
+    };
+    const tls = (warnings: string[]) => warnings.filter((warning) => warning.startsWith('tls '));
+    expect(tls((await at(31 * day)).warnings)).toEqual([]);
+    expect(tls((await at(30 * day)).warnings)).toEqual(['tls ends in 30 days or less']);
+    expect(tls((await at(7 * day)).warnings)).toEqual(['tls ends in 7 days or less']);
+    expect(tls((await at(day)).warnings)).toEqual(['tls ends within a day']);
+    expect(await at(-1)).toMatchObject({
+      exit: 1,
+      warnings: expect.arrayContaining(['tls has ended']) as string[],
+    });
+  });
+
+  it('show says where each value comes from; schema prints the JSON Schema', async () => {
+    vi.stubEnv('SEALGATE_LISTEN_PORT', '7443');
+    vi.stubEnv('SEALGATE_LISTNE_PORT', '1');
+    const shown = json((await cli('config', 'show', '--config', at('sealgate.yaml'), '--json')).stdout);
+    expect(shown['keys']).toContainEqual({ key: 'listen.port', value: 7443, source: 'environment' });
+    expect(shown['keys']).toContainEqual({ key: 'trustDomain', value: 'example.org', source: 'file' });
+    expect(json((await check(home)).stdout)['warnings']).toContain(
+      'the environment has SEALGATE_LISTNE_PORT, which is no key',
+    );
+    expect(json((await cli('config', 'schema')).stdout)).toMatchObject({
+      type: 'object',
+      additionalProperties: false,
+    });
+  });
+
+  it('is wrong usage without a file', async () => {
+    expect((await cli('config', 'show', '--config', path.join(directory, 'none.yaml'))).exit).toBe(2);
+    vi.stubEnv('SEALGATE_CONFIG', at('sealgate.yaml'));
+    expect((await cli('config', 'show')).stdout).toContain('example.org');
+  });
+});
+
+describe('secret files', () => {
+  it('are refused when large or no plain file', () => {
+    expectRefusal('secret-file', () => readSecretFile(at('keys/tls.key'), 10));
+    expectRefusal('secret-file', () => readSecretFile(at('keys')));
+    expectRefusal('secret-file', () => {
+      checkSecretDirectory(at('keys/tls.key'));
+    });
+  });
+
+  it('that are not kept here can’t be asked for', () => {
+    const ring = readKeyRing(findConfig(at('sealgate.yaml')).files);
+    expectRefusal('key-file', () => ring.privateKey('operator-ca'));
+  });
+});
+
+describe('an operator’s name', () => {
+  it('is read strictly', () => {
+    for (const roles of ['', 'root', 'admin+admin', 'admin+', 'admin,audit'])
+      expectRefusal('operator-id', () => parseOperatorId(`urn:sealgate:operator:example.org:a:${roles}`));
+    expectRefusal('operator-id', () => parseOperatorId('spiffe://example.org/operator/a'));
+    expectRefusal('operator-id', () =>
+      formatOperatorId({ trustDomain: 'example.org', name: 'a:b', roles: ['audit'] }),
+    );
+    expect(parseOperatorId('urn:sealgate:operator:example.org:a:invite+approve').roles).toEqual([
+      'invite',
+      'approve',
+    ]);
+  });
+});
