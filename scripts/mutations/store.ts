@@ -21,8 +21,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'counters-may-go-back',
     file: 'src/store/apply-change.ts',
-    find: 'if (last !== undefined) requireForward',
-    replace: 'if (last === undefined) requireForward',
+    find: 'if (last !== undefined && next.byOperator !== true)',
+    replace: 'if (last === undefined && next.byOperator !== true)',
     test,
   },
   {

@@ -23,7 +23,12 @@ export type CommitCheck =
   | 'state-moved'
   | 'policy-moved'
   | 'revoked-meanwhile'
-  | 'budget-spent';
+  | 'budget-spent'
+  | 'replay-enrollment'
+  | 'enroll-host-known'
+  | 'enroll-name-taken'
+  | 'enroll-ak-known'
+  | 'enroll-agent-key-known';
 
 /** Something that must still hold when the change is committed, and the check that says no when it doesn't. */
 export type Precondition = RecordRef & { readonly check: CommitCheck; readonly reason: string } & (
@@ -50,6 +55,8 @@ export interface CounterAdvance {
   /** Milliseconds, decimal. */
   readonly clock: string;
   readonly safe: boolean;
+  /** An operator lets the marks begin anew: TPM2_Clear set the TPM's counters back (re-enrollment, PROTOCOL 7). */
+  readonly byOperator?: true;
 }
 
 /**

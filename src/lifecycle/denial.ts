@@ -641,6 +641,113 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'expired-authorization',
     'Ask for a new challenge and answer it within its time.',
   ),
+  'wrong-verifier': rule(
+    'request',
+    'runtime-identity-mismatch',
+    'Ask the verifier that the challenge came from, by its trust domain.',
+  ),
+  'caller-host': rule(
+    'request',
+    'runtime-identity-mismatch',
+    'Use the agent certificate of the host that asks.',
+  ),
+  'caller-expired': rule(
+    'request',
+    'expired-authorization',
+    'Let a host attestation renew the agent certificate, then ask again.',
+  ),
+  'no-policy': rule('request', 'verifier-fault', 'Operators: publish a policy bundle.'),
+  'policy-hash': rule('request', 'policy-mismatch', 'Ask for a new challenge: it names the active bundle.'),
+  'policy-window': rule('request', 'expired-authorization', 'Operators: publish a bundle that is valid now.'),
+  'log-size': rule(
+    'request',
+    'invalid-verification',
+    'Name the size of the last checkpoint of this log; a larger one means that two logs exist.',
+  ),
+  'evidence-form': rule(
+    'request',
+    'malformed-request',
+    'Send the evidence collection that docs/PROTOCOL.md describes.',
+  ),
+  'host-unknown': rule('identity', 'missing-authorization', 'Enroll the host first.'),
+  'caller-key': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Use the agent certificate that was issued last.',
+  ),
+  'dependency-revoked': rule(
+    'identity',
+    'revoked-authorization',
+    'What the request rests on was revoked; the log says by whom and why.',
+  ),
+  'workload-key': rule('identity', 'invalid-verification', 'Make a P-256 key for each execution.'),
+  'initiator-proof': rule(
+    'identity',
+    'missing-authorization',
+    'Prove the key that the initiator’s token names, for this request.',
+  ),
+  'parent-unknown': rule(
+    'identity',
+    'missing-authorization',
+    'Name an execution that this verifier allowed.',
+  ),
+  'parent-state': rule(
+    'identity',
+    'revoked-authorization',
+    'Use the current authorization of a running execution on an active host.',
+  ),
+  'platform-unknown': rule(
+    'environment',
+    'policy-mismatch',
+    'Operators: let the bundle describe the platform, or correct the host’s label.',
+  ),
+  'not-affirming': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Look at the attestation result: a claim that the platform requires is not affirmed.',
+  ),
+  'artifact-tree': rule(
+    'artifact',
+    'runtime-identity-mismatch',
+    'Send the manifest of the very tree that is to run.',
+  ),
+  'artifact-pcr': rule(
+    'artifact',
+    'runtime-identity-mismatch',
+    'Reset PCR 23 and extend it for this artifact and this request before the quote.',
+  ),
+  'artifact-untrusted': rule(
+    'artifact',
+    'policy-mismatch',
+    'Operators: name the artifact and its signers in the bundle.',
+  ),
+  'artifact-revoked': rule(
+    'artifact',
+    'revoked-authorization',
+    'The artifact or its signer was revoked: build and sign a new one.',
+  ),
+  'policy-engine-error': rule(
+    'policy',
+    'verifier-fault',
+    'Operators: test the bundle; a policy fails on facts like these.',
+  ),
+  'policy-denied': rule(
+    'policy',
+    'policy-mismatch',
+    'Ask the policy authority, or ask for what policy allows.',
+  ),
+  'credential-not-granted': rule(
+    'policy',
+    'policy-mismatch',
+    'Ask only for credentials that policy grants to this artifact, host and initiator.',
+  ),
+  'secret-unknown': rule('sealing', 'verifier-fault', 'Operators: store the secret that the bundle names.'),
+  'execution-record': rule(
+    'audit',
+    'verifier-fault',
+    'The record was altered; restore the store and look for who did it.',
+  ),
+  'commit-mismatch': rule('audit', 'verifier-fault', 'Nothing was released; report this as a defect.'),
   // The log (src/audit)
   'log-tile': rule(
     'audit',
@@ -1213,6 +1320,9 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   ),
   // Collecting evidence (src/agent)
   'collect-directory': rule('request', 'malformed-request', 'Give a directory that holds no evidence yet.'),
+  // Second readings by the libraries (src/x509, src/artifact)
+  'x509-second-reading': rule('identity', 'invalid-verification', 'Have the certificate issued again in plain DER; parsers disagree about this one.'),
+  'cms-second-reading': rule('artifact', 'invalid-verification', 'Sign again with openssl cms or sealgate artifact sign; parsers disagree about this file.'),
 };
 
 /**

@@ -101,7 +101,8 @@ async function advanceCounters(
 ): Promise<void> {
   const ref = { kind: COUNTERS, id: next.ek };
   const last = await readRecord(db, macKey, ref);
-  if (last !== undefined) requireForward(clockInfo(last.body), clockInfo({ ...next }));
+  if (last !== undefined && next.byOperator !== true)
+    requireForward(clockInfo(last.body), clockInfo({ ...next }));
   const { resetCount, restartCount, clock, safe } = next;
   await writeRecord(db, macKey, ref, { resetCount, restartCount, clock, safe }, place);
 }
