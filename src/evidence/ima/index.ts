@@ -5,6 +5,7 @@ export { POLICY_FILES, RUN_DIRECTORY, compileImaRules } from './compile.ts';
 export type { CompiledImaRules, ImaExpectations } from './compile.ts';
 export { imaCoverage, type ImaCoverage, type KnownPolicy } from './coverage.ts';
 export { digestEntries, type DigestOrder, type DigestedEntries } from './entries.ts';
+export { KnownDigests, type KnownMemory } from './known-digests.ts';
 export type { BufferFinding, FileFinding, ImaFindings, Listed, MeasuredKey } from './findings.ts';
 export type { RunFile } from './judge.ts';
 export { createSignatureCache, type SignatureCache } from './keyrings.ts';
