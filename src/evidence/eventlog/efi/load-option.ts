@@ -26,11 +26,13 @@ export function parseLoadOption(bytes: Uint8Array): LoadOption {
 }
 
 function readDescription(reader: Reader): string {
-  const left = utf16(reader.peek(reader.remaining) ?? new Uint8Array());
-  const end = left.indexOf('\0');
-  if (end < 0) reader.malformed('description without NUL');
-  reader.bytes(2 * (end + 1));
-  return left.substring(0, end);
+  const left = reader.peek(reader.remaining - (reader.remaining % 2)) ?? new Uint8Array();
+  let length = 0;
+  while (length < left.length && (left[length] !== 0 || left[length + 1] !== 0)) length += 2;
+  if (length >= left.length) reader.malformed('description without NUL');
+  const description = utf16(reader.bytes(length));
+  reader.bytes(2);
+  return description;
 }
 
 /** BootOrder: u16 numbers of Boot#### variables, as four hexadecimal digits. @throws Refusal `malformed` */

@@ -2,9 +2,14 @@ import { toHex } from '../../../base/index.ts';
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
 
-/** UTF-16LE as firmware writes it; lone surrogates stay as they are, so that text can't be forged by dropping them. */
+/**
+ * UTF-16LE as firmware writes it. Lone surrogates become \u{…}: dropping them would let text be forged, and keeping them
+ * would break whoever signs or hashes the text as UTF-8.
+ */
 export function utf16(bytes: Uint8Array): string {
-  return view(bytes).toString('utf16le');
+  const text = view(bytes).toString('utf16le');
+  if (text.isWellFormed()) return text;
+  return text.replace(/\p{Cs}/gu, (unit) => `\\u{${unit.charCodeAt(0).toString(16)}}`);
 }
 
 /** Strict printable ASCII with at most one NUL at the end, else undefined. */
@@ -32,7 +37,7 @@ export function plainText(bytes: Uint8Array): string | undefined {
   if (bytes.length % 2 !== 0) return undefined;
   const text = utf16(bytes).replace(/\0+$/, '');
   if (text === '' || !/^[\x20-\x7e\u00a0-\ud7ff]+$/.test(text)) return undefined;
-  return 2 * text.replace(/[^\x20-\u024f]/g, '').length >= text.length ? text : undefined;
+  return 2 * text.replace(/[^\x20-\u00ff]/g, '').length >= text.length ? text : undefined;
 }
 
 /** At most `limit` bytes as hex, with a mark when there are more. */

@@ -1,9 +1,8 @@
 import { Reader, concat } from '../../../base/index.ts';
 import { bootLoaderText, plainText } from '../efi/text.ts';
-import type { EventLogFacts } from '../facts.ts';
+import type { EventLogFacts, Measurement } from '../facts.ts';
 import type { LogEvent } from '../log.ts';
 import type { RuleContext } from './context.ts';
-import { isSeparator } from './separators.ts';
 
 /** What GRUB writes before the text that it hashes (2.04 and later; Red Hat's patches before). */
 const GRUB_LABELS = [
@@ -111,9 +110,6 @@ function isCommandLineKnown(
   return lines.length > 0 || context.events(11).length === 0;
 }
 
-function measurements(context: RuleContext, pcr: number): EventLogFacts['mok'] & object {
-  const events = context.events(pcr);
-  return events
-    .filter((event) => pcr > 7 || !isSeparator(context, event))
-    .map((event) => context.measurement(event));
+function measurements(context: RuleContext, pcr: number): Measurement[] {
+  return context.events(pcr).map((event) => context.measurement(event));
 }
