@@ -1321,8 +1321,152 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   // Collecting evidence (src/agent)
   'collect-directory': rule('request', 'malformed-request', 'Give a directory that holds no evidence yet.'),
   // Second readings by the libraries (src/x509, src/artifact)
-  'x509-second-reading': rule('identity', 'invalid-verification', 'Have the certificate issued again in plain DER; parsers disagree about this one.'),
-  'cms-second-reading': rule('artifact', 'invalid-verification', 'Sign again with openssl cms or sealgate artifact sign; parsers disagree about this file.'),
+  'x509-second-reading': rule(
+    'identity',
+    'invalid-verification',
+    'Have the certificate issued again in plain DER; parsers disagree about this one.',
+  ),
+  'cms-second-reading': rule(
+    'artifact',
+    'invalid-verification',
+    'Sign again with openssl cms or sealgate artifact sign; parsers disagree about this file.',
+  ),
+  // Policy: bundles, their signatures, and Cedar's answer (src/policy)
+  'policy-source': rule(
+    'policy',
+    'malformed-request',
+    'Put the file that policy.yaml names into the bundle’s directory.',
+  ),
+  'policy-yaml': rule(
+    'policy',
+    'malformed-request',
+    'Write plain YAML 1.2: text keys once each, no anchors, aliases or tags.',
+  ),
+  'policy-form': rule(
+    'policy',
+    'malformed-request',
+    'Correct the member; `sealgate policy schema` prints what is allowed.',
+  ),
+  'policy-size': rule('policy', 'malformed-request', 'Split the policy, or remove what it does not need.'),
+  'policy-nesting': rule('policy', 'malformed-request', 'Split the expression into several policies.'),
+  'policy-number': rule('policy', 'malformed-request', 'Use integers of at most 2^53 − 1.'),
+  'policy-syntax': rule(
+    'policy',
+    'malformed-request',
+    'Correct the policy’s text at the line that is named.',
+  ),
+  'policy-id': rule('policy', 'malformed-request', 'Give every policy an @id of its own.'),
+  'policy-invalid': rule(
+    'policy',
+    'malformed-request',
+    'Use only attributes of the schema, and `has` before optional ones.',
+  ),
+  'policy-schema': rule(
+    'policy',
+    'malformed-request',
+    'Take the schema of this version and change InitiatorClaims only.',
+  ),
+  'spiffe-template': rule(
+    'policy',
+    'malformed-request',
+    'Write a path like /workload/{platform}/{artifact}.',
+  ),
+  'policy-case': rule('policy', 'malformed-request', 'Write the case as docs/POLICY.md describes it.'),
+  'policy-authority-key': rule('policy', 'malformed-request', 'Sign with an Ed25519 or ECDSA P-256 key.'),
+  'policy-payload-type': rule(
+    'policy',
+    'policy-mismatch',
+    'Present the envelope over the document of this kind.',
+  ),
+  'policy-signatures': rule(
+    'policy',
+    'policy-mismatch',
+    'Have as many of the current authorities sign as the threshold asks.',
+  ),
+  'policy-manifest': rule(
+    'policy',
+    'policy-mismatch',
+    'Sign the manifest that `sealgate policy sign` makes of the bundle.',
+  ),
+  'policy-domain': rule('policy', 'policy-mismatch', 'Use the policy of this trust domain.'),
+  'policy-rollback': rule(
+    'policy',
+    'policy-mismatch',
+    'Publish a version above every one that was active before.',
+  ),
+  'policy-expired': rule(
+    'policy',
+    'expired-authorization',
+    'Publish a policy whose validity covers the present.',
+  ),
+  'policy-hash': rule('policy', 'policy-mismatch', 'Present the bundle that was signed, unchanged.'),
+  'policy-history': rule(
+    'policy',
+    'policy-mismatch',
+    'Build the policy on the active one: its hash as previous, its version plus one.',
+  ),
+  'policy-request': rule(
+    'policy',
+    'malformed-request',
+    'Send texts, booleans, lists and integers of at most 2^53 − 1 only.',
+  ),
+  'policy-platform': rule(
+    'policy',
+    'policy-mismatch',
+    'Enroll the host for a platform of the active policy, or add the platform.',
+  ),
+  'policy-credential': rule(
+    'policy',
+    'policy-mismatch',
+    'Ask for credentials that the policy grants to a host set of this host.',
+  ),
+  'policy-denied': rule(
+    'policy',
+    'policy-mismatch',
+    'Ask for what the policy permits, or have its authorities change it.',
+  ),
+  'policy-error': rule(
+    'policy',
+    'policy-mismatch',
+    'Have the policy corrected: an evaluation that fails is a denial.',
+  ),
+  'policy-engine': rule(
+    'policy',
+    'verifier-fault',
+    'Try again; when it comes back, look at the policy’s newest change.',
+  ),
+  'trust-bundle-form': rule(
+    'request',
+    'malformed-request',
+    'Present the trust bundle exactly as it was signed.',
+  ),
+  'trust-bundle-chain': rule(
+    'request',
+    'policy-mismatch',
+    'Fetch every version between the pinned one and the newest.',
+  ),
+  'trust-bundle-domain': rule('request', 'policy-mismatch', 'Use the trust bundle of this trust domain.'),
+  // The verifier's HTTP (src/server)
+  'caller-certificate': rule(
+    'identity',
+    'missing-authorization',
+    'Present a client certificate: an operator’s from operator add, an agent’s from enrollment.',
+  ),
+  'caller-operator': rule(
+    'identity',
+    'invalid-verification',
+    'Use a certificate that names one operator of this trust domain.',
+  ),
+  'caller-revoked': rule(
+    'identity',
+    'revoked-authorization',
+    'The operator’s certificate was revoked; another operator can say why.',
+  ),
+  'log-behind': rule(
+    'audit',
+    'verifier-fault',
+    'The store is older than a checkpoint that was published: bring the newest store back, or use store restore.',
+  ),
 };
 
 /**

@@ -1,0 +1,51 @@
+import { verifyArtifact } from '../artifact/index.ts';
+import type { VerifiedArtifact } from '../artifact/index.ts';
+import { equalBytes, fromBase64url, fromHex, refuse } from '../base/index.ts';
+import type { VerifiedPcrs } from '../tpm/index.ts';
+import { artifactMeasurement, artifactPcr } from './execution-request.ts';
+import { requireNotRevoked } from './identity-stage.ts';
+import type { DecisionDeps } from './ports.ts';
+import type { AdmittedRequest } from './request-stage.ts';
+
+/** PCR that the gateway resets and extends with the artifact. */
+const ARTIFACT_PCR = 23;
+
+/**
+ * Stage `artifact`: the TPM quoted exactly this artifact for exactly this request, and those whom policy trusts signed it.
+ * @throws Refusal `artifact-pcr`, `artifact-untrusted`, those of src/artifact, `artifact-revoked`
+ */
+export async function approveArtifact(
+  { request, digest, nonce, policy, now }: AdmittedRequest,
+  pcrs: VerifiedPcrs,
+  deps: DecisionDeps,
+): Promise<VerifiedArtifact> {
+  const { artifact } = request;
+  const expected = artifactPcr(artifactMeasurement(nonce, artifact.digest, digest));
+  const quoted = pcrs.get('sha256', ARTIFACT_PCR);
+  if (quoted === undefined || !equalBytes(quoted, expected))
+    refuse('artifact-pcr', 'PCR 23 is not what this artifact and request give');
+  const trust = policy.artifactTrust(artifact.name);
+  if (trust === undefined)
+    return refuse('artifact-untrusted', 'policy trusts nobody to sign an artifact of this name', {
+      name: artifact.name,
+    });
+  const sha256 = artifact.digest.slice('sha256:'.length);
+  const envelopes = artifact.signatures.map(({ format, data }) => ({
+    format,
+    bytes: fromBase64url(data, 'signature'),
+  }));
+  const verified = verifyArtifact({ digests: { sha256: fromHex(sha256) }, envelopes }, trust, {
+    now: () => now,
+  });
+  if (verified.name !== null && verified.name !== artifact.name)
+    refuse('artifact-name', 'signed under another name than it was asked for', { name: verified.name });
+  await requireNotRevoked(
+    [
+      { kind: 'artifact', id: artifact.digest },
+      ...verified.signers.map(({ key }) => ({ kind: 'signer', id: key }) as const),
+    ],
+    deps,
+    'artifact-revoked',
+  );
+  return verified;
+}

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { appraise, isAffirming } from '../appraisal/index.ts';
+import type { Appraisal } from '../appraisal/index.ts';
+import { Refusal, equalBytes, fromHex, refuse } from '../base/index.ts';
+import {
+  examineEventLog,
+  problemRefusals,
+  replayEventLog,
+  requireArtifactMeasured,
+  requireGatewayMeasured,
+  verifyIma,
+} from '../evidence/index.ts';
+import type { PcrSource, VerifiedEventLog, VerifiedIma } from '../evidence/index.ts';
+import { treeFileDigests } from './evidence-collection.ts';
+import type { ClaimedEvidence } from './evidence-collection.ts';
+import type { RequestedArtifact } from './execution-request.ts';
+import type { PlatformPolicy } from './policy-port.ts';
+import type { HostFacts } from './ports.ts';
+import type { AuthenticQuote } from './quote-stage.ts';
+
+/** What is true of the host at this moment, and that policy's reference values hold. */
+export interface Environment {
+  readonly appraisal: Appraisal;
+  readonly eventLog: VerifiedEventLog | null;
+  readonly ima: VerifiedIma | null;
+  /** True when the kernel measured the gateway and the artifact; false only where policy says `unmeasured`. */
+  readonly measured: boolean;
+  /** Hex SHA-256 of what the kernel measured; null when unmeasured, or for a tree. */
+  readonly executedDigest: string | null;
+}
+
+/** What the environment is judged from. */
+export interface EnvironmentQuestion {
+  readonly quote: AuthenticQuote;
+  readonly evidence: ClaimedEvidence;
+  readonly host: HostFacts;
+  readonly platform: PlatformPolicy;
+  /** Null for a host attestation: then nothing has to be measured besides the gateway. */
+  readonly artifact: RequestedArtifact | null;
+}
+
+/**
+ * Stage `environment`, after the quote: logs against the quoted values, measured gateway and artifact, appraisal.
+ * @throws Refusal with every check that failed
+ */
+export function validateEnvironment(question: EnvironmentQuestion): Environment {
+  const { quote, platform, host } = question;
+  const failures: Refusal[] = [];
+  const eventLog = readEventLog(question, failures);
+  const authorised = authorisedDigests(question);
+  const ima = readIma(question, eventLog, authorised, failures);
+  const appraisal = appraise(
+    {
+      quote: quote.quote,
+      eventLog,
+      ima,
+      failures,
+      enrollment: host.manufacturer === null ? {} : { manufacturer: host.manufacturer },
+    },
+    platform.references,
+  );
+  const all = [...new Set([...failures, ...appraisal.failures])];
+  if (all.length > 0) throw Refusal.join(all);
+  if (!isAffirming(appraisal, platform.requiredClaims)) {
+    refuse(
+      'not-affirming',
+      'the attestation result is not affirming in every claim that the platform requires',
+      {
+        status: appraisal.status,
+        vector: { ...appraisal.vector },
+      },
+    );
+  }
+  const measured = platform.runtime === 'measured';
+  const executedDigest = measured ? requireMeasured(question, ima, authorised) : null;
+  return { appraisal, eventLog, ima, measured, executedDigest };
+}
+
+function readEventLog(
+  { quote, evidence, host, platform }: EnvironmentQuestion,
+  failures: Refusal[],
+): VerifiedEventLog | null {
+  const bytes = evidence.eventLog ?? host.eventLog ?? undefined;
+  // A platform that is judged by PCR values alone needs no log; one that came is verified all the same.
+  if (
+    bytes === undefined &&
+    platform.references.eventLog === undefined &&
+    platform.references.ima === undefined
+  )
+    return null;
+  const examination = examineEventLog(bytes, quote.pcrs, platform.quirks);
+  failures.push(...examination.failures);
+  // A log that breaks a rule of form or trust is no evidence here, whatever facts it would leave.
+  failures.push(...problemRefusals(examination.verified?.problems ?? []));
+  return examination.verified;
+}
+
+function readIma(
+  { quote, evidence, host, platform }: EnvironmentQuestion,
+  log: VerifiedEventLog | null,
+  authorised: ReadonlySet<string>,
+  failures: Refusal[],
+): VerifiedIma | null {
+  if (platform.imaRules === null) return null;
+  try {
+    const { list, firstEntry } = evidence.ima ?? refuse('ima-empty', 'there is no IMA list');
+    return verifyIma([list], {
+      pcrs: quote.pcrs,
+      boot: quote.quote.attest.clockInfo,
+      rules: platform.imaRules,
+      ...(host.ima === null ? {} : { state: host.ima }),
+      firstEntry,
+      isAuthorised: (sha256) => authorised.has(sha256),
+      ...(log === null ? {} : { logPcrs: replayed(log) }),
+    });
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    failures.push(...error.failures);
+    return null;
+  }
+}
+
+/** PCR values that a verified log gives, for a boot_aggregate over a bank that isn't quoted. */
+function replayed({ log }: VerifiedEventLog): PcrSource {
+  return {
+    get: (bank, index) => (log.banks.includes(bank) ? replayEventLog(log, bank).get(index) : undefined),
+  };
+}
+
+/** What may be below the run directory: what was authorized before in this boot, and what is asked for now. */
+function authorisedDigests({ artifact, evidence, host }: EnvironmentQuestion): ReadonlySet<string> {
+  return new Set([
+    ...host.authorizedDigests,
+    ...(artifact === null ? [] : artifactFiles(artifact, evidence.tree)),
+  ]);
+}
+
+/** Hex SHA-256 of the files that an artifact consists of. @throws Refusal `artifact-tree` */
+function artifactFiles(
+  { type, digest }: RequestedArtifact,
+  tree: Uint8Array | undefined,
+): ReadonlySet<string> {
+  const sha256 = digest.slice('sha256:'.length);
+  if (type === 'file') return new Set([sha256]);
+  if (tree === undefined) return new Set();
+  const actual = new Uint8Array(createHash('sha256').update(tree).digest());
+  if (!equalBytes(actual, fromHex(sha256))) refuse('artifact-tree', 'the manifest is of another tree');
+  return treeFileDigests(tree);
+}
+
+/**
+ * The gateway as built and the artifact as asked for, measured by the kernel before the quote.
+ * @throws Refusal `gateway-measured`, `artifact-measured`, `artifact-tree`
+ */
+function requireMeasured(
+  { artifact, evidence, host }: EnvironmentQuestion,
+  ima: VerifiedIma | null,
+  authorised: ReadonlySet<string>,
+): string | null {
+  if (ima === null) return refuse('gateway-measured', 'nothing measured the gateway: there is no IMA list');
+  requireGatewayMeasured(ima);
+  if (artifact === null) return null;
+  if (artifact.type === 'file')
+    return requireArtifactMeasured(ima, artifact.digest.slice('sha256:'.length)).sha256;
+  if (evidence.tree === undefined) refuse('artifact-tree', 'a tree comes with its manifest');
+  for (const sha256 of authorised)
+    if (!host.authorizedDigests.has(sha256)) requireArtifactMeasured(ima, sha256);
+  return null;
+}

@@ -1,0 +1,88 @@
+import type { JsonObject, Shape } from '../base/index.ts';
+import { refuse, shape } from '../base/index.ts';
+import type { WorkloadJwk } from './execution-request.ts';
+
+/** Where an execution stands (docs/PROTOCOL.md). A denial never becomes a record. */
+export const EXECUTION_STATES = [
+  'issued',
+  'running',
+  'ended',
+  'failed',
+  'revoked',
+  'expired',
+  'lost',
+] as const;
+export type ExecutionState = (typeof EXECUTION_STATES)[number];
+
+/** What the verifier keeps of an execution that it allowed. */
+export interface ExecutionRecord {
+  readonly v: 1;
+  readonly state: ExecutionState;
+  readonly hostId: string;
+  readonly parent: string | null;
+  /** The lineage's root: an execution id. */
+  readonly root: string;
+  readonly depth: number;
+  readonly jti: string;
+  /** Unix seconds: end of the last authorization. */
+  readonly expires: number;
+  /** Unix seconds of the first one. */
+  readonly started: number;
+  /** Authorizations, the root's first, this one's last. */
+  readonly chain: readonly string[];
+  readonly artifact: { readonly name: string; readonly digest: string };
+  readonly workloadPublic: WorkloadJwk;
+  readonly workloadThumbprint: string;
+  /** Hex. */
+  readonly ak: string;
+  readonly boot: { readonly resetCount: number; readonly restartCount: number };
+  readonly policyHash: string;
+  /** Hex. */
+  readonly requestDigest: string;
+  readonly credentials: readonly string[];
+  readonly sequence: number;
+}
+
+/** Kinds of records that this folder writes. */
+export const EXECUTION = 'execution';
+export const CHILDREN = 'execution-children';
+export const IMA_STATE = 'ima-state';
+
+const { hex32, integer, list, literal, nullable, object, oneOf, sha256Text, text } = shape;
+const id = text({ max: 64 });
+const coordinate = text({ pattern: /^[A-Za-z0-9_-]{43}$/ });
+const u32 = integer(0, 0xffff_ffff);
+
+const RECORD: Shape<ExecutionRecord> = object({
+  v: literal(1),
+  state: oneOf(...EXECUTION_STATES),
+  hostId: hex32,
+  parent: nullable(id),
+  root: id,
+  depth: integer(0, 8),
+  jti: text(),
+  expires: integer(),
+  started: integer(),
+  chain: list(text({ max: 16 * 1024 }), 9, 1),
+  artifact: object({ name: text(), digest: sha256Text }),
+  workloadPublic: object({ kty: oneOf('EC'), crv: oneOf('P-256'), x: coordinate, y: coordinate }),
+  workloadThumbprint: coordinate,
+  ak: text({ pattern: /^[0-9a-f]{68,132}$/ }),
+  boot: object({ resetCount: u32, restartCount: u32 }),
+  policyHash: sha256Text,
+  requestDigest: hex32,
+  credentials: list(text(), 32),
+  sequence: integer(),
+});
+
+/** A record that was read. @throws Refusal `execution-record` when it isn't what this program writes */
+export function parseExecutionRecord(body: JsonObject): ExecutionRecord {
+  return RECORD(body, 'execution', (path, want) =>
+    refuse('execution-record', `${path} is not ${want}`, { member: path }),
+  );
+}
+
+/** The record as it is written. */
+export function executionBody(record: ExecutionRecord): JsonObject {
+  return record as unknown as JsonObject;
+}

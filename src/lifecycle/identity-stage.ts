@@ -1,0 +1,122 @@
+import type { KeyObject } from 'node:crypto';
+import { thumbprint, verifyHolderProof } from '../authorization/index.ts';
+import type { HolderBinding } from '../authorization/index.ts';
+import { equalBytes, refuse, toHex } from '../base/index.ts';
+import { hostSpiffeId } from '../credential/index.ts';
+import { verifyInitiator } from '../identity/index.ts';
+import type { VerifiedInitiator } from '../identity/index.ts';
+import { hostId, objectName, parsePublic } from '../tpm/index.ts';
+import { verifyParent } from './parent.ts';
+import type { VerifiedParent } from './parent.ts';
+import type { Caller, DecisionDeps, HostFacts, Revocable } from './ports.ts';
+import type { AdmittedRequest } from './request-stage.ts';
+import { workloadKey } from './workload-key.ts';
+
+/**
+ * Stage `identity`, the host: enrolled, active, not revoked, and the pairs of its record agree.
+ * @throws Refusal `host-unknown`, `host-state`, `host-record`, `caller-key`, `dependency-revoked`
+ */
+export async function identifyHost(
+  { request, policy }: AdmittedRequest,
+  caller: Caller,
+  deps: DecisionDeps,
+): Promise<HostFacts> {
+  const host = await deps.hosts.get(request.hostId);
+  if (host === undefined) return refuse('host-unknown', 'no such host is enrolled');
+  requireOneRecord(host, request.hostId);
+  if (host.state !== 'active') refuse('host-state', `the host is ${host.state}`, { state: host.state });
+  if (host.agentKey !== caller.agentKey)
+    refuse('caller-key', 'the certificate’s key is not the enrolled one');
+  await requireNotRevoked(
+    [
+      { kind: 'host', id: host.hostId },
+      { kind: 'ak', id: toHex(host.akName) },
+      ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
+      { kind: 'policy', id: policy.hash },
+      ...policy.authorities.map((id) => ({ kind: 'authority', id }) as const),
+    ],
+    deps,
+  );
+  return host;
+}
+
+/** EK, AK and ids were written together and are compared together (CVE-2022-1053). @throws Refusal `host-record` */
+export function requireOneRecord(host: HostFacts, wanted: string): void {
+  const ok =
+    host.hostId === wanted &&
+    hostId(parsePublic(host.ekPublic)) === wanted &&
+    equalBytes(objectName(host.akPublic), host.akName);
+  if (!ok) refuse('host-record', 'the keys of the host’s record don’t belong together');
+}
+
+/** @throws Refusal `dependency-revoked`, or the given check */
+export async function requireNotRevoked(
+  subjects: readonly Revocable[],
+  { revocations }: DecisionDeps,
+  check: 'dependency-revoked' | 'artifact-revoked' = 'dependency-revoked',
+): Promise<void> {
+  const revoked = await revocations.revokedOf(subjects);
+  const [first] = revoked;
+  if (first !== undefined) {
+    refuse(check, `this ${first.kind} was revoked`, {
+      revoked: revoked.map(({ kind, id }) => ({ kind, id })),
+    });
+  }
+}
+
+/** Who acts, for whom, under whom. */
+export interface Principals {
+  readonly workload: { readonly key: KeyObject; readonly thumbprint: string };
+  readonly initiator: VerifiedInitiator | null;
+  readonly parent: VerifiedParent | null;
+  /** The accountable origin: the same along a chain. */
+  readonly origin: string;
+}
+
+/**
+ * Stage `identity`, the rest: each key that the request claims made a proof for this very request.
+ * @throws Refusal those of initiators, authorizations, holder proofs; `workload-key`, `initiator-proof`,
+ *   `dependency-revoked`
+ */
+export async function identifyPrincipals(admitted: AdmittedRequest, deps: DecisionDeps): Promise<Principals> {
+  const { request, proofs, digest } = admitted;
+  const binding: HolderBinding = {
+    audience: deps.trustDomain,
+    nonce: request.nonce,
+    requestDigest: digest,
+  };
+  const key = workloadKey(request.workloadPublic);
+  await verifyHolderProof(proofs.workload, binding, key);
+  const initiator = await identifyInitiator(admitted, binding, deps);
+  const parent = await verifyParent(admitted, binding, deps);
+  const origin =
+    parent?.claims.sub ??
+    (initiator === null
+      ? hostSpiffeId(deps.trustDomain, request.hostId)
+      : `${initiator.issuer}#${initiator.subject}`);
+  return { workload: { key, thumbprint: await thumbprint(key) }, initiator, parent, origin };
+}
+
+async function identifyInitiator(
+  { request, proofs, policy, now }: AdmittedRequest,
+  binding: HolderBinding,
+  deps: DecisionDeps,
+): Promise<VerifiedInitiator | null> {
+  if (request.initiator === null) return null;
+  const initiator = await verifyInitiator(
+    request.initiator,
+    policy.issuers,
+    deps.trustDomain,
+    Math.floor(now / 1000),
+  );
+  const { confirmationKey, issuer, subject } = initiator;
+  if (confirmationKey !== undefined) {
+    // A token that names a key is worth nothing without it, whatever else its issuer may do.
+    if (proofs.initiator === null) return refuse('initiator-proof', 'the token’s key made no proof');
+    await verifyHolderProof(proofs.initiator, binding, confirmationKey);
+  } else if (proofs.initiator !== null) {
+    refuse('initiator-proof', 'a proof beside a token that names no key');
+  }
+  await requireNotRevoked([{ kind: 'initiator', id: `${issuer}#${subject}` }], deps);
+  return initiator;
+}

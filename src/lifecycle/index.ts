@@ -1,0 +1,14 @@
+export { CHALLENGE_LIFETIME_MS, checkNonce, makeNonce } from './challenge.ts';
+export type { ChallengeBinding, ChallengeKey, ChallengePurpose } from './challenge.ts';
+export { decideExecution, prepareExecution } from './decide.ts';
+export { DENIALS, DENIAL_STATUS, toDenial } from './denial.ts';
+export type { Denial, DenialCode, DenialRule, Stage } from './denial.ts';
+export { EVIDENCE_TYPE, parseEvidence, treeFileDigests } from './evidence-collection.ts';
+export type { ClaimedEvidence, EvidenceItem } from './evidence-collection.ts';
+export * from './execution-record.ts';
+export * from './execution-request.ts';
+export type * from './policy-port.ts';
+export type * from './ports.ts';
+export { finishExecution } from './prepared.ts';
+export type { Decided, ExecutionAnswer, Prepared, PreparedAllow, PreparedDenial } from './prepared.ts';
+export { quotedSelection, sealedSelection } from './quote-stage.ts';

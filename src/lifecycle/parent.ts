@@ -1,0 +1,112 @@
+import { MAX_DEPTH, MAX_LIFETIME_SECONDS, parseClaims, verifyAuthorization } from '../authorization/index.ts';
+import type { AuthorizationClaims, HolderBinding } from '../authorization/index.ts';
+import type { Precondition } from '../audit/index.ts';
+import { fromBase64url, refuse } from '../base/index.ts';
+import { hostSpiffeId } from '../credential/index.ts';
+import type { ExecutionRecord } from './execution-record.ts';
+import type { DecisionDeps, RecordVersion } from './ports.ts';
+import type { AdmittedRequest } from './request-stage.ts';
+import { workloadKey } from './workload-key.ts';
+
+/** A parent whose whole chain verified, whose holder proved itself and whose ancestors are all active. */
+export interface VerifiedParent {
+  readonly executionId: string;
+  readonly hostId: string;
+  readonly token: string;
+  readonly claims: AuthorizationClaims;
+  readonly record: ExecutionRecord;
+  /** Root first; the parent itself last. */
+  readonly lineage: readonly Ancestor[];
+}
+
+/** One execution above the one that is asked for. */
+export interface Ancestor {
+  readonly executionId: string;
+  readonly version: RecordVersion;
+  readonly record: ExecutionRecord;
+  readonly claims: AuthorizationClaims;
+}
+
+const ALIVE = new Set<string>(['issued', 'running']);
+
+/**
+ * Verifies the parent that a request claims, or gives null where it claims none.
+ * @throws Refusal `parent-unknown`, `parent-state`, those of `verifyAuthorization`
+ */
+export async function verifyParent(
+  { request, proofs, now }: AdmittedRequest,
+  binding: HolderBinding,
+  deps: DecisionDeps,
+): Promise<VerifiedParent | null> {
+  if (request.parent === null || proofs.parent === null) return null;
+  const lineage = await lineageOf(request.parent, deps);
+  const parent = lineage[lineage.length - 1];
+  if (parent === undefined) return refuse('parent-unknown', 'the parent is no execution of this verifier');
+  const { record, executionId } = parent;
+  const active = new Set(
+    lineage.filter((ancestor) => ALIVE.has(ancestor.record.state)).map(({ claims }) => claims.jti),
+  );
+  const verified = await verifyAuthorization(
+    record.chain,
+    {
+      scopes: request.scopes,
+      holder: { key: workloadKey(record.workloadPublic), proof: proofs.parent, binding },
+    },
+    {
+      keys: deps.keys.authorizations,
+      issuer: deps.issuer,
+      trustDomain: deps.trustDomain,
+      audience: hostSpiffeId(deps.trustDomain, record.hostId),
+      status: ({ jti }) => (active.has(jti) ? 'valid' : 'revoked'),
+      ceilings: { depth: MAX_DEPTH, lifetime: MAX_LIFETIME_SECONDS, scopes: request.scopes },
+    },
+    Math.floor(now / 1000),
+  );
+  const host = await deps.hosts.get(record.hostId);
+  if (host?.state !== 'active') refuse('parent-state', 'the parent’s host is not active');
+  return {
+    executionId,
+    hostId: record.hostId,
+    token: request.parent,
+    claims: verified.claims,
+    record,
+    lineage,
+  };
+}
+
+/** The records along the parent's stored chain, root first. */
+async function lineageOf(token: string, deps: DecisionDeps): Promise<readonly Ancestor[]> {
+  // Only for finding the record: the chain that is verified is the stored one, which must end with this token.
+  const [, payload = ''] = token.split('.');
+  const claimed = parseClaims(fromBase64url(payload, 'parent'));
+  const own = await deps.executions.get(claimed.client_id);
+  if (own === undefined) return refuse('parent-unknown', 'the parent is no execution of this verifier');
+  const { chain } = own.body;
+  if (chain[chain.length - 1] !== token)
+    refuse('parent-state', 'this is not the parent’s current authorization');
+  const lineage: Ancestor[] = [];
+  for (const link of chain) {
+    const claims = parseClaims(fromBase64url(link.split('.')[1] ?? '', 'parent'));
+    const found = await deps.executions.get(claims.client_id);
+    if (found === undefined) return refuse('parent-unknown', 'an ancestor’s record is missing');
+    lineage.push({
+      executionId: claims.client_id,
+      version: found.record,
+      record: found.body,
+      claims,
+    });
+  }
+  return lineage;
+}
+
+/** What must still hold of the ancestors when the child is committed. */
+export function ancestorPreconditions(parent: VerifiedParent | null): readonly Precondition[] {
+  return (parent?.lineage ?? []).map(({ version: { kind, id, version } }) => ({
+    kind,
+    id,
+    is: 'version',
+    version,
+    check: 'state-moved',
+    reason: 'an ancestor changed while the request was decided',
+  }));
+}

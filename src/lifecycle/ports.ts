@@ -1,0 +1,143 @@
+import type { KeyObject } from 'node:crypto';
+import type { HostState, RecordRef, RevocableKind } from '../audit/index.ts';
+import type { SigningKey, VerificationKey } from '../authorization/index.ts';
+import type { Clock, Random } from '../base/index.ts';
+import type { SigningAuthority } from '../credential/index.ts';
+import type { ImaState } from '../evidence/index.ts';
+import type { ClockInfo } from '../tpm/index.ts';
+import type { ChallengeKey } from './challenge.ts';
+import type { ExecutionRecord } from './execution-record.ts';
+import type { ActivePolicy } from './policy-port.ts';
+
+/** A record as it was read; version 0: there is none. Becomes a precondition of the commit. */
+export interface RecordVersion extends RecordRef {
+  readonly version: number;
+}
+
+/** Who sent a request, from the client certificate that TLS verified. */
+export interface Caller {
+  /** The one host that the agent certificate names. */
+  readonly hostId: string;
+  /** Hex SHA-256 of the certificate's SubjectPublicKeyInfo. */
+  readonly agentKey: string;
+  /** Unix ms: end of the certificate. */
+  readonly notAfter: number;
+}
+
+/** What enrollment and later attestations prove about a host; every member is from records whose MAC was checked. */
+export interface HostFacts {
+  readonly record: RecordVersion;
+  readonly hostId: string;
+  readonly name: string;
+  readonly state: HostState;
+  readonly platform: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** TPMT_PUBLIC of the key that credentials are sealed to. */
+  readonly ekPublic: Uint8Array;
+  /** TPMT_PUBLIC. */
+  readonly akPublic: Uint8Array;
+  readonly akName: Uint8Array;
+  /** In the endorsement hierarchy, as computed at enrollment (e15). */
+  readonly akQualifiedName: Uint8Array;
+  /** Hex SHA-256 of the SubjectPublicKeyInfo that agent certificates of this host have. */
+  readonly agentKey: string;
+  /** As in reference values; null when no certificate said it. */
+  readonly manufacturer: string | null;
+  /** Fingerprint of the root that the EK certificate chains to. */
+  readonly ekRoot: string | null;
+  /** Of the last accepted quote under this EK. */
+  readonly lastClock: ClockInfo | null;
+  /** The event log that verified last; used when the host sends none, and compared with the new quote all the same. */
+  readonly eventLog: Uint8Array | null;
+  readonly ima: ImaState | null;
+  /** Hex SHA-256 of files that were authorized on this host in this boot. */
+  readonly authorizedDigests: ReadonlySet<string>;
+}
+
+export interface Hosts {
+  get(hostId: string): Promise<HostFacts | undefined>;
+}
+
+export interface Executions {
+  get(
+    executionId: string,
+  ): Promise<{ readonly record: RecordVersion; readonly body: ExecutionRecord } | undefined>;
+  /** Children that were started on the account of an execution, with the record that counts them. */
+  childrenOf(executionId: string): Promise<{ readonly record: RecordVersion; readonly used: number }>;
+}
+
+/** Something that can be revoked. */
+export interface Revocable {
+  readonly kind: RevocableKind;
+  readonly id: string;
+}
+
+export interface Revocations {
+  /** The record that every revocation writes: read before anything else, and compared at commit. */
+  epoch(): Promise<RecordVersion>;
+  /** Those of the subjects that are revoked. */
+  revokedOf(subjects: readonly Revocable[]): Promise<readonly Revocable[]>;
+}
+
+/** A stored secret, decrypted. */
+export interface ReleasedSecret {
+  readonly version: number;
+  readonly value: Uint8Array;
+}
+
+export interface Secrets {
+  get(name: string): Promise<ReleasedSecret | undefined>;
+}
+
+/** Nonces that are being decided in this process: a second presentation buys no work. */
+export interface NonceReservations {
+  /** False when it is taken. @param until Unix ms after which it may be forgotten */
+  reserve(nonce: string, until: number): boolean;
+}
+
+export interface LogView {
+  /** Size of the last published checkpoint. */
+  size(): Promise<bigint>;
+  /** Consistency proof between two sizes, base64 hashes. */
+  consistency(from: bigint, to: bigint): Promise<readonly string[]>;
+}
+
+/** Where an authorization's status is published. */
+export interface StatusIndexes {
+  assign(executionId: string): Promise<{ readonly idx: number; readonly uri: string }>;
+}
+
+/** The verifier's keys: one key, one purpose. */
+export interface DecisionKeys {
+  readonly authorization: SigningKey;
+  /** Authorization keys of the trust bundle, the current one among them. */
+  readonly authorizations: readonly VerificationKey[];
+  readonly ear: { readonly kid: string; readonly key: KeyObject };
+  readonly svid: SigningAuthority;
+}
+
+/** Everything that a decision is a function of, besides the request. */
+export interface DecisionDeps {
+  readonly trustDomain: string;
+  /** `iss` of authorizations. */
+  readonly issuer: string;
+  readonly replica: string;
+  readonly verifier: { readonly build: string; readonly developer: string };
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly challenge: { readonly keys: readonly ChallengeKey[]; readonly epoch: Uint8Array };
+  readonly keys: DecisionKeys;
+  /** The active bundle; undefined before the first was published. */
+  readonly policy: { active(): Promise<ActivePolicy | undefined> };
+  readonly hosts: Hosts;
+  readonly executions: Executions;
+  readonly revocations: Revocations;
+  readonly secrets: Secrets;
+  readonly nonces: NonceReservations;
+  readonly log: LogView;
+  readonly status: StatusIndexes;
+  /** How long evidence bodies are kept: ms. */
+  readonly retention: number;
+  /** Told of exceptions that became denials; for logs. */
+  readonly onFault?: (error: unknown, stage: string) => void;
+}

@@ -1,0 +1,97 @@
+import type { JsonObject } from '../base/index.ts';
+import { equalBytes, fromBase64url, refuse, utf8 } from '../base/index.ts';
+import { CHALLENGE_LIFETIME_MS, checkNonce } from './challenge.ts';
+import { parseEvidence } from './evidence-collection.ts';
+import type { ClaimedEvidence } from './evidence-collection.ts';
+import { parseExecutionSubmission, requestDigest } from './execution-request.ts';
+import type { ExecutionProofs, ExecutionRequest } from './execution-request.ts';
+import type { ActivePolicy } from './policy-port.ts';
+import type { Caller, DecisionDeps, RecordVersion } from './ports.ts';
+
+/** A request that is well formed, fresh, from the host that it names, and under the active bundle. */
+export interface AdmittedRequest {
+  readonly request: ExecutionRequest;
+  readonly proofs: ExecutionProofs;
+  readonly evidence: ClaimedEvidence;
+  /** SHA-256(JCS(request)): 32 bytes. */
+  readonly digest: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly policy: ActivePolicy;
+  /** Read before everything else: a revocation from here on denies the commit. */
+  readonly revocationEpoch: RecordVersion;
+  /** Unix ms; the one time of this decision. */
+  readonly now: number;
+}
+
+/**
+ * Stage `request`: bounds, agent certificate, challenge, active bundle.
+ * @throws Refusal `request-form`, `evidence-form`, `malformed`, `wrong-verifier`, `caller-host`, `caller-expired`,
+ *   `e2`, `nonce-expired`, `no-policy`, `policy-hash`, `policy-window`, `log-size`
+ */
+export async function admitRequest(
+  body: JsonObject,
+  caller: Caller,
+  deps: DecisionDeps,
+): Promise<AdmittedRequest> {
+  const now = deps.clock.now();
+  const { request, proofs, evidence } = parseExecutionSubmission(body);
+  requireAddressee(request.verifier, deps.trustDomain);
+  requireCaller(caller, request.hostId, now);
+  checkNonce(
+    request.nonce,
+    deps.challenge.keys,
+    { purpose: 'execution', hostId: request.hostId, epoch: deps.challenge.epoch },
+    now,
+  );
+  const revocationEpoch = await deps.revocations.epoch();
+  const policy = await requirePolicy(request.policyHash, now, deps);
+  await requireLogSize(request.logSize, deps);
+  return {
+    request,
+    proofs,
+    evidence: parseEvidence(evidence),
+    digest: requestDigest(request),
+    nonce: fromBase64url(request.nonce, 'nonce'),
+    policy,
+    revocationEpoch,
+    now,
+  };
+}
+
+/** Unix ms until which a nonce could be presented again. */
+export const nonceExpiry = (now: number): number => now + CHALLENGE_LIFETIME_MS;
+
+/** A request for another verifier was relayed here. @throws Refusal `wrong-verifier` */
+export function requireAddressee(verifier: string, trustDomain: string): void {
+  if (verifier !== trustDomain)
+    refuse('wrong-verifier', 'the request is for another verifier', { verifier, trustDomain });
+}
+
+/** The certificate names one host; it speaks for no other. @throws Refusal `caller-host`, `caller-expired` */
+function requireCaller(caller: Caller, hostId: string, now: number): void {
+  if (!equalBytes(utf8(caller.hostId), utf8(hostId)))
+    refuse('caller-host', 'the certificate is of another host', { hostId });
+  if (now >= caller.notAfter) refuse('caller-expired', 'the agent certificate has ended');
+}
+
+/** The active bundle, which must be the one that the host asked under and within its time. */
+export async function requirePolicy(hash: string, now: number, deps: DecisionDeps): Promise<ActivePolicy> {
+  const policy = await deps.policy.active();
+  if (policy === undefined) return refuse('no-policy', 'no policy bundle is active');
+  if (policy.hash !== hash)
+    refuse('policy-hash', 'another policy bundle is active', { active: policy.hash, asked: hash });
+  if (now < policy.notBefore || now >= policy.notAfter) {
+    refuse('policy-window', 'the active policy bundle is outside its validity', {
+      notAfter: new Date(policy.notAfter).toISOString(),
+    });
+  }
+  return policy;
+}
+
+/** A gateway that saw more of the log than there is saw another log; one that saw nothing has nothing to compare. */
+export async function requireLogSize(logSize: string, deps: DecisionDeps): Promise<void> {
+  const size = await deps.log.size();
+  const seen = BigInt(logSize);
+  if (seen < 1n || seen > size)
+    refuse('log-size', 'the log never had a checkpoint of this size', { logSize, size: String(size) });
+}

@@ -1,0 +1,116 @@
+import type { JsonObject } from '../base/index.ts';
+import { fromBase64url, refuse, toBase64url } from '../base/index.ts';
+import { encodeSealed, issueSvid, sealCredentials, spiffeIdOf } from '../credential/index.ts';
+import { toPem } from '../x509/index.ts';
+import { parsePublic } from '../tpm/index.ts';
+import type { MintedAuthorization } from './authorization-stage.ts';
+import type { CredentialGrant, PlatformPolicy } from './policy-port.ts';
+import type { PolicyApproval, Verified } from './policy-stage.ts';
+import type { DecisionDeps } from './ports.ts';
+import type { AuthenticQuote } from './quote-stage.ts';
+import { sealedSelection } from './quote-stage.ts';
+
+/** A released credential as the log names it. */
+export interface Released {
+  readonly kind: string;
+  readonly name: string;
+  readonly serial: string;
+  /** ISO 8601; null for stored secrets. */
+  readonly expires: string | null;
+}
+
+/** Credentials, sealed to one TPM, session, boot and moment. */
+export interface SealedRelease {
+  /** docs/PROTOCOL.md "Sealed". */
+  readonly sealed: JsonObject;
+  readonly released: readonly Released[];
+}
+
+/**
+ * Stage `sealing`: makes each granted credential, none outliving the authorization, and seals them to the host's TPM by
+ * the values of its own quote.
+ * @throws Refusal `credential-…`, `secret-unknown`, `sealed-…`
+ */
+export async function sealRelease(
+  verified: Verified,
+  approval: PolicyApproval,
+  minted: MintedAuthorization,
+  { quote, pcrs }: AuthenticQuote,
+  platform: PlatformPolicy,
+  deps: DecisionDeps,
+): Promise<SealedRelease> {
+  const { admitted, host } = verified;
+  const { request, digest } = admitted;
+  const made = [];
+  for (const grant of approval.grants) made.push(await makeCredential(grant, verified, minted, deps));
+  const credentials: JsonObject = { v: 1, credentials: made.map(({ credential }) => credential) };
+  const sealed = await sealCredentials(
+    credentials,
+    {
+      binding: {
+        kind: 'release',
+        executionId: request.executionId,
+        requestDigest: digest,
+        jti: minted.claims.jti,
+      },
+      ek: parsePublic(host.ekPublic),
+      nonceTpm: fromBase64url(request.nonceTPM, 'nonceTPM'),
+      quoted: quote.attest.clockInfo,
+      quotedPcr: (bank, index) => pcrs.get(bank, index),
+      pcrSelection: sealedSelection(platform.sealedSelection),
+      expiration: platform.sealExpiration,
+    },
+    deps.random,
+  );
+  return { sealed: encodeSealed(sealed), released: made.map(({ released }) => released) };
+}
+
+async function makeCredential(
+  grant: CredentialGrant,
+  verified: Verified,
+  minted: MintedAuthorization,
+  deps: DecisionDeps,
+): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
+  return grant.kind === 'secret' ? await openSecret(grant, deps) : makeSvid(grant, verified, minted, deps);
+}
+
+async function openSecret(
+  { name, secret }: CredentialGrant & { readonly kind: 'secret' },
+  deps: DecisionDeps,
+): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
+  const found =
+    (await deps.secrets.get(secret)) ??
+    refuse('secret-unknown', 'policy grants a secret that is not stored', { name });
+  return {
+    credential: { name, kind: 'secret', version: found.version, value: toBase64url(found.value) },
+    released: { kind: 'secret', name: secret, serial: String(found.version), expires: null },
+  };
+}
+
+function makeSvid(
+  { name, path, ttl }: CredentialGrant & { readonly kind: 'x509-svid' },
+  { admitted: { request, now }, host, principals }: Verified,
+  { claims }: MintedAuthorization,
+  deps: DecisionDeps,
+): { readonly credential: JsonObject; readonly released: Released } {
+  const [scope = '', ...others] = request.scopes;
+  const id = spiffeIdOf(deps.trustDomain, path, {
+    platform: host.platform,
+    artifact: request.artifact.name,
+    host: host.name,
+    // Several scopes are no name: a template that asks for one is refused then.
+    scope: others.length === 0 ? scope : '',
+  });
+  const notAfter = Math.min(now + ttl * 1000, claims.exp * 1000);
+  const svid = issueSvid(
+    { id, publicKey: principals.workload.key, notBefore: now, notAfter },
+    deps.keys.svid,
+    deps.random,
+  );
+  const expires = new Date(svid.expires).toISOString();
+  const chain = svid.chain.map(toPem);
+  return {
+    credential: { name, kind: 'x509-svid', id: id.text, certificatesPem: chain, expires },
+    released: { kind: 'x509-svid', name: id.text, serial: svid.serial, expires },
+  };
+}
