@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/index.ts';
@@ -13,6 +14,8 @@ import {
   handleName,
   hasAttributes,
   hostId,
+  isOnCurve,
+  isScalar,
   keyFromSpki,
   keyMaterial,
   matchEkTemplate,
@@ -26,7 +29,7 @@ import {
   qualifiedName,
   requireAkRules,
 } from '../../src/tpm/index.ts';
-import type { KeyMaterial, PublicArea } from '../../src/tpm/index.ts';
+import type { EccPublic, KeyMaterial, PublicArea } from '../../src/tpm/index.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { softwareAk } from '../support/software-ak.ts';
 import { dataFile } from '../support/vectors.ts';
@@ -195,6 +198,52 @@ describe('attributes', () => {
     expect(attributeNames(0x80000001)).toEqual(['reserved-0', 'reserved-31']);
     expect(hasAttributes(0x000300b2, 'restricted', 'decrypt')).toBe(true);
     expect(hasAttributes(0x000300b2, 'restricted', 'sign')).toBe(false);
+  });
+});
+
+describe('points and scalars', () => {
+  it.each(['P-256', 'P-384', 'P-521'] as const)('of %s', (curve) => {
+    const { x, y } = softwareAk({ curve }).area as EccPublic;
+    expect(isOnCurve(curve, x, y)).toBe(true);
+    expect(isOnCurve(curve, y, x)).toBe(false);
+    expect(isOnCurve(curve, x, x)).toBe(false);
+    const size = x.length;
+    expect(isOnCurve(curve, new Uint8Array(size), new Uint8Array(size))).toBe(false);
+    expect(isOnCurve(curve, new Uint8Array(size).fill(0xff), y)).toBe(false);
+    // Coordinates are below p: another number of the same residue is no second encoding.
+    expect(isOnCurve(curve, Uint8Array.of(1, ...x), y)).toBe(false);
+    expect(isScalar(curve, new Uint8Array(size))).toBe(false);
+    expect(isScalar(curve, new Uint8Array())).toBe(false);
+    expect(isScalar(curve, Uint8Array.of(1))).toBe(true);
+    expect(isScalar(curve, new Uint8Array(size).fill(0xff))).toBe(false);
+  });
+
+  it.each([
+    ['P-256', 'prime256v1'],
+    ['P-384', 'secp384r1'],
+    ['P-521', 'secp521r1'],
+  ] as const)('scalars of %s end where openssl says that its order is', (curve, name) => {
+    const printed = execFileSync('openssl', [
+      'ecparam',
+      '-name',
+      name,
+      '-param_enc',
+      'explicit',
+      '-text',
+      '-noout',
+    ]);
+    const order = /Order:([\s0-9a-f:]+)/
+      .exec(printed.toString())![1]!
+      .replace(/[\s:]/g, '')
+      .replace(/^00/, '');
+    const bytes = (value: bigint): Uint8Array => fromHex(value.toString(16).padStart(order.length, '0'));
+    expect(isScalar(curve, bytes(BigInt(`0x${order}`) - 1n))).toBe(true);
+    expect(isScalar(curve, bytes(BigInt(`0x${order}`)))).toBe(false);
+  });
+
+  it('of weak curves are none', () => {
+    expect(isOnCurve('P-224', new Uint8Array(28), new Uint8Array(28))).toBe(false);
+    expect(isScalar('P-192', Uint8Array.of(1))).toBe(false);
   });
 });
 
