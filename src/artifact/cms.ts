@@ -5,6 +5,7 @@ import type { CmsSignatureAlgorithm } from './cms-algorithms.ts';
 import { readSignedAttributes } from './cms-attributes.ts';
 import type { SignedAttributes } from './cms-attributes.ts';
 import { pemBody } from './key-text.ts';
+import { requireSameReading } from './second-reading.ts';
 import type { HashName } from './types.ts';
 
 /** A detached CMS SignedData (RFC 5652), decoded; nothing of it is verified. */
@@ -36,11 +37,12 @@ const CONTEXT = { constructed0: 0xa0, constructed1: 0xa1, primitive0: 0x80 } as 
  * unauthenticated that a verifier might later believe.
  * @param maxSigners SignerInfos: as many as have to sign, so that none is there that nobody looks at
  * @throws Refusal `malformed`, `cms-form`, `cms-attached`, `cms-signer-count`, `cms-signed-attributes`,
- * `artifact-algorithm`
+ * `artifact-algorithm`, `cms-second-reading`
  */
 export function parseCms(file: Uint8Array, maxSigners: number): CmsFile {
   if (file.length > LIMITS.signature) refuse('malformed', 'CMS: too large');
-  const outer = new DerReader(derOf(file), 'ContentInfo');
+  const der = derOf(file);
+  const outer = new DerReader(der, 'ContentInfo');
   const info = outer.sequence('ContentInfo');
   outer.end();
   if (info.oid('contentType') !== CMS_OID.signedData) refuse('cms-form', 'CMS content is not SignedData');
@@ -48,7 +50,9 @@ export function parseCms(file: Uint8Array, maxSigners: number): CmsFile {
   info.end();
   const signed = explicit.sequence('SignedData');
   explicit.end();
-  return readSignedData(signed, maxSigners);
+  const parsed = readSignedData(signed, maxSigners);
+  requireSameReading(der, parsed);
+  return parsed;
 }
 
 function derOf(file: Uint8Array): Uint8Array {

@@ -1399,7 +1399,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'expired-authorization',
     'Publish a policy whose validity covers the present.',
   ),
-  'policy-hash': rule('policy', 'policy-mismatch', 'Present the bundle that was signed, unchanged.'),
+  'policy-bundle-hash': rule('policy', 'policy-mismatch', 'Present the bundle that was signed, unchanged.'),
   'policy-history': rule(
     'policy',
     'policy-mismatch',
@@ -1419,16 +1419,6 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'policy',
     'policy-mismatch',
     'Ask for credentials that the policy grants to a host set of this host.',
-  ),
-  'policy-denied': rule(
-    'policy',
-    'policy-mismatch',
-    'Ask for what the policy permits, or have its authorities change it.',
-  ),
-  'policy-error': rule(
-    'policy',
-    'policy-mismatch',
-    'Have the policy corrected: an evaluation that fails is a denial.',
   ),
   'policy-engine': rule(
     'policy',
