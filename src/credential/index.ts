@@ -1,6 +1,5 @@
 export * from './sealing/index.ts';
-export { hostSpiffeId, spiffeIdOf, spiffeSegment } from './spiffe.ts';
-export type { SpiffeParts } from './spiffe.ts';
+export { hostSpiffeId } from './spiffe.ts';
 export { MAX_STORED, decryptStored, encryptStored } from './stored.ts';
 export type { StoredPlace } from './stored.ts';
 export { issueSvid } from './svid.ts';

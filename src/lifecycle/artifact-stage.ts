@@ -12,7 +12,7 @@ const ARTIFACT_PCR = 23;
 
 /**
  * Stage `artifact`: the TPM quoted exactly this artifact for exactly this request, and those whom policy trusts signed it.
- * @throws Refusal `artifact-pcr`, `artifact-untrusted`, those of src/artifact, `artifact-revoked`
+ * @throws Refusal `artifact-pcr`, those of src/artifact, `artifact-revoked`
  */
 export async function approveArtifact(
   { request, digest, nonce, policy, now }: AdmittedRequest,
@@ -24,19 +24,18 @@ export async function approveArtifact(
   const quoted = pcrs.get('sha256', ARTIFACT_PCR);
   if (quoted === undefined || !equalBytes(quoted, expected))
     refuse('artifact-pcr', 'PCR 23 is not what this artifact and request give');
-  const trust = policy.artifactTrust(artifact.name);
-  if (trust === undefined)
-    return refuse('artifact-untrusted', 'policy trusts nobody to sign an artifact of this name', {
-      name: artifact.name,
-    });
   const sha256 = artifact.digest.slice('sha256:'.length);
   const envelopes = artifact.signatures.map(({ format, data }) => ({
     format,
     bytes: fromBase64url(data, 'signature'),
   }));
-  const verified = verifyArtifact({ digests: { sha256: fromHex(sha256) }, envelopes }, trust, {
-    now: () => now,
-  });
+  const verified = verifyArtifact(
+    { digests: { sha256: fromHex(sha256) }, envelopes },
+    policy.bundle.artifacts,
+    {
+      now: () => now,
+    },
+  );
   if (verified.name !== null && verified.name !== artifact.name)
     refuse('artifact-name', 'signed under another name than it was asked for', { name: verified.name });
   await requireNotRevoked(

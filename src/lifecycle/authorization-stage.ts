@@ -4,6 +4,7 @@ import type { Actor, AuthorizationClaims, ExecutionDetails } from '../authorizat
 import { earClaims, earDigest, signEar } from '../appraisal/index.ts';
 import { fromHex, refuse, toBase64url } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
+import type { PolicyBundle } from '../policy/index.ts';
 import { CHILDREN } from './execution-record.ts';
 import type { VerifiedParent } from './parent.ts';
 import type { PolicyApproval, Verified } from './policy-stage.ts';
@@ -42,7 +43,7 @@ export async function mintAuthorization(
       expires,
       confirmation: principals.workload.thumbprint,
       verifier: deps.verifier,
-      policyHash: fromHex(policy.hash.slice('sha256:'.length)),
+      policyHash: fromHex(policy.bundle.hash.slice('sha256:'.length)),
     }),
     deps.keys.ear,
   );
@@ -70,8 +71,8 @@ function expiryOf({ admitted: { now, policy }, principals: { parent } }: Verifie
   const root = parent?.lineage[0];
   const lifetime = root?.claims.authorization_details[0].constraints.lifetime;
   const expires = Math.min(
-    issuedAt + Math.min(policy.limits.lifetime, MAX_LIFETIME_SECONDS),
-    Math.floor(policy.notAfter / 1000),
+    issuedAt + Math.min(policy.bundle.document.limits.authorizationLifetime, MAX_LIFETIME_SECONDS),
+    Math.floor(policy.bundle.validity.notAfter / 1000),
     parent?.claims.exp ?? Infinity,
     root === undefined || lifetime === undefined ? Infinity : root.record.started + lifetime,
   );
@@ -102,21 +103,21 @@ async function claimsOf(
     txn: before?.txn ?? request.executionId,
     cnf: { jkt: workload.thumbprint },
     eat_nonce: request.nonce,
-    authorization_details: [detailsOf(parent, admitted.policy.limits.constraints, request)],
+    authorization_details: [detailsOf(parent, policy.bundle, request)],
     del_depth: before === undefined ? 0 : before.del_depth + 1,
-    del_max_depth: Math.min(before?.del_max_depth ?? Infinity, policy.limits.maxDepth),
+    del_max_depth: Math.min(before?.del_max_depth ?? Infinity, policy.bundle.document.delegation.maxDepth),
     ...(parent === null ? {} : { par_hash: signingInputHash(parent.token) }),
     status: { status_list: await deps.status.assign(request.executionId) },
-    policy: { uri: policy.uri, digest: policy.hash, ids: deciding },
+    policy: { uri: policy.uri, digest: policy.bundle.hash, ids: deciding },
     gov: { trust_domain: deps.trustDomain, authorities: policy.authorities },
-    attr: { ...policy.attribution(request.artifact.name), signers: artifact.signers.map(({ key }) => key) },
+    attr: { signers: artifact.signers.map(({ key }) => key) },
   };
 }
 
 /** The rights: what is asked, cut by policy's limits and, for a child, by the parent's. */
 function detailsOf(
   parent: VerifiedParent | null,
-  constraints: ExecutionDetails['constraints'],
+  { document }: PolicyBundle,
   request: Verified['admitted']['request'],
 ): ExecutionDetails {
   const asked: ExecutionDetails = {
@@ -125,7 +126,10 @@ function detailsOf(
     artifact: request.artifact.digest,
     host: request.hostId,
     scopes: request.scopes,
-    constraints,
+    constraints: {
+      children: document.delegation.maxChildren,
+      lifetime: document.limits.executionLifetime,
+    },
   };
   return parent === null ? asked : meet(parent.claims.authorization_details[0], asked);
 }

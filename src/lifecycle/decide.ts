@@ -1,8 +1,9 @@
 import { boundedDenial, denialBody, leafBody } from '../audit/index.ts';
 import type { Change, Ledger, OnceOnly, Precondition } from '../audit/index.ts';
-import { LIMITS, Refusal, refuse, toHex } from '../base/index.ts';
+import { LIMITS, Refusal, toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { encodeImaState } from '../evidence/index.ts';
+import { platformOf } from '../policy/index.ts';
 import { approveArtifact } from './artifact-stage.ts';
 import { mintAuthorization, spendBudgets, unchanged } from './authorization-stage.ts';
 import type { ChildBudget, MintedAuthorization } from './authorization-stage.ts';
@@ -16,7 +17,7 @@ import type { ExecutionRecord } from './execution-record.ts';
 import { executionQualifyingData } from './execution-request.ts';
 import { identifyHost, identifyPrincipals } from './identity-stage.ts';
 import { ancestorPreconditions } from './parent.ts';
-import { evaluatePolicy } from './policy-stage.ts';
+import { enrolled, evaluatePolicy } from './policy-stage.ts';
 import type { PolicyApproval, Verified } from './policy-stage.ts';
 import type { Caller, DecisionDeps } from './ports.ts';
 import { finishExecution, preparedAllow } from './prepared.ts';
@@ -65,16 +66,14 @@ async function runStages(
 
   progress.stage = 'environment';
   const { request, evidence, policy } = admitted;
-  const platform =
-    policy.platform(host.platform) ??
-    refuse('platform-unknown', 'the active policy does not name the platform');
+  const platform = platformOf(policy.bundle, enrolled(host));
   const quote = authenticateQuote(
     {
       evidence,
       host,
       platform,
       qualifyingData: executionQualifyingData(admitted.nonce, admitted.digest),
-      selection: quotedSelection(platform.pcrSelection),
+      selection: quotedSelection(platform.quoted),
       nonce: request.nonce,
       now: admitted.now,
     },
@@ -93,6 +92,7 @@ async function runStages(
     evidence,
     host,
     platform,
+    imaRules: policy.imaRules(platform.name),
     artifact: request.artifact,
   });
 
@@ -100,7 +100,7 @@ async function runStages(
   const artifact = (progress.artifact = await approveArtifact(admitted, quote.pcrs, deps));
 
   progress.stage = 'policy';
-  const verified: Verified = { admitted, host, principals, environment, artifact };
+  const verified: Verified = { admitted, host, platform, principals, environment, artifact };
   const approval = await evaluatePolicy(verified);
   progress.deciding = approval.deciding;
 
@@ -109,7 +109,7 @@ async function runStages(
   const minted = await mintAuthorization(verified, approval, deps);
 
   progress.stage = 'sealing';
-  const release = await sealRelease(verified, approval, minted, quote, platform, deps);
+  const release = await sealRelease(verified, approval, minted, quote, deps);
 
   progress.stage = 'audit';
   return prepareAllow({ verified, approval, quote, minted, release, budget }, deps);
@@ -259,7 +259,7 @@ function recordOf(
     workloadThumbprint: workload.thumbprint,
     ak: toHex(host.akName),
     boot: { resetCount: boot.resetCount, restartCount: boot.restartCount },
-    policyHash: policy.hash,
+    policyHash: policy.bundle.hash,
     requestDigest: toHex(digest),
     credentials: request.credentials,
     sequence: 0,

@@ -423,11 +423,6 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'Use the answer to this request only; ask again.',
   ),
   // Authorities and stored secrets (src/credential)
-  'credential-template': rule(
-    'authorization',
-    'verifier-fault',
-    'Let policy use a path that begins with / and names only platform, artifact, scope, host.',
-  ),
   'credential-authority': rule(
     'authorization',
     'verifier-fault',
@@ -657,7 +652,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'Let a host attestation renew the agent certificate, then ask again.',
   ),
   'no-policy': rule('request', 'verifier-fault', 'Operators: publish a policy bundle.'),
-  'policy-hash': rule('request', 'policy-mismatch', 'Ask for a new challenge: it names the active bundle.'),
+  'policy-not-active': rule(
+    'request',
+    'policy-mismatch',
+    'Ask for a new challenge: it names the active bundle.',
+  ),
   'policy-window': rule('request', 'expired-authorization', 'Operators: publish a bundle that is valid now.'),
   'log-size': rule(
     'request',
@@ -696,11 +695,6 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'revoked-authorization',
     'Use the current authorization of a running execution on an active host.',
   ),
-  'platform-unknown': rule(
-    'environment',
-    'policy-mismatch',
-    'Operators: let the bundle describe the platform, or correct the host’s label.',
-  ),
   'not-affirming': rule(
     'environment',
     'environment-integrity-failure',
@@ -716,30 +710,10 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'runtime-identity-mismatch',
     'Reset PCR 23 and extend it for this artifact and this request before the quote.',
   ),
-  'artifact-untrusted': rule(
-    'artifact',
-    'policy-mismatch',
-    'Operators: name the artifact and its signers in the bundle.',
-  ),
   'artifact-revoked': rule(
     'artifact',
     'revoked-authorization',
     'The artifact or its signer was revoked: build and sign a new one.',
-  ),
-  'policy-engine-error': rule(
-    'policy',
-    'verifier-fault',
-    'Operators: test the bundle; a policy fails on facts like these.',
-  ),
-  'policy-denied': rule(
-    'policy',
-    'policy-mismatch',
-    'Ask the policy authority, or ask for what policy allows.',
-  ),
-  'credential-not-granted': rule(
-    'policy',
-    'policy-mismatch',
-    'Ask only for credentials that policy grants to this artifact, host and initiator.',
   ),
   'secret-unknown': rule('sealing', 'verifier-fault', 'Operators: store the secret that the bundle names.'),
   'execution-record': rule(
@@ -748,6 +722,17 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'The record was altered; restore the store and look for who did it.',
   ),
   'commit-mismatch': rule('audit', 'verifier-fault', 'Nothing was released; report this as a defect.'),
+  'loader-variable': rule('policy', 'policy-mismatch', 'Leave the variable out, or let the bundle name it.'),
+  'policy-denied': rule(
+    'policy',
+    'policy-mismatch',
+    'Ask for what the policy permits, or have its authorities change it.',
+  ),
+  'policy-error': rule(
+    'policy',
+    'verifier-fault',
+    'Operators: test the bundle; a policy fails on facts like these.',
+  ),
   // The log (src/audit)
   'log-tile': rule(
     'audit',

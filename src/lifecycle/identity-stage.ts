@@ -32,7 +32,7 @@ export async function identifyHost(
       { kind: 'host', id: host.hostId },
       { kind: 'ak', id: toHex(host.akName) },
       ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
-      { kind: 'policy', id: policy.hash },
+      { kind: 'policy', id: policy.bundle.hash },
       ...policy.authorities.map((id) => ({ kind: 'authority', id }) as const),
     ],
     deps,
@@ -105,7 +105,7 @@ async function identifyInitiator(
   if (request.initiator === null) return null;
   const initiator = await verifyInitiator(
     request.initiator,
-    policy.issuers,
+    policy.bundle.issuers,
     deps.trustDomain,
     Math.floor(now / 1000),
   );

@@ -1,24 +1,31 @@
 import type { VerifiedArtifact } from '../artifact/index.ts';
 import { refuse } from '../base/index.ts';
+import { executeRequest, grantedCredentials, hostSetsOf, selectClaims } from '../policy/index.ts';
+import type {
+  EnrolledHost,
+  ExecuteFacts,
+  GrantedCredential,
+  Platform,
+  PolicyDecision,
+} from '../policy/index.ts';
 import type { Environment } from './environment-stage.ts';
 import type { Principals } from './identity-stage.ts';
-import type { CredentialGrant, PolicyFacts } from './policy-port.ts';
 import type { HostFacts } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 
 /** An explicit yes, and what it grants. */
 export interface PolicyApproval {
-  readonly facts: PolicyFacts;
   /** Ids of the policies that decided; never empty. */
   readonly deciding: readonly string[];
   /** One for each credential that was asked for, in that order. */
-  readonly grants: readonly CredentialGrant[];
+  readonly grants: readonly GrantedCredential[];
 }
 
 /** What the stages before it verified. */
 export interface Verified {
   readonly admitted: AdmittedRequest;
   readonly host: HostFacts;
+  readonly platform: Platform;
   readonly principals: Principals;
   readonly environment: Environment;
   readonly artifact: VerifiedArtifact;
@@ -26,65 +33,82 @@ export interface Verified {
 
 /**
  * Stage `policy`: only verified facts are evaluated, and only an explicit allow without any error counts.
- * @throws Refusal `policy-engine-error`, `policy-denied`, `credential-not-granted`
+ * @throws Refusal `loader-variable`, `policy-error`, `policy-denied`, `policy-credential`
  */
 export async function evaluatePolicy(verified: Verified): Promise<PolicyApproval> {
   const { policy, request } = verified.admitted;
-  const facts = policyFacts(verified);
-  const { allow, deciding, errors } = await policy.authorize(facts);
-  if (errors.length > 0)
-    refuse('policy-engine-error', 'policies failed in evaluation', { errors: errors.slice(0, 16) });
-  // An allow that no policy made is no explicit one.
-  if (!allow || deciding.length === 0)
-    refuse('policy-denied', 'no policy allows this, or one forbids it', { deciding: [...deciding] });
-  const grants = request.credentials.map(
-    (name) =>
-      policy.grant(name, facts) ??
-      refuse('credential-not-granted', 'policy does not grant this credential here', { name }),
-  );
-  return { facts, deciding: [...deciding].sort(), grants };
+  requireNoLoaderVariables(request.environment, policy.bundle.document.execution.loaderVariables);
+  const decision = await policy.authorize(executeRequest(executeFacts(verified)));
+  const deciding = requireAllowed(decision);
+  const grants = grantedCredentials(policy.bundle, enrolled(verified.host), request.credentials);
+  return { deciding, grants };
 }
 
-function policyFacts({ admitted, host, principals, environment, artifact }: Verified): PolicyFacts {
-  const { request, now } = admitted;
-  const { initiator, parent } = principals;
+/** An allow that no policy made is no explicit one. @throws Refusal `policy-error`, `policy-denied` */
+function requireAllowed({ allow, ids, errors }: PolicyDecision): readonly string[] {
+  if (errors.length > 0)
+    refuse('policy-error', 'the policy could not be evaluated', { errors: errors.slice(0, 16) });
+  if (!allow || ids.length === 0)
+    refuse('policy-denied', ids.length === 0 ? 'no policy permits this' : 'a policy forbids this', {
+      ids: [...ids],
+    });
+  return ids;
+}
+
+/** The host as policy names it. */
+export const enrolled = ({ hostId, platform, labels }: HostFacts): EnrolledHost => ({
+  id: hostId,
+  platform,
+  labels: Object.entries(labels).map(([name, value]) => `${name}=${value}`),
+});
+
+/** Variables by which a dynamic loader or an interpreter takes other code than what was verified. */
+const LOADER =
+  /^(?:LD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NODE_.*|BASH_ENV|ENV|BASH_FUNC_.*|SHELLOPTS|BASHOPTS|PYTHON.*|PERL.*|RUBY.*|GEM_.*|_?JAVA_.*|JDK_JAVA_OPTIONS|CLASSPATH|PATH|IFS)$/;
+
+/** @throws Refusal `loader-variable` */
+function requireNoLoaderVariables(
+  environment: Readonly<Record<string, string>>,
+  allowed: readonly string[],
+): void {
+  const names = Object.keys(environment).filter((name) => LOADER.test(name) && !allowed.includes(name));
+  if (names.length > 0)
+    refuse('loader-variable', 'variables that select code, which policy does not name', { names });
+}
+
+function executeFacts(verified: Verified): ExecuteFacts {
+  const { admitted, host, platform, environment, artifact } = verified;
+  const { request, policy, now } = admitted;
+  const { labels } = enrolled(host);
+  const { status, vector } = environment.appraisal;
   return {
+    time: Math.floor(now / 1000),
     host: {
       id: host.hostId,
       name: host.name,
       platform: host.platform,
-      labels: host.labels,
-      manufacturer: host.manufacturer,
-    },
-    appraisal: { status: environment.appraisal.status, vector: environment.appraisal.vector },
-    runtime: {
-      measured: environment.measured,
-      privileged: request.privileged,
-      isolated: request.isolated,
-      executedDigest: environment.executedDigest,
+      labels,
+      sets: hostSetsOf(policy.bundle, enrolled(host)),
+      ...(host.manufacturer === null ? {} : { manufacturer: host.manufacturer }),
+      state: host.state,
+      runtime: platform.runtime,
+      appraisal: { status, vector },
     },
     artifact: {
       name: request.artifact.name,
       digest: `sha256:${artifact.digest}`,
       type: request.artifact.type,
-      version: artifact.version,
+      ...(artifact.version === null ? {} : { version: artifact.version }),
+      ...(environment.executedDigest === null
+        ? {}
+        : { executedDigest: `sha256:${environment.executedDigest}` }),
       signers: artifact.signers.map(({ key }) => key),
     },
-    initiator: initiator && {
-      issuer: initiator.issuer,
-      subject: initiator.subject,
-      claims: initiator.claims,
-      proved: initiator.confirmationKey !== undefined,
-    },
-    parent: parent && {
-      executionId: parent.executionId,
-      hostId: parent.hostId,
-      subject: parent.claims.sub,
-      depth: parent.claims.del_depth,
-      scopes: parent.claims.authorization_details[0].scopes,
-    },
     request: {
-      executionId: request.executionId,
+      scopes: request.scopes,
+      credentials: request.credentials,
+      privileged: request.privileged,
+      isolated: request.isolated,
       argv: request.argv,
       environment: Object.keys(request.environment).sort(),
       cwd: request.cwd,
@@ -94,9 +118,30 @@ function policyFacts({ admitted, host, principals, environment, artifact }: Veri
         path: request.interpreter.path,
         sha256: request.interpreter.sha256,
       },
-      scopes: request.scopes,
-      credentials: request.credentials,
     },
-    now: Math.floor(now / 1000),
+    ...actors(verified),
+  };
+}
+
+function actors({ admitted, principals }: Verified): Pick<ExecuteFacts, 'initiator' | 'parent'> {
+  const { initiator, parent } = principals;
+  return {
+    ...(initiator !== null && {
+      initiator: {
+        issuer: initiator.issuer,
+        subject: initiator.subject,
+        proven: initiator.confirmationKey !== undefined,
+        claims: selectClaims(admitted.policy.bundle, initiator.issuer, initiator.claims),
+      },
+    }),
+    ...(parent !== null && {
+      parent: {
+        execution: parent.executionId,
+        host: parent.hostId,
+        subject: parent.claims.sub,
+        scopes: parent.claims.authorization_details[0].scopes,
+        depth: parent.claims.del_depth,
+      },
+    }),
   };
 }

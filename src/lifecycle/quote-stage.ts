@@ -3,7 +3,7 @@ import { examineQuote, importAttestationKey } from '../tpm/index.ts';
 import type { PcrSelection, QuoteAttest, VerifiedPcrs, VerifiedQuote } from '../tpm/index.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import { nonceExpiry } from './request-stage.ts';
-import type { PlatformPolicy } from './policy-port.ts';
+import type { Platform } from '../policy/index.ts';
 import type { DecisionDeps, HostFacts } from './ports.ts';
 
 /** Bytes of a nonce that nobody can guess: its random part and its MAC. */
@@ -15,7 +15,7 @@ const RUNTIME_PCRS: readonly number[] = [10, 23];
 export interface QuoteQuestion {
   readonly evidence: ClaimedEvidence;
   readonly host: HostFacts;
-  readonly platform: PlatformPolicy;
+  readonly platform: Platform;
   /** Names the purpose, the nonce and the request. */
   readonly qualifyingData: Uint8Array;
   readonly selection: PcrSelection;

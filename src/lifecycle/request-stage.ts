@@ -26,7 +26,7 @@ export interface AdmittedRequest {
 /**
  * Stage `request`: bounds, agent certificate, challenge, active bundle.
  * @throws Refusal `request-form`, `evidence-form`, `malformed`, `wrong-verifier`, `caller-host`, `caller-expired`,
- *   `e2`, `nonce-expired`, `no-policy`, `policy-hash`, `policy-window`, `log-size`
+ *   `e2`, `nonce-expired`, `no-policy`, `policy-not-active`, `policy-window`, `log-size`
  */
 export async function admitRequest(
   body: JsonObject,
@@ -78,11 +78,12 @@ function requireCaller(caller: Caller, hostId: string, now: number): void {
 export async function requirePolicy(hash: string, now: number, deps: DecisionDeps): Promise<ActivePolicy> {
   const policy = await deps.policy.active();
   if (policy === undefined) return refuse('no-policy', 'no policy bundle is active');
-  if (policy.hash !== hash)
-    refuse('policy-hash', 'another policy bundle is active', { active: policy.hash, asked: hash });
-  if (now < policy.notBefore || now >= policy.notAfter) {
+  const { hash: active, validity } = policy.bundle;
+  if (active !== hash)
+    refuse('policy-not-active', 'another policy bundle is active', { active, asked: hash });
+  if (now < validity.notBefore || now >= validity.notAfter) {
     refuse('policy-window', 'the active policy bundle is outside its validity', {
-      notAfter: new Date(policy.notAfter).toISOString(),
+      notAfter: new Date(validity.notAfter).toISOString(),
     });
   }
   return policy;

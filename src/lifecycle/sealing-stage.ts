@@ -1,10 +1,11 @@
 import type { JsonObject } from '../base/index.ts';
 import { fromBase64url, refuse, toBase64url } from '../base/index.ts';
-import { encodeSealed, issueSvid, sealCredentials, spiffeIdOf } from '../credential/index.ts';
-import { toPem } from '../x509/index.ts';
+import { encodeSealed, issueSvid, sealCredentials } from '../credential/index.ts';
+import { expandSpiffeTemplate } from '../policy/index.ts';
+import type { GrantedCredential } from '../policy/index.ts';
+import { parseSpiffeId, toPem } from '../x509/index.ts';
 import { parsePublic } from '../tpm/index.ts';
 import type { MintedAuthorization } from './authorization-stage.ts';
-import type { CredentialGrant, PlatformPolicy } from './policy-port.ts';
 import type { PolicyApproval, Verified } from './policy-stage.ts';
 import type { DecisionDeps } from './ports.ts';
 import type { AuthenticQuote } from './quote-stage.ts';
@@ -36,10 +37,9 @@ export async function sealRelease(
   approval: PolicyApproval,
   minted: MintedAuthorization,
   { quote, pcrs }: AuthenticQuote,
-  platform: PlatformPolicy,
   deps: DecisionDeps,
 ): Promise<SealedRelease> {
-  const { admitted, host } = verified;
+  const { admitted, host, platform } = verified;
   const { request, digest } = admitted;
   const made = [];
   for (const grant of approval.grants) made.push(await makeCredential(grant, verified, minted, deps));
@@ -57,8 +57,8 @@ export async function sealRelease(
       nonceTpm: fromBase64url(request.nonceTPM, 'nonceTPM'),
       quoted: quote.attest.clockInfo,
       quotedPcr: (bank, index) => pcrs.get(bank, index),
-      pcrSelection: sealedSelection(platform.sealedSelection),
-      expiration: platform.sealExpiration,
+      pcrSelection: sealedSelection(platform.sealed),
+      expiration: admitted.policy.bundle.document.sealing.expiration,
     },
     deps.random,
   );
@@ -66,16 +66,19 @@ export async function sealRelease(
 }
 
 async function makeCredential(
-  grant: CredentialGrant,
+  { name, credential }: GrantedCredential,
   verified: Verified,
   minted: MintedAuthorization,
   deps: DecisionDeps,
 ): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
-  return grant.kind === 'secret' ? await openSecret(grant, deps) : makeSvid(grant, verified, minted, deps);
+  return credential.kind === 'secret'
+    ? await openSecret(name, credential.secret, deps)
+    : makeSvid(name, credential, verified, minted, deps);
 }
 
 async function openSecret(
-  { name, secret }: CredentialGrant & { readonly kind: 'secret' },
+  name: string,
+  secret: string,
   deps: DecisionDeps,
 ): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
   const found =
@@ -88,19 +91,21 @@ async function openSecret(
 }
 
 function makeSvid(
-  { name, path, ttl }: CredentialGrant & { readonly kind: 'x509-svid' },
+  name: string,
+  { path, ttl }: { readonly path: string; readonly ttl: number },
   { admitted: { request, now }, host, principals }: Verified,
   { claims }: MintedAuthorization,
   deps: DecisionDeps,
 ): { readonly credential: JsonObject; readonly released: Released } {
   const [scope = '', ...others] = request.scopes;
-  const id = spiffeIdOf(deps.trustDomain, path, {
+  const text = expandSpiffeTemplate(deps.trustDomain, path, {
     platform: host.platform,
     artifact: request.artifact.name,
-    host: host.name,
+    host: host.hostId,
     // Several scopes are no name: a template that asks for one is refused then.
     scope: others.length === 0 ? scope : '',
   });
+  const id = parseSpiffeId(text);
   const notAfter = Math.min(now + ttl * 1000, claims.exp * 1000);
   const svid = issueSvid(
     { id, publicKey: principals.workload.key, notBefore: now, notAfter },
