@@ -69,7 +69,7 @@ export const targets: Record<string, FuzzTarget> = {
       const [bank] = log.banks;
       if (bank === undefined) return;
       matchEventLog(log, new Map([[bank, replayEventLog(log, bank)]]));
-      const ties = interpretEventLog(log, log.banks).ties();
+      const { ties } = interpretEventLog(log, log.banks);
       interpretEventLog(log, [bank], new Set(Object.keys(QUIRKS) as Quirk[]));
       for (const event of log.events) describeEvent(event, ties[event.index] ?? 'no');
     },

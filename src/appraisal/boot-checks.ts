@@ -87,9 +87,10 @@ function allListed(
   const known = new Set(allowed.map(({ sha256 }) => sha256));
   const strange = measurements.filter(({ digests }) => !known.has(digests.sha256 ?? ''));
   if (strange.length === 0) return [pass({ id, ...EXECUTABLE }, allowed.length, measurements.length)];
-  return strange.map(({ event, digests }) => {
+  return strange.map((measurement) => {
     // Nothing covers the event's text: it helps a person to find the thing, and is marked as a claim.
-    const claimed = claimedText(log, event);
+    const { event, claimed } = claimedEvent(log, measurement);
+    const { digests } = measurement;
     const reason = `${what} is not listed (event ${String(event)}${claimed === '' ? '' : `, said to be ${claimed}`})`;
     return miss(
       { id, ...EXECUTABLE },
@@ -101,9 +102,11 @@ function allListed(
   });
 }
 
-function claimedText({ log, ties }: VerifiedEventLog, index: number): string {
-  const event = log.events[index];
-  return event === undefined ? '' : describeEvent(event, ties[index] ?? 'no').data.slice(0, 200);
+function claimedEvent(log: VerifiedEventLog, measurement: Measurement): { event: number; claimed: string } {
+  const event = log.eventOf(measurement);
+  if (event === undefined) return { event: -1, claimed: '' };
+  const { data } = describeEvent(event, log.ties[event.index] ?? 'no');
+  return { event: event.index, claimed: data.slice(0, 200) };
 }
 
 function ukiChecks(log: VerifiedEventLog, { unifiedKernelImage }: EventLogReferences): AppraisalCheck[] {
@@ -111,12 +114,19 @@ function ukiChecks(log: VerifiedEventLog, { unifiedKernelImage }: EventLogRefere
   const sections = log.facts.unifiedKernelImage?.sections;
   if (sections === undefined)
     return [absent('uki-section', 'executables', 'unified kernel image', Object.keys(unifiedKernelImage))];
-  return sections.map(({ name, event, digests }) => {
+  return sections.map((section) => {
+    const { name, digests } = section;
     const allowed = unifiedKernelImage[name] ?? [];
     const subject = { id: 'uki-section', ...EXECUTABLE } as const;
     const got = { section: name, sha256: digests.sha256 ?? null };
     if (allowed.some(({ sha256 }) => sha256 === digests.sha256)) return pass(subject, allowed.length, got);
-    return miss(subject, `section ${name} of the kernel image is not listed`, allowed.length, got, event);
+    return miss(
+      subject,
+      `section ${name} of the kernel image is not listed`,
+      allowed.length,
+      got,
+      claimedEvent(log, section).event,
+    );
   });
 }
 

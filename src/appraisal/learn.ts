@@ -123,13 +123,13 @@ function learnSections(log: VerifiedEventLog): Record<string, AllowedDigest[]> |
   return out;
 }
 
-function allowed({ log, ties }: VerifiedEventLog, measurements: readonly Measurement[]): AllowedDigest[] {
+function allowed(log: VerifiedEventLog, measurements: readonly Measurement[]): AllowedDigest[] {
   const byDigest = new Map<string, AllowedDigest>();
-  for (const { event, digests } of measurements) {
-    const { sha256 } = digests;
-    const at = log.events[event];
+  for (const measurement of measurements) {
+    const { sha256 } = measurement.digests;
+    const at = log.eventOf(measurement);
     if (sha256 === undefined || byDigest.has(sha256)) continue;
-    const label = at === undefined ? '' : describeEvent(at, ties[event] ?? 'no').data.slice(0, 200);
+    const label = at === undefined ? '' : describeEvent(at, log.ties[at.index] ?? 'no').data.slice(0, 200);
     byDigest.set(sha256, label === '' ? { sha256 } : { sha256, label });
   }
   return [...byDigest.values()];

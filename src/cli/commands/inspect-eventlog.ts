@@ -114,13 +114,12 @@ function inspect(file: string, options: Options): EventLogReport {
   const differs = (pcr: number): boolean =>
     Object.values(match?.matches ?? {}).some((ofBank) => ofBank[pcr] === false);
   const { problems, facts, ties } = interpretEventLog(log, banks, quirks, (pcr) => !differs(pcr));
-  const tied = ties();
   const mismatches = match === undefined ? [] : matchFailures(match);
   return {
     log,
     banks,
     quirks,
-    events: log.events.map((event) => onlyBanks(describeEvent(event, tied[event.index] ?? 'no'), banks)),
+    events: log.events.map((event) => onlyBanks(describeEvent(event, ties[event.index] ?? 'no'), banks)),
     replayed: Object.fromEntries(banks.map((name) => [name, replayedJson(log, name)])),
     facts,
     match,

@@ -3,9 +3,9 @@ import { toHex } from '../../base/index.ts';
 import type { EventLog, LogEvent } from './log.ts';
 import { extendsPcr } from './replay.ts';
 
-/** The event behind a fact, for explanations: the `position`th that extends a PCR. */
-export function eventAt(log: EventLog, pcr: number, position: number): LogEvent | undefined {
-  return log.events.filter((event) => event.pcr === pcr && extendsPcr(event))[position];
+/** The events that extend a PCR, in the order that its value proves. */
+export function eventsOf(log: EventLog, pcr: number): readonly LogEvent[] {
+  return log.events.filter((event) => event.pcr === pcr && extendsPcr(event));
 }
 
 /** Where a log leaves what reference values expect of a PCR. */
@@ -30,7 +30,7 @@ export function firstDivergence(
   pcr: number,
   reference: readonly string[],
 ): FirstDivergence | undefined {
-  const events = log.events.filter((event) => event.pcr === pcr && extendsPcr(event));
+  const events = eventsOf(log, pcr);
   for (let position = 0; position < Math.max(events.length, reference.length); position++) {
     const event = events[position];
     const digest = event?.digests[bank];

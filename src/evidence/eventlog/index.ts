@@ -1,5 +1,5 @@
 export { describeEvent, type EventView } from './describe.ts';
-export { eventAt, firstDivergence, type FirstDivergence } from './divergence.ts';
+export { eventsOf, firstDivergence, type FirstDivergence } from './divergence.ts';
 export { eventTypeName } from './event-types.ts';
 export { hexDigest } from './fast-hash.ts';
 export type {

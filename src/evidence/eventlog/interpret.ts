@@ -19,7 +19,7 @@ import { unifiedKernelFacts } from './rules/unified-kernel.ts';
 export interface Interpretation {
   readonly problems: readonly Problem[];
   /** How each event's data is tied to its digest, by event index; computed when asked for. */
-  readonly ties: () => readonly DataTie[];
+  readonly ties: readonly DataTie[];
   /** Facts of sound PCRs; claims until somebody matches the PCRs with a quote. */
   readonly facts: ClaimedFacts;
 }
@@ -52,10 +52,14 @@ export function interpretEventLog(
   };
   const good = (pcr: number): boolean => context.sound(pcr) && usable(pcr);
   const facts = only(made, (name) => factPcrs(context, name).every(good));
+  let ties: readonly DataTie[] | undefined;
   const complete: EventLogFacts = { ...facts, separators: separatedPcrs(context).filter(good) };
   return {
     problems: context.problems,
-    ties: () => log.events.map((event) => context.tie(event)),
+    // Most callers never ask, and of most files and images the data was never hashed.
+    get ties() {
+      return (ties ??= log.events.map((event) => context.tie(event)));
+    },
     // The one place where claims are made: they come from a log, by the rules above.
     facts: complete as object as ClaimedFacts,
   };

@@ -1,14 +1,15 @@
 import { Refusal, toHex } from '../../base/index.ts';
 import type { HashName, VerifiedPcrs } from '../../tpm/index.ts';
-import type { VerifiedFacts } from './facts.ts';
+import { eventsOf } from './divergence.ts';
+import type { Measurement, VerifiedFacts } from './facts.ts';
 import { interpretEventLog } from './interpret.ts';
 import type { Interpretation } from './interpret.ts';
 import { NO_QUIRKS } from './log.ts';
-import type { EventLog, Quirks } from './log.ts';
+import type { EventLog, LogEvent, Quirks } from './log.ts';
 import { isInitial, matchEventLog } from './match.ts';
 import type { PcrMatch, PcrTable } from './match.ts';
 import { parseEventLog } from './parse.ts';
-import type { Problem } from './rules/context.ts';
+import type { DataTie, Problem } from './rules/context.ts';
 
 /** From here on user space extends PCRs without telling the firmware's log (systemd: 11, 12, 13, 15). */
 const FIRST_USER_SPACE_PCR = 11;
@@ -24,17 +25,30 @@ class VerifiedEventLog {
   readonly facts: VerifiedFacts;
   /** Rules that the log breaks: the facts that they touch are not in `facts`. */
   readonly problems: readonly Problem[];
-  readonly ties: Interpretation['ties'];
+  readonly #interpretation: Interpretation;
+  readonly #byPcr = new Map<number, readonly LogEvent[]>();
   /** Makes the type nominal. */
   readonly #verified = true;
 
-  constructor(log: EventLog, match: PcrMatch, { facts, problems, ties }: Interpretation) {
+  constructor(log: EventLog, match: PcrMatch, interpretation: Interpretation) {
     this.log = log;
     this.match = match;
     // The one place where claims become facts: every PCR that `facts` come from was compared with the quote.
-    this.facts = facts as object as VerifiedFacts;
-    this.problems = problems;
-    this.ties = ties;
+    this.facts = interpretation.facts as object as VerifiedFacts;
+    this.problems = interpretation.problems;
+    this.#interpretation = interpretation;
+  }
+
+  /** How each event's data is tied to its digest, by event index. */
+  get ties(): readonly DataTie[] {
+    return this.#interpretation.ties;
+  }
+
+  /** The event that a measurement came from, to explain it: its index, type and untied data are not proven. */
+  eventOf({ pcr, position }: Pick<Measurement, 'pcr' | 'position'>): LogEvent | undefined {
+    let events = this.#byPcr.get(pcr);
+    if (events === undefined) this.#byPcr.set(pcr, (events = eventsOf(this.log, pcr)));
+    return events[position];
   }
 
   /** True for logs that the verifier made, not for look-alikes. */

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import {
-  eventAt,
+  eventsOf,
   examineEventLog,
   firstDivergence,
   isVerifiedEventLog,
@@ -292,9 +292,13 @@ describe('firstDivergence', () => {
     .filter(({ pcr }) => pcr === 8)
     .map(({ digests }) => Buffer.from(digests.sha256!).toString('hex'));
 
-  it('finds the event of a position in a PCR', () => {
-    expect(eventAt(log, 4, 2)?.data).toEqual(new Uint8Array(SOUND.shim.data));
-    expect(eventAt(log, 4, 4)).toBeUndefined();
+  it('finds the event behind a measurement', () => {
+    const verified = verifyEventLog(boot(), quoted(pcrsAfter(boot())));
+    const [shim] = verified.facts.bootApplications ?? [];
+    expect(verified.eventOf(shim!)?.data).toEqual(new Uint8Array(SOUND.shim.data));
+    expect(verified.eventOf({ pcr: 4, position: 4 })).toBeUndefined();
+    expect(verified.ties).toHaveLength(log.events.length);
+    expect(eventsOf(log, 4)).toHaveLength(4);
   });
 
   it('is the first event whose digest is not the reference’s', () => {

@@ -123,7 +123,7 @@ describe('single real machines', () => {
       'Shim certificate',
       'Shim certificate',
     ]);
-    expect(ties().filter((tie) => tie === 'rule:old-shim-authority')).toHaveLength(2);
+    expect(ties.filter((tie) => tie === 'rule:old-shim-authority')).toHaveLength(2);
   });
 
   it('option_rom: a driver in PCR 2, and a digest in an EV_NO_ACTION of no PCR', () => {
@@ -169,7 +169,7 @@ describe('single real machines', () => {
     expect(found.kernelCommandLine).toEqual([
       expect.stringMatching(/^initrd=\\intel-ucode\.img .*l1tf=off$/),
     ]);
-    expect(ties().at(-1)).toBe('rule:systemd-boot');
+    expect(ties.at(-1)).toBe('rule:systemd-boot');
   });
 
   it('the three boots of Debian guests', () => {
