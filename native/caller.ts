@@ -1,6 +1,7 @@
 import type { CommandName, Results } from './command-table.ts';
-import { PASSWORD } from './connection.ts';
-import type { Call, Connection, EsysHandle, SessionUse } from './connection.ts';
+import { PASSWORD } from './esys-types.ts';
+import type { Connection } from './connection.ts';
+import type { Call, EsysHandle, SessionUse } from './esys-types.ts';
 import type { Session } from './session.ts';
 import { isTpmError } from './tpm-error.ts';
 

@@ -3,8 +3,8 @@ import { TPMA_NV, parseNvPublic } from '../src/tpm/nv-public.ts';
 import type { NvPublic } from '../src/tpm/nv-public.ts';
 import { sessionsOf } from './caller.ts';
 import type { Authorization, Caller } from './caller.ts';
-import { ESYS_TR } from './connection.ts';
-import type { EsysHandle } from './connection.ts';
+import { ESYS_TR } from './esys-types.ts';
+import type { EsysHandle } from './esys-types.ts';
 import { PROPERTY, getHandles, getProperties } from './esys-capability.ts';
 import { unsized } from './wire.ts';
 

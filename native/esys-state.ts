@@ -3,7 +3,7 @@ import { readTimeInfo } from '../src/tpm/clock-info.ts';
 import type { TimeInfo } from '../src/tpm/clock-info.ts';
 import { sessionsOf } from './caller.ts';
 import type { Authorization, Caller } from './caller.ts';
-import { ESYS_TR } from './connection.ts';
+import { ESYS_TR } from './esys-types.ts';
 import { sized, unsized } from './wire.ts';
 
 /** The hierarchies and the lockout authority: entities whose authValue can be set. */

@@ -1,4 +1,6 @@
 import ffi from 'ffi-napi';
+import bindings from 'ffi-napi/lib/bindings.js';
+import ref from 'ref-napi';
 
 /**
  * C types of arguments: fixed-width integers, `size` for size_t, `address` for a pointer that C gave us (kept as a
@@ -16,18 +18,25 @@ export interface NativeFunction {
   start: (...args: readonly Argument[]) => Promise<number>;
 }
 
-// Pointers from C are plain integers, never 'pointer': ref-napi turns each one that it dereferences into a Buffer
-// of 1 GiB, which costs a full garbage collection (STACK: 6 ms instead of 0.1 ms a call).
-const FFI_TYPE: Readonly<Record<CType | CResult, string>> = {
-  void: 'void',
-  u8: 'uint8',
-  u16: 'uint16',
-  u32: 'uint32',
-  i32: 'int32',
-  size: 'uint64',
-  address: 'uint64',
-  memory: 'pointer',
-  text: 'string',
+// Pointers are plain integers, never 'pointer': ref-napi turns each one that it dereferences into a Buffer of 1 GiB,
+// which costs a full garbage collection (6 ms instead of 0.1 ms a call).
+const { void: none, uint8, uint16, uint32, int32, uint64 } = ref.types;
+const ARGUMENT_TYPE: Readonly<Record<CType, object>> = {
+  u8: uint8,
+  u16: uint16,
+  u32: uint32,
+  i32: int32,
+  size: uint64,
+  address: uint64,
+  memory: uint64,
+  text: uint64,
+};
+const RESULT_TYPE: Readonly<Record<CResult, object>> = {
+  void: none,
+  u32: uint32,
+  i32: int32,
+  size: uint64,
+  address: uint64,
 };
 
 const RANGE: Readonly<Partial<Record<CType, readonly [number, number]>>> = {
@@ -56,40 +65,105 @@ export class SharedLibrary {
   function(name: string, result: CResult, args: readonly CType[]): NativeFunction {
     const key = `${result} ${name}(${args.join()})`;
     let found = this.#functions.get(key);
-    if (found === undefined) this.#functions.set(key, (found = this.#bind(name, result, args)));
+    if (found === undefined) {
+      found = bind(this.#library.get(name), name, result, args);
+      this.#functions.set(key, found);
+    }
     return found;
-  }
-
-  #bind(name: string, result: CResult, args: readonly CType[]): NativeFunction {
-    const symbol = this.#library.get(name);
-    const raw = ffi.ForeignFunction(
-      symbol,
-      FFI_TYPE[result],
-      args.map((type) => FFI_TYPE[type]),
-    );
-    const checked = (values: readonly Argument[]): readonly Argument[] => {
-      if (values.length !== args.length)
-        throw new TypeError(`${name} takes ${String(args.length)} arguments`);
-      args.forEach((type, i) => {
-        checkArgument(name, i, type, values[i]);
-      });
-      return values;
-    };
-    const call = (...values: readonly Argument[]): number => toNumber(name, raw(...checked(values)));
-    const start = (...values: readonly Argument[]): Promise<number> =>
-      new Promise((resolve, reject) => {
-        raw.async(...checked(values), (error: Error | null, value: unknown) => {
-          // `values` is named here so that no Buffer in it is collected while C works with it.
-          if (error !== null) reject(new Error(`${name}(${String(values.length)}): ${error.message}`));
-          else resolve(toNumber(name, value));
-        });
-      });
-    return Object.assign(call, { start });
   }
 }
 
+function bind(symbol: Buffer, name: string, result: CResult, types: readonly CType[]): NativeFunction {
+  const cif = ffi.CIF(
+    RESULT_TYPE[result],
+    types.map((type) => ARGUMENT_TYPE[type]),
+  );
+  // Calls that run at the same time need a frame each; others use one again.
+  const free: Frame[] = [];
+  const fill = (values: readonly Argument[]): Frame => {
+    if (values.length !== types.length)
+      throw new TypeError(`${name} takes ${String(types.length)} arguments`);
+    types.forEach((type, i) => {
+      checkArgument(name, i, type, values[i]);
+    });
+    const frame = free.pop() ?? new Frame(types.length);
+    values.forEach((value, i) => {
+      frame.set(i, value);
+    });
+    return frame;
+  };
+  const finish = (frame: Frame): number => {
+    const value = frame.take(result);
+    free.push(frame);
+    return value;
+  };
+  const call = (...values: readonly Argument[]): number => {
+    const frame = fill(values);
+    bindings.ffi_call(cif, symbol, frame.result, frame.pointers);
+    return finish(frame);
+  };
+  const start = (...values: readonly Argument[]): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const frame = fill(values);
+      bindings.ffi_call_async(cif, symbol, frame.result, frame.pointers, (error) => {
+        // The callback holds cif, symbol and frame, and the frame the caller's Buffers, until C is done with them.
+        const value = finish(frame);
+        if (error === null) resolve(value);
+        else reject(new Error(`${name}: ${error.message}`));
+      });
+    });
+  return Object.assign(call, { start });
+}
+
+const SLOT = 8;
+
 /**
- * ffi-napi turns undefined, null and text into 0 without a word, so every argument is checked before.
+ * The arguments of one call as libffi wants them: a value for each, and a pointer to each value. It is ours, made
+ * once, because ffi-napi's own wrapper makes a Buffer with a finalizer for every argument of every call.
+ */
+class Frame {
+  readonly result = Buffer.alloc(SLOT);
+  readonly pointers: Buffer;
+  readonly #values: Buffer;
+  /** What the values point to, kept alive. */
+  readonly #held: (Buffer | undefined)[] = [];
+
+  constructor(size: number) {
+    this.#values = Buffer.alloc(SLOT * Math.max(1, size));
+    this.pointers = Buffer.alloc(this.#values.length);
+    const start = ref.address(this.#values);
+    for (let i = 0; i < size; i++) writeAddress(this.pointers, SLOT * i, start + SLOT * i);
+  }
+
+  /** Writes a checked argument; libffi reads as many of the eight bytes as its type has (little-endian). */
+  set(index: number, value: Argument): void {
+    const at = SLOT * index;
+    if (typeof value === 'number') {
+      if (value < 0) this.#values.writeInt32LE(value, at);
+      else writeAddress(this.#values, at, value);
+      return;
+    }
+    const memory = typeof value === 'string' ? Buffer.from(`${value}\0`, 'utf8') : value;
+    this.#held[index] = memory ?? undefined;
+    writeAddress(this.#values, at, memory === null ? 0 : ref.address(memory));
+  }
+
+  /** The result; nothing is held any more. */
+  take(type: CResult): number {
+    this.#held.length = 0;
+    if (type === 'void') return 0;
+    if (type === 'i32') return this.result.readInt32LE();
+    return type === 'u32' ? this.result.readUInt32LE() : Number(this.result.readBigUInt64LE());
+  }
+}
+
+function writeAddress(buffer: Buffer, offset: number, value: number): void {
+  buffer.writeUInt32LE(value % 2 ** 32, offset);
+  buffer.writeUInt32LE(Math.floor(value / 2 ** 32), offset + 4);
+}
+
+/**
+ * Nothing below checks what it is given, so every argument is checked before.
  * @throws TypeError for the wrong type, RangeError for a number that its C type can't hold
  */
 function checkArgument(name: string, index: number, type: CType, value: unknown): void {
@@ -107,11 +181,4 @@ function checkArgument(name: string, index: number, type: CType, value: unknown)
     // An empty Buffer has no address of its own.
     throw new TypeError(`${where} is neither null nor a Buffer with bytes`);
   }
-}
-
-function toNumber(name: string, value: unknown): number {
-  if (value === null || value === undefined) return 0; // void
-  if (typeof value === 'number') return value;
-  // ref-napi gives integers over 2^53 as text; no user-space address is that high.
-  throw new RangeError(`${name} gave ${typeof value} ${JSON.stringify(value)}`);
 }

@@ -38,3 +38,29 @@ export function peerCredentials(descriptor: number): PeerCredentials {
     gid: credentials.readUInt32LE(8),
   };
 }
+
+const SHUT_RDWR = 2;
+const AF_UNIX = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
+/** sizeof(struct sockaddr_storage): room for an address of any family. */
+const SOCKADDR_SIZE = 128;
+
+/** Where a socket is connected to: the path of a Unix socket, or a TCP port; null for anything else. */
+export function peerAddress(descriptor: number): string | number | null {
+  const getpeername = loadLibrary(LIBRARIES.c).function('getpeername', 'i32', ['i32', 'memory', 'memory']);
+  const address = Buffer.alloc(SOCKADDR_SIZE);
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(SOCKADDR_SIZE);
+  if (getpeername(descriptor, address, size) !== 0) return null;
+  const family = address.readUInt16LE(0);
+  if (family === AF_INET || family === AF_INET6) return address.readUInt16BE(2);
+  if (family !== AF_UNIX) return null;
+  const path = address.subarray(2, size.readUInt32LE(0)).toString('utf8');
+  return path.split('\0', 1)[0] ?? '';
+}
+
+/** shutdown(2) of a socket in both directions: a thread that is blocked reading it gets the end of the stream. */
+export function shutdownSocket(descriptor: number): void {
+  loadLibrary(LIBRARIES.c).function('shutdown', 'i32', ['i32', 'i32'])(descriptor, SHUT_RDWR);
+}

@@ -34,7 +34,9 @@ export function loadLibrary({ soname, debian }: LibraryName): SharedLibrary {
       library = new SharedLibrary(soname);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      refuse('tpm-library', `${soname} can't be loaded (${detail}): apt-get install ${debian}`, {
+      // ffi-napi looks for a linker script of that name when there is no such library: ENOENT says just that.
+      const problem = detail.startsWith('ENOENT') ? 'is not installed' : `can't be loaded (${detail})`;
+      refuse('tpm-library', `${soname} ${problem}: apt-get install ${debian}`, {
         library: soname,
         package: debian,
       });

@@ -12,21 +12,33 @@ const STRUCTURE_ROOM = 4096;
 
 if (endianness() !== 'LE') throw new Error('node-tpm2 reads C integers as little-endian: x64 and arm64 only');
 
-/** An opaque C structure in our own memory, zero at first. It must be wiped when it may have held a secret. */
+/**
+ * An opaque C structure in our own memory, zero at first. Its memory is used again: thousands of 4 KiB buffers that
+ * wait for the garbage collector would be most of this process's memory.
+ */
 export class Structure {
-  readonly memory: Buffer = Buffer.alloc(STRUCTURE_ROOM);
+  static readonly #free: Buffer[] = [];
+  readonly memory: Buffer = Structure.#free.pop() ?? Buffer.alloc(STRUCTURE_ROOM);
 
-  wipe(): void {
+  /** Wipes it, since it may have held a secret, and gives it back: C must be done with it. */
+  release(): void {
     this.memory.fill(0);
+    Structure.#free.push(this.memory);
   }
 }
 
-/** Room for one pointer or integer (at most 8 bytes) that a C function writes. */
+/** Room for one pointer or integer (at most 8 bytes) that a C function writes; its memory too is used again. */
 export class OutSlot {
-  readonly memory: Buffer = Buffer.alloc(8);
+  static readonly #free: Buffer[] = [];
+  readonly memory: Buffer = OutSlot.#free.pop() ?? Buffer.alloc(8);
 
   constructor(initial: Address = 0) {
     this.memory.writeBigUInt64LE(BigInt(initial));
+  }
+
+  /** Gives its memory back: C must be done with it. */
+  release(): void {
+    OutSlot.#free.push(this.memory);
   }
 
   get address(): Address {
@@ -42,15 +54,18 @@ export class OutSlot {
   }
 }
 
+/** Copies `length` bytes that belong to C. */
+export function copyBytes(address: Address, length: number): Buffer {
+  const memcpy = loadLibrary(LIBRARIES.c).function('memcpy', 'address', ['memory', 'address', 'size']);
+  const copy = Buffer.alloc(length);
+  memcpy(copy, address, length);
+  return copy;
+}
+
 /** Copies a NUL-terminated string (at most `max` bytes of it) that belongs to C. */
 export function copyText(address: Address, max = 1024): string {
   if (address === 0) return '';
-  const c = loadLibrary(LIBRARIES.c);
-  const strlen = c.function('strlen', 'size', ['address']);
-  const memcpy = c.function('memcpy', 'address', ['memory', 'address', 'size']);
+  const strlen = loadLibrary(LIBRARIES.c).function('strlen', 'size', ['address']);
   const length = Math.min(strlen(address), max);
-  if (length === 0) return '';
-  const copy = Buffer.alloc(length);
-  memcpy(copy, address, length);
-  return copy.toString('utf8');
+  return length === 0 ? '' : copyBytes(address, length).toString('utf8');
 }

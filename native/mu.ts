@@ -42,27 +42,35 @@ export type StructureName =
 /** No wire form of a structure is longer than what a TPM sends or takes at once. */
 const MAX_WIRE = 4096;
 
+// These calls run at once on this thread, so one set of buffers serves them all; they are wiped after each use.
+const wireBuffer = Buffer.alloc(MAX_WIRE);
+const offsetBuffer = Buffer.alloc(8);
+
 /**
  * TPM wire form → the C structure that ESAPI takes.
  * @throws TpmError of layer `mu` when libtss2-mu refuses it; RangeError when bytes are left over
  */
 export function toStructure(name: StructureName, wire: Uint8Array): Structure {
   const structure = new Structure();
-  unmarshalInto(name, wire, structure.memory);
-  return structure;
+  try {
+    unmarshalInto(name, wire, structure.memory);
+    return structure;
+  } catch (error) {
+    structure.release();
+    throw error;
+  }
 }
 
 /** A C structure that ESAPI made → its TPM wire form, a copy. @throws TpmError of layer `mu` */
 export function toWire(name: StructureName, source: Address): Uint8Array {
   const marshal = muFunction(name, 'Marshal');
-  const buffer = Buffer.alloc(MAX_WIRE);
-  const offset = Buffer.alloc(8);
-  const rc = marshal(source, buffer, MAX_WIRE, offset);
+  offsetBuffer.fill(0);
+  const rc = marshal(source, wireBuffer, MAX_WIRE, offsetBuffer);
   if (rc !== 0) throw tpmError(rc, `marshal ${name}`);
-  const wire = new Uint8Array(buffer.subarray(0, Number(offset.readBigUInt64LE())));
-  const copy = wire.slice();
-  buffer.fill(0);
-  return copy;
+  const length = Number(offsetBuffer.readBigUInt64LE());
+  const wire = new Uint8Array(wireBuffer.subarray(0, length));
+  wireBuffer.fill(0, 0, length);
+  return wire;
 }
 
 /**
@@ -79,14 +87,12 @@ export function wipeSized(name: StructureName, wire: Uint8Array, target: Address
 function unmarshalInto(name: StructureName, wire: Uint8Array, target: Buffer | Address): void {
   if (wire.length > MAX_WIRE) throw new RangeError(`${name} of ${String(wire.length)} bytes`);
   const unmarshal = muFunction(name, typeof target === 'number' ? 'Overwrite' : 'Unmarshal');
-  // One more byte, so that an empty wire form has an address too (libtss2-mu then says what is missing).
-  const input = Buffer.alloc(wire.length + 1);
-  input.set(wire);
-  const offset = Buffer.alloc(8);
-  const rc = unmarshal(input, wire.length, offset, target);
-  input.fill(0);
+  wireBuffer.set(wire);
+  offsetBuffer.fill(0);
+  const rc = unmarshal(wireBuffer, wire.length, offsetBuffer, target);
+  wireBuffer.fill(0, 0, wire.length);
   if (rc !== 0) throw tpmError(rc, `unmarshal ${name}`);
-  if (offset.readBigUInt64LE() !== BigInt(wire.length)) throw new RangeError(`${name}: trailing bytes`);
+  if (offsetBuffer.readBigUInt64LE() !== BigInt(wire.length)) throw new RangeError(`${name}: trailing bytes`);
 }
 
 function muFunction(name: StructureName, kind: 'Marshal' | 'Unmarshal' | 'Overwrite'): NativeFunction {

@@ -1,7 +1,7 @@
 import { objectName } from '../src/tpm/index.ts';
 import { flushContext } from './caller.ts';
 import type { Caller } from './caller.ts';
-import type { EsysHandle, Releasable } from './connection.ts';
+import type { EsysHandle, Releasable } from './esys-types.ts';
 import { sized } from './wire.ts';
 
 /** How an object lives: `transient` ones are flushed, `persistent` ones stay in the TPM. */

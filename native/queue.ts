@@ -17,15 +17,24 @@ export interface JobOptions {
 export class CommandQueue {
   #tail: Promise<unknown> = Promise.resolve();
   #broken: Refusal | undefined;
+  /** How to reject each job that hasn't ended. */
+  readonly #pending = new Set<(reason: Error) => void>();
+  readonly #onTimeout: () => void;
+
+  /** @param onTimeout called when a job has taken too long, after its caller was told */
+  constructor(onTimeout: () => void) {
+    this.#onTimeout = onTimeout;
+  }
 
   /** Why no further job runs, if so. */
   get broken(): Refusal | undefined {
     return this.#broken;
   }
 
-  /** No job starts from now on; each is refused with this. The first reason stays. */
+  /** No job starts from now on, and those that wait or run are rejected with this. The first reason stays. */
   break(reason: Refusal): void {
     this.#broken ??= reason;
+    for (const reject of this.#pending) reject(this.#broken);
   }
 
   /** Resolves when no job is running, late ones included. */
@@ -35,30 +44,35 @@ export class CommandQueue {
 
   /** @param label names the job in the refusal. @throws Refusal `tpm-timeout`, or what broke the queue before */
   run<T>(label: string, job: () => Promise<T>, options: JobOptions): Promise<T> {
-    const result = new Promise<T>((resolve, reject) => {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#broken !== undefined) {
+        reject(this.#broken);
+        return;
+      }
+      this.#pending.add(reject);
       this.#tail = this.#tail.then(async () => {
-        if (this.#broken !== undefined) {
-          reject(this.#broken);
-          return;
-        }
-        if (options.signal?.aborted === true) {
-          reject(abortError(options.signal));
-          return;
-        }
-        const timer = setTimeout(() => {
-          this.break(timeoutRefusal(label, options.timeoutMs));
-          reject(timeoutRefusal(label, options.timeoutMs));
-        }, options.timeoutMs);
         try {
-          resolve(await job());
+          if (this.#broken === undefined) resolve(await this.#timed(label, job, options));
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)));
         } finally {
-          clearTimeout(timer);
+          this.#pending.delete(reject);
         }
       });
     });
-    return result;
+  }
+
+  async #timed<T>(label: string, job: () => Promise<T>, { signal, timeoutMs }: JobOptions): Promise<T> {
+    if (signal?.aborted === true) throw abortError(signal);
+    const timer = setTimeout(() => {
+      this.break(timeoutRefusal(label, timeoutMs));
+      this.#onTimeout();
+    }, timeoutMs);
+    try {
+      return await job();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

@@ -3,8 +3,8 @@ import { TPM_ALG, digestSize, hashId } from '../src/tpm/index.ts';
 import type { HashName } from '../src/tpm/index.ts';
 import { flushContext } from './caller.ts';
 import type { Caller } from './caller.ts';
-import { ESYS_TR } from './connection.ts';
-import type { EsysHandle, Releasable, SessionUse } from './connection.ts';
+import { ESYS_TR } from './esys-types.ts';
+import type { EsysHandle, Releasable, SessionUse } from './esys-types.ts';
 import type { TpmObject } from './object.ts';
 import { sized, unsized } from './wire.ts';
 

@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { Refusal, refuse } from '../src/base/index.ts';
+import { peerAddress, shutdownSocket } from './libc.ts';
 import { LIBRARIES, loadLibrary } from './library.ts';
 import { OutSlot } from './memory.ts';
 import type { Address } from './memory.ts';
@@ -50,6 +51,28 @@ export function closeTcti(context: Address): void {
   finalize(new OutSlot(context).memory);
 }
 
+/**
+ * Wakes the thread in which a command waits for an answer that doesn't come: while it is blocked, this process can't
+ * even end. An emulator's socket is shut down, so the command fails; the kernel's driver gives up by itself.
+ */
+export function wakeLostCommand(tcti: string): void {
+  const peers = peersOf(tcti);
+  if (peers.length === 0) return;
+  for (const name of readdirSync('/proc/self/fd')) {
+    const peer = peerAddress(Number(name));
+    if (peer !== null && peers.includes(peer)) shutdownSocket(Number(name));
+  }
+}
+
+/** What an emulator's command and control sockets are connected to: paths, or ports (2321 if none is named). */
+function peersOf(tcti: string): readonly (string | number)[] {
+  if (!/^(swtpm|mssim)(:|$)/.test(tcti)) return [];
+  const path = /[:,]path=([^,]+)/.exec(tcti)?.[1];
+  if (path !== undefined) return [path, `${path}.ctrl`];
+  const port = Number(/[:,]port=(\d+)/.exec(tcti)?.[1] ?? 2321);
+  return [port, port + 1];
+}
+
 async function withTimeout(
   opening: Promise<number>,
   timeoutMs: number,
@@ -60,6 +83,7 @@ async function withTimeout(
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       void opening.then(late, () => undefined);
+      wakeLostCommand(tcti);
       reject(new Refusal('tpm-timeout', `open ${tcti}: no answer within ${String(timeoutMs)} ms`, { tcti }));
     }, timeoutMs);
   });
@@ -72,6 +96,8 @@ async function withTimeout(
 
 function unreachable(tcti: string, module: string, rc: number): Refusal {
   const { text, name } = tpmError(rc, `open ${tcti}`);
+  if (name === 'TSS2_TCTI_RC_BAD_VALUE')
+    return new Refusal('tpm-tcti', `"${tcti}" has options that the module ${module} doesn't take`, { tcti });
   const hint = module === 'device' ? deviceHint(tcti) : 'is a TPM (or emulator) listening there?';
   return new Refusal('tpm-unreachable', `${tcti} can't be opened (${text}): ${hint}`, { tcti, name });
 }
