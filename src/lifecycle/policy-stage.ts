@@ -80,7 +80,7 @@ function executeFacts(verified: Verified): ExecuteFacts {
   const { admitted, host, platform, environment, artifact } = verified;
   const { request, policy, now } = admitted;
   const { labels } = enrolled(host);
-  const { status, vector } = environment.appraisal;
+  const { status, vector, exempt } = environment.appraisal;
   return {
     time: Math.floor(now / 1000),
     host: {
@@ -92,7 +92,7 @@ function executeFacts(verified: Verified): ExecuteFacts {
       ...(host.manufacturer === null ? {} : { manufacturer: host.manufacturer }),
       state: host.state,
       runtime: platform.runtime,
-      appraisal: { status, vector },
+      appraisal: { status, vector, exempt },
     },
     artifact: {
       name: request.artifact.name,
@@ -114,10 +114,7 @@ function executeFacts(verified: Verified): ExecuteFacts {
       cwd: request.cwd,
       uid: request.uid,
       gid: request.gid,
-      interpreter: request.interpreter && {
-        path: request.interpreter.path,
-        sha256: request.interpreter.sha256,
-      },
+      interpreter: request.interpreter,
     },
     ...actors(verified),
   };
@@ -138,7 +135,7 @@ function actors({ admitted, principals }: Verified): Pick<ExecuteFacts, 'initiat
       parent: {
         execution: parent.executionId,
         host: parent.hostId,
-        subject: parent.claims.sub,
+        artifact: parent.claims.authorization_details[0].artifact,
         scopes: parent.claims.authorization_details[0].scopes,
         depth: parent.claims.del_depth,
       },

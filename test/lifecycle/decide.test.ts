@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Tpm } from '../../native/index.ts';
+import { leafHash, parseLeaf } from '../../src/audit/index.ts';
+import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
+import { parseClaims } from '../../src/authorization/index.ts';
+import { utf8 } from '../../src/base/index.ts';
+import type { JsonObject } from '../../src/base/index.ts';
+import { checkSealed, decryptCredentials, parseSealed } from '../../src/credential/index.ts';
+import type { OwnTerms } from '../../src/credential/index.ts';
+import { decideExecution, finishExecution, prepareExecution } from '../../src/lifecycle/index.ts';
+import type { DecisionDeps } from '../../src/lifecycle/index.ts';
+import { startSwtpm } from '../../src/testing/index.ts';
+import type { Swtpm } from '../../src/testing/index.ts';
+import { parseAttest } from '../../src/tpm/index.ts';
+import { NOW, ask, makeWorld } from './world.ts';
+import type { AskOptions, World } from './world.ts';
+
+let emulator: Swtpm;
+let tpm: Tpm;
+let world: World;
+beforeAll(async () => {
+  emulator = await startSwtpm({ clone: true });
+  tpm = await Tpm.open(emulator.tcti);
+  world = await makeWorld(tpm);
+});
+afterAll(async () => {
+  await world.store.close();
+  await tpm.close();
+  await emulator.stop();
+});
+
+const NONCE_TPM = new Uint8Array(32).fill(7);
+const sizeNow = async (): Promise<number> => Number((await world.store.head())?.size ?? 0);
+
+/** Asks and decides, with some dependency otherwise. */
+async function decide(options: AskOptions = {}, change: Partial<DecisionDeps> = {}) {
+  const { body } = await ask(tpm, world, NONCE_TPM, options);
+  return await decideExecution(body, world.caller, { ...world.deps, ...change }, world.ledger);
+}
+
+describe('an allowed execution', () => {
+  it('gets credentials that its TPM opens, with a leaf and its proof', async () => {
+    await using ek = await tpm.endorsementKey('L-2');
+    const session = await tpm.startSession({ type: 'policy', salt: ek });
+    await ek.flush();
+    const nonceTpm = await session.nonceTPM();
+    const { body, request, digest, attest, values } = await ask(tpm, world, nonceTpm);
+    const decided = await decideExecution(body, world.caller, world.deps, world.ledger);
+    if (decided.outcome === 'deny') throw new Error(JSON.stringify(decided.denial));
+    const { answer } = decided;
+    const leaf = new Uint8Array(Buffer.from(answer.leaf, 'base64url'));
+    expect(parseLeaf(leaf)).toMatchObject({ kind: 'decision', outcome: 'allow', index: decided.auditIndex });
+    const proof = parseLogProof(utf8(answer.proof));
+    expect(verifyLogProof(proof, { logKeys: [world.log.key], leafHash: leafHash(leaf) })).toEqual([]);
+
+    const claims = parseClaims(
+      new Uint8Array(Buffer.from(answer.authorization.split('.')[1] ?? '', 'base64url')),
+    );
+    const own: OwnTerms = {
+      binding: {
+        kind: 'release',
+        executionId: request.executionId,
+        requestDigest: digest,
+        jti: claims.jti,
+      },
+      nonceTpm,
+      quoted: parseAttest(attest).clockInfo,
+      quotedPcr: (bank, index) => values.get(bank)?.get(index),
+    };
+    const sealed = parseSealed(answer.sealed);
+    const key = await tpm.openSealed({
+      session,
+      sealed: checkSealed(sealed, own),
+      ekTemplate: 'L-2',
+      ekName: ek.name,
+    });
+    const opened = await decryptCredentials(sealed.jwe, key, own.binding);
+    expect(opened['credentials']).toMatchObject([
+      { name: 'workload', kind: 'x509-svid', id: 'spiffe://example.org/vm/report' },
+      { name: 'database', kind: 'secret', version: 3, value: Buffer.from('hunter2').toString('base64url') },
+    ]);
+  });
+
+  it('promises nothing that can be read before its commit', async () => {
+    const { body } = await ask(tpm, world, NONCE_TPM);
+    const prepared = await prepareExecution(body, world.caller, world.deps);
+    expect(prepared.outcome).toBe('allow');
+    expect(Object.keys(prepared).sort()).toEqual(['change', 'executionId', 'outcome']);
+    expect(await finishExecution(prepared, undefined, world.deps.log)).toMatchObject({ outcome: 'deny' });
+    const denied = { ok: false, denied: { check: 'policy-moved', reason: 'x' }, index: '1', proof: 'p' };
+    const decided = await finishExecution(prepared, denied, world.deps.log);
+    expect(decided).toMatchObject({ outcome: 'deny', denial: { code: 'policy-mismatch' }, auditIndex: '1' });
+    expect(JSON.stringify(decided)).not.toContain('proof');
+    // The leaf of another decision is no commit of this one.
+    const other = await world.store.commit([prepared.change!]);
+    const again = await ask(tpm, world, NONCE_TPM);
+    const second = await prepareExecution(again.body, world.caller, world.deps);
+    await expect(finishExecution(second, other[0], world.deps.log)).rejects.toMatchObject({
+      check: 'commit-mismatch',
+    });
+  });
+});
+
+describe('a denial', () => {
+  const wrongLabel = () => new Uint8Array(32).fill(5);
+  it.each<[string, string, AskOptions, boolean]>([
+    ['another artifact measured', 'artifact-pcr', { measured: `sha256:${'1'.repeat(64)}` }, true],
+    ['an artifact that nobody signed', 'dsse-subject', { signed: '2'.repeat(64) }, true],
+    ['a foreign workload key', 'holder_binding_failed', { workloadProof: 'foreign' }, true],
+    ['a quote for another purpose', 'e16', { qualifyingData: wrongLabel }, true],
+    ['a challenge for attestation', 'e2', { purpose: 'attestation' }, false],
+    ['a challenge of another verifier', 'wrong-verifier', { request: { verifier: 'other.example' } }, false],
+    ['policy', 'policy-denied', { request: { privileged: true } }, true],
+    ['a credential that is not granted', 'policy-credential', { request: { credentials: ['root'] } }, true],
+    ['variables that load code', 'loader-variable', { request: { environment: { LD_PRELOAD: 'x' } } }, true],
+    ['another bundle', 'policy-not-active', { request: { policyHash: `sha256:${'3'.repeat(64)}` } }, false],
+    ['a log that never was', 'log-size', { request: { logSize: '99999' } }, false],
+    ['an unsigned artifact', 'artifact-unsigned', { request: { artifact: unsigned() } }, true],
+  ])('for %s: %s', async (_, check, options, leaf) => {
+    const before = await sizeNow();
+    const decided = await decide(options);
+    expect(decided).toMatchObject({ outcome: 'deny', denial: { check } });
+    expect(await sizeNow()).toBe(before + (leaf ? 1 : 0));
+    expect('auditIndex' in decided).toBe(leaf);
+  });
+
+  it.each<[string, string, Partial<DecisionDeps>]>([
+    ['no active bundle', 'no-policy', { policy: { active: async () => Promise.resolve(undefined) } }],
+    ['an unknown host', 'host-unknown', { hosts: { get: async () => Promise.resolve(undefined) } }],
+    ['a nonce out of its time', 'nonce-expired', { clock: { now: () => NOW + 120_000 } }],
+    ['a stage that throws', 'internal', { secrets: { get: () => Promise.reject(new Error('disk')) } }],
+    ['a missing secret', 'secret-unknown', { secrets: { get: async () => Promise.resolve(undefined) } }],
+  ])('for %s: %s', async (_, check, change) => {
+    expect(await decide({}, change)).toMatchObject({ outcome: 'deny', denial: { check } });
+  });
+
+  it('for a caller that is another host, or whose certificate ended', async () => {
+    const { body } = await ask(tpm, world, NONCE_TPM);
+    const by = async (caller: Partial<World['caller']>) =>
+      await decideExecution(body, { ...world.caller, ...caller }, world.deps, world.ledger);
+    expect(await by({ hostId: 'b'.repeat(64) })).toMatchObject({ denial: { check: 'caller-host' } });
+    expect(await by({ notAfter: NOW })).toMatchObject({ denial: { check: 'caller-expired' } });
+    expect(await by({ agentKey: 'c'.repeat(64) })).toMatchObject({ denial: { check: 'caller-key' } });
+  });
+
+  it('for a nonce that was answered before', async () => {
+    const { body } = await ask(tpm, world, NONCE_TPM);
+    const first = await decideExecution(body, world.caller, world.deps, world.ledger);
+    expect(first.outcome).toBe('allow');
+    const second = await decideExecution(body, world.caller, world.deps, world.ledger);
+    expect(second).toMatchObject({ outcome: 'deny', denial: { code: 'replay-detected' } });
+    // Another replica, which doesn't know the reservation: the ledger decides.
+    const elsewhere = { ...world.deps, nonces: { reserve: () => true } };
+    const third = await decideExecution(body, world.caller, elsewhere, world.ledger);
+    expect(third).toMatchObject({ outcome: 'deny', denial: { check: 'replay-nonce' } });
+  });
+
+  it('when something is revoked or replaced between evaluation and commit', async () => {
+    for (const [kind, id, check] of [
+      ['revocations', 'epoch', 'revoked-meanwhile'],
+      ['policy', 'active', 'policy-moved'],
+    ] as const) {
+      const { body } = await ask(tpm, world, NONCE_TPM);
+      const ledger: World['ledger'] = {
+        commit: async (change) => {
+          await world.write(kind, id, { at: check });
+          return await world.ledger.commit(change);
+        },
+      };
+      const decided = await decideExecution(body, world.caller, world.deps, ledger);
+      expect(decided).toMatchObject({ outcome: 'deny', denial: { check } });
+    }
+  });
+
+  it('when the ledger fails', async () => {
+    const { body } = await ask(tpm, world, NONCE_TPM);
+    const ledger = { commit: () => Promise.reject(new Error('disk full')) };
+    const decided = await decideExecution(body, world.caller, world.deps, ledger);
+    expect(decided).toMatchObject({ outcome: 'deny', denial: { code: 'verifier-fault' } });
+  });
+
+  it('for a body that is none', async () => {
+    const bodies: JsonObject[] = [{}, { request: {}, proofs: {}, evidence: {} }];
+    for (const body of bodies)
+      expect(await decideExecution(body, world.caller, world.deps, world.ledger)).toMatchObject({
+        denial: { code: 'malformed-request' },
+      });
+  });
+
+  it('for a PCR that changed', async () => {
+    await tpm.pcrExtend(0, { sha256: new Uint8Array(32).fill(1) });
+    expect(await decide()).toMatchObject({ denial: { check: 'pcr-value', stage: 'environment' } });
+  });
+});
+
+function unsigned() {
+  return { name: 'report', digest: `sha256:${'4'.repeat(64)}`, type: 'file' as const, signatures: [] };
+}
