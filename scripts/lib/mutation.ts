@@ -29,7 +29,11 @@ export function mutate(
   return new Uint8Array(out.subarray(0, maxLength));
 }
 
-type Change = (input: Buffer<ArrayBuffer>, corpus: readonly Uint8Array[], random: RandomInt) => Buffer<ArrayBuffer>;
+type Change = (
+  input: Buffer<ArrayBuffer>,
+  corpus: readonly Uint8Array[],
+  random: RandomInt,
+) => Buffer<ArrayBuffer>;
 
 const at = (input: Buffer, random: RandomInt): number => random(input.length + 1);
 
