@@ -91,13 +91,17 @@ export default tseslint.config(
           }),
         ),
       ],
-      'no-restricted-imports': ['error', 'ref-napi'],
     },
   },
   {
     files: ['native/**/*.ts'],
     ignores: ['native/ffi.ts'],
-    rules: { 'no-restricted-imports': ['error', 'ref-napi', 'ffi-napi', 'node:worker_threads'] },
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { paths: ['ref-napi', 'ffi-napi', 'node:worker_threads'], patterns: ['ffi-napi/*'] },
+      ],
+    },
   },
   {
     files: ['test/**/*.ts', 'scripts/**/*.ts'],
