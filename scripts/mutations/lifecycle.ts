@@ -1,0 +1,51 @@
+import type { Mutation } from '../lib/mutations.ts';
+
+const test = 'test/lifecycle/decide.test.ts';
+const stored = 'test/credential/authorities.test.ts';
+
+/** Invariants 1, 2, 4, 6 and 7 in the decision; 9 in stored secrets. */
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'decision-answers-without-commit',
+    file: 'src/lifecycle/prepared.ts',
+    find: '!equalBytes(leaf, expected) || ',
+    replace: '',
+    test,
+  },
+  {
+    name: 'decision-caller-host-not-compared',
+    file: 'src/lifecycle/request-stage.ts',
+    find: 'if (!equalBytes(utf8(caller.hostId), utf8(hostId)))',
+    replace: "if (caller.hostId === '')",
+    test,
+  },
+  {
+    name: 'decision-artifact-pcr-not-compared',
+    file: 'src/lifecycle/artifact-stage.ts',
+    find: 'quoted === undefined || !equalBytes(quoted, expected)',
+    replace: 'quoted?.length !== expected.length',
+    test,
+  },
+  {
+    name: 'decision-policy-denial-ignored',
+    file: 'src/lifecycle/policy-stage.ts',
+    find: 'if (!allow || ids.length === 0)',
+    replace: 'if (!allow && ids.length > 1)',
+    test,
+  },
+  {
+    name: 'decision-revocation-not-reread',
+    file: 'src/lifecycle/decide.ts',
+    find: '...ancestorPreconditions(principals.parent),\n  ];',
+    replace:
+      "...ancestorPreconditions(principals.parent),\n  ].filter(({ check }) => check !== 'revoked-meanwhile');",
+    test,
+  },
+  {
+    name: 'stored-place-not-authenticated',
+    file: 'src/credential/stored.ts',
+    find: '.u64(BigInt(version))',
+    replace: '.u64(BigInt(version) * 0n)',
+    test: stored,
+  },
+];
