@@ -49,6 +49,8 @@ const PACKAGES = {
 const SIDEWAYS = new Set(['gateway → agent']);
 /** Node built-ins in the pure layers 0–5: computing only, no files, sockets, processes or workers. */
 const PURE_BUILTINS = new Set(['node:crypto', 'node:util']);
+/** The WebAssembly instance of Cedar lives in its module: a trap poisons it, and only loading it anew helps. */
+const CEDAR_LOADER = path.join('src', 'policy', 'cedar', 'load.ts');
 const NATIVE_PACKAGES = ['ffi-napi', 'ref-napi'];
 
 /** Why an import is refused, or undefined when the table allows it. */
@@ -61,7 +63,8 @@ export function importProblem(fromFile, specifier, root) {
   }
   if (specifier.startsWith('node:')) {
     const pure = from !== 'native' && LAYER[from] <= 5;
-    return pure && !PURE_BUILTINS.has(specifier)
+    const loader = specifier === 'node:module' && path.relative(root, fromFile) === CEDAR_LOADER;
+    return pure && !PURE_BUILTINS.has(specifier) && !loader
       ? `${from} is pure: ${specifier} begins at layer 6`
       : undefined;
   }

@@ -8,6 +8,8 @@ import { registerInspectEkCert } from './inspect-ekcert.ts';
 import { registerInspectEventlog } from './inspect-eventlog.ts';
 import { registerInspectIma } from './inspect-ima.ts';
 import { registerInspectTpm } from './inspect-tpm.ts';
+import { registerPolicyBundle } from './policy-bundle.ts';
+import { registerPolicyExamine } from './policy-examine.ts';
 import { registerPolicyLearn } from './policy-learn.ts';
 import { registerTpm } from './tpm.ts';
 import { registerTrust } from './trust.ts';
@@ -34,4 +36,6 @@ export const COMMANDS: readonly Register[] = [
   registerVerifyQuote,
   registerVerifyEvidence,
   registerPolicyLearn,
+  registerPolicyBundle,
+  registerPolicyExamine,
 ];

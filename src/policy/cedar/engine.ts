@@ -1,0 +1,159 @@
+import type { AuthorizationAnswer, Context, SchemaJson } from '@cedar-policy/cedar-wasm/nodejs';
+import { Refusal, refuse } from '../../base/index.ts';
+import { policyTable } from './compile.ts';
+import type { CedarPolicies } from './compile.ts';
+import { callEngine } from './engine-call.ts';
+import { requireCedarValue } from './facts.ts';
+import type { PolicyRequest } from './facts.ts';
+import type { CedarLoader, CedarModule } from './load.ts';
+
+/**
+ * The two sets of policies that an engine holds. Its cache never evicts (REFERENCE H 5), so there are two names for
+ * ever: the bundle that decides, and the one that is evaluated beside it.
+ */
+export type PolicySlot = 'active' | 'staged';
+
+/** The engine's answer; `allow` only with an explicit permit and without a single error. */
+export interface PolicyDecision {
+  readonly allow: boolean;
+  /** Ids of the policies that determined it, sorted; empty when none applied. */
+  readonly ids: readonly string[];
+  /** What went wrong while evaluating; any entry denies. */
+  readonly errors: readonly string[];
+}
+
+const SLOTS: readonly PolicySlot[] = ['active', 'staged'];
+const deny = (...errors: string[]): PolicyDecision => ({ allow: false, ids: [], errors });
+
+/**
+ * Cedar, kept fail-closed by the rules of REFERENCE H. It is synchronous: one decision sees one set of policies.
+ */
+export class PolicyEngine {
+  readonly #load: CedarLoader;
+  readonly #sets = new Map<PolicySlot, CedarPolicies>();
+  #cedar: CedarModule | undefined;
+
+  constructor(load: CedarLoader) {
+    this.#load = load;
+  }
+
+  /**
+   * Puts policies into a slot, validated against their schema once more: a bundle may come from anywhere. On a refusal
+   * the slot keeps what it had.
+   * @throws Refusal `policy-invalid`, `policy-engine`
+   */
+  load(slot: PolicySlot, policies: CedarPolicies): void {
+    // Tried on an instance of its own: the one that decides never sees policies that don't load.
+    const trial = this.#load();
+    validate(trial, policies);
+    preparse(trial, slot, policies);
+    this.#sets.set(slot, policies);
+    this.#cedar = undefined;
+  }
+
+  /** Empties a slot; asking it denies from then on. */
+  unload(slot: PolicySlot): void {
+    this.#sets.delete(slot);
+    this.#cedar = undefined;
+  }
+
+  /** Decides; never throws. A request that doesn't fit the schema, an error, a trap: denied. */
+  authorize(request: PolicyRequest, slot: PolicySlot = 'active'): PolicyDecision {
+    const policies = this.#sets.get(slot);
+    if (policies === undefined) return deny(`no ${slot} policy`);
+    try {
+      requireCedarValue(request.context, 'context');
+      const cedar = this.#instance();
+      return judge(
+        policies,
+        callEngine(cedar, (engine) =>
+          engine.statefulIsAuthorized({
+            principal: request.principal,
+            action: { type: 'Action', id: request.action },
+            resource: request.resource,
+            context: request.context as Context,
+            entities: [],
+            preparsedSchemaName: slot,
+            preparsedPolicySetId: slot,
+            // Without a schema an erroring forbid is skipped and the answer is allow (REFERENCE H 1).
+            validateRequest: true,
+          }),
+        ),
+      );
+    } catch (error) {
+      // A trap leaves the instance's memory broken for good (REFERENCE H 2): the next question gets a new one. What never
+      // reached the engine doesn't: nobody buys 25 ms with a malformed request.
+      if (!(error instanceof Refusal) || error.check !== 'policy-request') this.#cedar = undefined;
+      return deny(error instanceof Refusal ? error.reason : 'the policy engine is unavailable');
+    }
+  }
+
+  #instance(): CedarModule {
+    if (this.#cedar !== undefined) return this.#cedar;
+    const cedar = this.#load();
+    for (const slot of SLOTS) {
+      const policies = this.#sets.get(slot);
+      if (policies !== undefined) preparse(cedar, slot, policies);
+    }
+    this.#cedar = cedar;
+    return cedar;
+  }
+}
+
+/** Zero errors and an explicit permit, or no. */
+function judge(policies: CedarPolicies, answer: AuthorizationAnswer): PolicyDecision {
+  if (answer.type === 'failure') return deny(...answer.errors.map(({ message }) => message));
+  const { decision, diagnostics } = answer.response;
+  // The engine's order is random (REFERENCE H 3); decisions are repeated byte by byte.
+  const ids = [...diagnostics.reason].sort();
+  const errors = diagnostics.errors.map(({ policyId, error }) => `${policyId}: ${error.message}`).sort();
+  const permits = new Set(
+    policies.policies.filter(({ policy }) => policy['effect'] === 'permit').map(({ id }) => id),
+  );
+  const permitted = ids.length > 0 && ids.every((id) => permits.has(id));
+  return { allow: decision === 'allow' && errors.length === 0 && permitted, ids, errors };
+}
+
+/** A failed preparse keeps the set before active (REFERENCE H 6): its result is a refusal. */
+function preparse(cedar: CedarModule, slot: PolicySlot, policies: CedarPolicies): void {
+  const schema = policies.schema as unknown as SchemaJson<string>;
+  const parsedSchema = callEngine(cedar, (engine) => engine.preparseSchema(slot, schema));
+  if (parsedSchema.type === 'failure')
+    refuse('policy-invalid', parsedSchema.errors[0]?.message ?? 'the schema does not load');
+  const parsed = callEngine(cedar, (engine) =>
+    engine.preparsePolicySet(slot, { staticPolicies: policyTable(policies) }),
+  );
+  if (parsed.type === 'failure')
+    refuse('policy-invalid', parsed.errors[0]?.message ?? 'the policies do not load');
+}
+
+function validate(cedar: CedarModule, policies: CedarPolicies): void {
+  const answer = callEngine(cedar, (engine) =>
+    engine.validate({
+      schema: policies.schema as unknown as SchemaJson<string>,
+      policies: { staticPolicies: policyTable(policies) },
+      validationSettings: { mode: 'strict' },
+    }),
+  );
+  const [first] =
+    answer.type === 'failure' ? answer.errors : answer.validationErrors.map(({ error }) => error);
+  if (first !== undefined || answer.type === 'failure')
+    refuse('policy-invalid', first?.message ?? 'the policies do not validate');
+}
+
+/**
+ * The decision as a gate.
+ * @returns ids of the policies that permitted it, never empty
+ * @throws Refusal `policy-error` when the evaluation failed, `policy-denied` otherwise
+ */
+export function requireAllowed({ allow, ids, errors }: PolicyDecision): readonly string[] {
+  if (errors.length > 0)
+    refuse('policy-error', 'the policy could not be evaluated', {
+      errors: errors.slice(0, 16),
+      ids: [...ids],
+    });
+  if (allow && ids.length > 0) return ids;
+  return refuse('policy-denied', ids.length === 0 ? 'no policy permits this' : 'a policy forbids this', {
+    ids: [...ids],
+  });
+}
