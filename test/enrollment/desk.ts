@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { noteSigner } from '../../src/audit/index.ts';
+import type { VerifierKey } from '../../src/audit/index.ts';
 import type { Change, Committed, StoredRecord } from '../../src/audit/ledger.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import {
@@ -48,9 +49,16 @@ export const terms: InvitationTerms = {
 export class TestDesk {
   readonly desk: EnrollmentDesk;
   readonly store: StoreOperations;
+  readonly logKey: VerifierKey;
   readonly #clock: { time: number };
 
-  private constructor(store: StoreOperations, desk: EnrollmentDesk, clock: { time: number }) {
+  private constructor(
+    store: StoreOperations,
+    desk: EnrollmentDesk,
+    logKey: VerifierKey,
+    clock: { time: number },
+  ) {
+    this.logKey = logKey;
     this.store = store;
     this.desk = desk;
     this.#clock = clock;
@@ -70,7 +78,7 @@ export class TestDesk {
     const trust = { anchors: roots.map((root) => parseCertificate(root)), pool: [], revoked: new Set('') };
     const rules = { approvals: null, epoch: 'epoch-1' };
     const given = { records: store, ledger, clock, random: systemRandom, trust, rules, selection: SELECTION };
-    return new TestDesk(store, { ...given, challenges: challengeMemory(), ...changes }, at);
+    return new TestDesk(store, { ...given, challenges: challengeMemory(), ...changes }, signer.key, at);
   }
 
   get now(): number {

@@ -20,7 +20,13 @@ import {
   publicName,
   qualifiedName,
 } from '../../src/tpm/index.ts';
-import type { EccPublic, EkTemplateName, PcrSelection, QuoteAttest } from '../../src/tpm/index.ts';
+import type {
+  EccPublic,
+  EkTemplateName,
+  PcrSelection,
+  PublicArea,
+  QuoteAttest,
+} from '../../src/tpm/index.ts';
 import { issueCertificate, randomSerial, spkiOf } from '../../src/x509/index.ts';
 import { systemRandom } from '../support/random.ts';
 import { eccStorageKey, recoverSeed, unwrapOuter } from '../support/software-tpm.ts';
@@ -49,6 +55,22 @@ export function ekFactory(now: number, name = 'EK Factory'): EkFactory {
   return { certificate, key: privateKey };
 }
 
+/** An EK certificate; two of one key differ in their serial numbers. */
+export function certifyEk(factory: EkFactory, area: PublicArea, now: number): Uint8Array {
+  return issueCertificate({
+    subject: {},
+    publicKey: publicSpki(area),
+    issuer: { certificate: factory.certificate, key: factory.key },
+    serial: randomSerial(systemRandom),
+    notBefore: now - YEAR / 2,
+    notAfter: now + YEAR / 2,
+    purpose: {
+      kind: 'ek',
+      tpm: { manufacturer: 'id:49465800', model: 'SLB9670', version: 'id:00070055' },
+    },
+  });
+}
+
 /** What an answer may say differently from what a TPM would. */
 export interface AnswerChanges {
   readonly secret?: Uint8Array;
@@ -68,20 +90,7 @@ export class SoftwareHost {
 
   constructor(factory: EkFactory | undefined, now: number, template: EkTemplateName = 'L-2') {
     this.ek = softwareEk(template);
-    this.certificate =
-      factory &&
-      issueCertificate({
-        subject: {},
-        publicKey: publicSpki(this.ek.area),
-        issuer: { certificate: factory.certificate, key: factory.key },
-        serial: randomSerial(systemRandom),
-        notBefore: now - YEAR / 2,
-        notAfter: now + YEAR / 2,
-        purpose: {
-          kind: 'ek',
-          tpm: { manufacturer: 'id:49465800', model: 'SLB9670', version: 'id:00070055' },
-        },
-      });
+    this.certificate = factory && certifyEk(factory, this.ek.area, now);
   }
 
   get id(): string {
