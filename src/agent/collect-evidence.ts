@@ -79,9 +79,11 @@ async function quoteOnce(tpm: Tpm, nonce: Uint8Array, selection: PcrSelection): 
   const ek = await tpm.endorsementKey('L-1');
   const { key } = await tpm.attestationKey({ ek });
   try {
+    // The key's authValue is proved, not sent: a listener on the bus doesn't learn it.
+    await using session = await tpm.startSession({ type: 'hmac', salt: ek });
     for (let attempt = 0; attempt < TRIES; attempt++) {
       const before = await tpm.pcrRead(selection);
-      const { attest, signature } = await tpm.quote({ key, qualifyingData: nonce, selection });
+      const { attest, signature } = await tpm.quote({ key, auth: session, qualifyingData: nonce, selection });
       const after = await tpm.pcrRead(selection);
       const pcrs = valuesJson(after.values);
       if (JSON.stringify(pcrs) !== JSON.stringify(valuesJson(before.values))) continue;

@@ -24,10 +24,16 @@ async function loadNative(): Promise<typeof import('../../native/index.ts')> {
   try {
     return await import('../../native/index.ts');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND' && code !== 'ERR_DLOPEN_FAILED')
-      throw error;
     const reason = error instanceof Error ? error.message : String(error);
+    if (!isMissing(error, reason)) throw error;
     return refuse('tpm-bindings', `the optional packages ffi-napi and ref-napi can’t be loaded: ${reason}`);
   }
+}
+
+const MISSING = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND', 'ERR_DLOPEN_FAILED'];
+
+/** Not installed, built for another machine, or (node-gyp-build has no code for it) without a binary for this one. */
+function isMissing(error: unknown, reason: string): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return MISSING.includes(code) || reason.startsWith('No native build was found');
 }
