@@ -24,6 +24,8 @@ export interface StoreOperations {
   entryBundle(index: number, width: number): Promise<Uint8Array>;
   body(sha256: string): Promise<Uint8Array | undefined>;
   forget(now: number): Promise<void>;
+  /** The store's epoch: what was issued under another one is void. */
+  epoch(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -57,6 +59,7 @@ export async function openStore(
       await db.deleteFrom('once').where('expires', '<', now).execute();
       await db.deleteFrom('bodies').where('keep_until', '<', now).execute();
     },
+    epoch: () => Promise.resolve(epoch),
     close: async () => {
       await db.destroy();
     },

@@ -20,6 +20,7 @@ export async function openWorkerStore(start: WorkerStart): Promise<StoreOperatio
     entryBundle: (index, width) => calls.call('entryBundle', index, width),
     body: (sha256) => calls.call('body', sha256),
     forget: (now) => calls.call('forget', now),
+    epoch: () => calls.call('epoch'),
     close: async () => {
       await calls.call<undefined>('close');
       await calls.end();

@@ -12,6 +12,7 @@ import { registerPolicyBundle } from './policy-bundle.ts';
 import { registerPolicyExamine } from './policy-examine.ts';
 import { registerPolicyLearn } from './policy-learn.ts';
 import { registerTpm } from './tpm.ts';
+import { registerServe } from './serve.ts';
 import { registerTrust } from './trust.ts';
 import { registerVerifyEvidence } from './verify-evidence.ts';
 import { registerVerifyProof } from './verify-proof.ts';
@@ -24,6 +25,7 @@ export type Register = (program: Command, context: CommandContext) => void;
 export const COMMANDS: readonly Register[] = [
   registerInit,
   registerConfig,
+  registerServe,
   registerArtifact,
   registerVerifyProof,
   registerInspectTpm,

@@ -1,0 +1,158 @@
+import { TLSSocket } from 'node:tls';
+import rateLimit from '@fastify/rate-limit';
+import swagger from '@fastify/swagger';
+import Fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { parseJsonObject } from '../base/index.ts';
+import { judgeCaller } from './caller.ts';
+import type { Caller } from './caller.ts';
+import type { Services } from './compose.ts';
+import { Metrics } from './metrics.ts';
+import { AdminProblem, problemOf } from './problem.ts';
+import type { Call, Reply, Route } from './route.ts';
+import { allRoutes } from './routes/index.ts';
+import { serverOptions } from './server-options.ts';
+import type { LogSink } from './server-options.ts';
+
+/** Builds the server over its services; nothing listens yet. */
+export async function buildApp(services: Services, sink?: LogSink): Promise<FastifyInstance> {
+  const app = Fastify(serverOptions(services, sink)) as unknown as FastifyInstance;
+  const metrics = new Metrics();
+  app.server.headersTimeout = services.config.limits.headersSeconds * 1000;
+  app.server.maxConnections = services.config.limits.connections;
+  acceptStrictJson(app, services);
+  answerProblems(app, metrics);
+  await app.register(rateLimit, { global: false });
+  limitAddresses(app, services);
+  await app.register(swagger, {
+    openapi: { openapi: '3.1.0', info: { title: 'Sealgate verifier', version: '0.1.0' } },
+  });
+  const limited = certificateLimit(app, services);
+  app.after(() => {
+    for (const one of allRoutes(services, metrics, () => app.swagger()))
+      addRoute(app, services, one, limited);
+  });
+  await app.ready();
+  return app;
+}
+
+/** One parser for one content type; the strict one, so that nobody reads a body in two ways. */
+function acceptStrictJson(app: FastifyInstance, { config }: Services): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      const bytes = new Uint8Array(body as Buffer);
+      done(null, parseJsonObject(bytes, 'body', { maxBytes: config.limits.evidenceBytes, maxDepth: 32 }));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}
+
+function answerProblems(app: FastifyInstance, metrics: Metrics): void {
+  const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    const problem = problemOf(error, request.id);
+    metrics.denied(problem.stage, problem.code);
+    if (problem.fault) request.log.error({ err: error }, 'fault');
+    else request.log.info({ stage: problem.stage, code: problem.code, check: problem.check }, 'denied');
+    void reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem.body));
+  };
+  app.setErrorHandler(answer);
+  app.setNotFoundHandler((request, reply) => {
+    answer(new AdminProblem('not-found', 'there is no such resource'), request, reply);
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.request(
+      { route, method: request.method, status: String(reply.statusCode) },
+      reply.elapsedTime / 1000,
+    );
+    done();
+  });
+}
+
+/** Requests by address: of the whole server, so that it comes before any certificate is looked at. */
+function limitAddresses(app: FastifyInstance, { config }: Services): void {
+  const check = app.createRateLimit({
+    max: config.limits.requestsPerMinutePerAddress,
+    timeWindow: 60_000,
+    keyGenerator: (request) => request.ip,
+  });
+  app.addHook('onRequest', async (request) => {
+    const result = await check(request);
+    if (!result.isAllowed && result.isExceeded)
+      throw new AdminProblem('rate-limited', 'too many requests from this address');
+  });
+}
+
+type Limit = (request: FastifyRequest) => Promise<void>;
+
+/** Requests by certificate: by what TLS proved, so that nobody uses up the share of a host without its key. */
+function certificateLimit(app: FastifyInstance, { config }: Services): Limit {
+  const check = app.createRateLimit({
+    max: config.limits.requestsPerMinutePerCertificate,
+    timeWindow: 60_000,
+    keyGenerator: (request) => peerCertificate(request)?.fingerprint ?? 'none',
+  });
+  return async (request) => {
+    if (peerCertificate(request) === undefined) return;
+    const result = await check(request);
+    if (!result.isAllowed && result.isExceeded)
+      throw new AdminProblem('rate-limited', 'too many requests with this certificate');
+  };
+}
+
+/** What was presented in the handshake, whether it is worth anything or not. */
+function peerCertificate({
+  raw: { socket },
+}: FastifyRequest): { raw: Uint8Array; fingerprint: string } | undefined {
+  const found = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  return found === undefined
+    ? undefined
+    : { raw: new Uint8Array(found.raw), fingerprint: found.fingerprint256 };
+}
+
+function addRoute(app: FastifyInstance, services: Services, one: Route, limited: Limit): void {
+  const { limits, trustDomain } = services.config;
+  const callers = new WeakMap<FastifyRequest, Caller>();
+  app.route({
+    method: one.method,
+    url: one.url,
+    exposeHeadRoute: false,
+    bodyLimit: one.evidence === true ? limits.evidenceBytes : limits.bodyBytes,
+    schema: {
+      summary: one.summary,
+      description: `Caller: ${describeAccess(one)}.`,
+      ...(one.params === undefined ? {} : { params: one.params }),
+      ...(one.query === undefined ? {} : { querystring: one.query }),
+      ...(one.body === undefined ? {} : { body: one.body }),
+    },
+    // Before the body is read: nobody buys work without being known.
+    onRequest: async (request) => {
+      await limited(request);
+      const { ring, records, clock } = services;
+      const context = { ring, records, trustDomain, now: clock.now() };
+      callers.set(request, await judgeCaller(one.access, peerCertificate(request)?.raw, context));
+    },
+    handler: async (request, reply) => {
+      const caller = callers.get(request);
+      if (caller === undefined) throw new AdminProblem('not-permitted', 'the caller was not judged');
+      const { params, query, body } = request;
+      const call = { caller, params, query, body, now: services.clock.now(), services };
+      // Fastify validated params, query and body by the schemas that the handler's types come from.
+      return await send(reply, await one.handle(call as unknown as Call<never, never, never>));
+    },
+  });
+}
+
+function describeAccess({ access }: Route): string {
+  if (access.who === 'anyone') return 'anyone';
+  return access.who === 'agent' ? `agent (${access.standing})` : `operator (${access.role})`;
+}
+
+async function send(reply: FastifyReply, answer: Reply): Promise<FastifyReply> {
+  reply.status(answer.status);
+  if ('json' in answer) return await reply.header('cache-control', 'no-store').send(answer.json);
+  reply.header('cache-control', answer.cache ?? 'no-store').type(answer.type);
+  return await reply.send(typeof answer.data === 'string' ? answer.data : Buffer.from(answer.data));
+}

@@ -1,0 +1,55 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** What the verifier counts; labels have few values, none is foreign text. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests = new Histogram({
+    name: 'sealgate_http_request_seconds',
+    help: 'Requests by route, method and status.',
+    labelNames: ['route', 'method', 'status'] as const,
+    buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [this.#registry],
+  });
+  readonly #denials = new Counter({
+    name: 'sealgate_denials_total',
+    help: 'Denials by stage and code.',
+    labelNames: ['stage', 'code'] as const,
+    registers: [this.#registry],
+  });
+  readonly #logSize = new Gauge({
+    name: 'sealgate_log_entries',
+    help: 'Entries of the audit log.',
+    registers: [this.#registry],
+  });
+  readonly #expiry = new Gauge({
+    name: 'sealgate_expiry_seconds',
+    help: 'Seconds until a certificate ends.',
+    labelNames: ['what'] as const,
+    registers: [this.#registry],
+  });
+
+  request(
+    labels: { readonly route: string; readonly method: string; readonly status: string },
+    seconds: number,
+  ): void {
+    this.#requests.observe(labels, seconds);
+  }
+
+  denied(stage: string, code: string): void {
+    this.#denials.inc({ stage, code });
+  }
+
+  /** The page, with what is measured when it is asked for. */
+  async page(
+    logSize: number,
+    expiries: readonly { readonly what: string; readonly seconds: number }[],
+  ): Promise<string> {
+    this.#logSize.set(logSize);
+    for (const { what, seconds } of expiries) this.#expiry.set({ what }, seconds);
+    return await this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+}

@@ -1,0 +1,68 @@
+import { expiryOf } from '../../config/index.ts';
+import type { Expiry } from '../../config/index.ts';
+import type { Services } from '../compose.ts';
+import type { Metrics } from '../metrics.ts';
+import { route } from '../route.ts';
+import type { Route } from '../route.ts';
+
+const CERTIFICATES = ['tls', 'tls-ca', 'operator-ca', 'agent-ca', 'svid-ca', 'ak-ca'] as const;
+
+/** How the process is: for load balancers, monitoring and tools. */
+export function operationRoutes(metrics: Metrics, openApi: () => object): readonly Route[] {
+  return [
+    route({
+      method: 'GET',
+      url: '/healthz',
+      summary: 'The process answers',
+      access: { who: 'anyone' },
+      handle: () => Promise.resolve({ status: 200, json: { ok: true } }),
+    }),
+    route({
+      method: 'GET',
+      url: '/readyz',
+      summary: 'The store answers and no certificate has ended',
+      access: { who: 'anyone' },
+      handle: async ({ services, now }) => {
+        await services.store.head();
+        const ends = expiries(services, now).filter(({ level }) => level !== 'ok');
+        const ok = !ends.some(({ level }) => level === 'expired');
+        const warnings = ends.map(({ what, level }) => ({ what, level }));
+        return { status: ok ? 200 : 503, json: { ok, warnings } };
+      },
+    }),
+    route({
+      method: 'GET',
+      url: '/metrics',
+      summary: 'Prometheus metrics',
+      access: { who: 'operator', role: 'audit' },
+      handle: async ({ services, now }) => {
+        const head = await services.store.head();
+        const seconds = expiries(services, now).map(({ what, notAfter }) => ({
+          what,
+          seconds: (notAfter - now) / 1000,
+        }));
+        return {
+          status: 200,
+          type: metrics.contentType,
+          data: await metrics.page(Number(head?.size ?? 0), seconds),
+        };
+      },
+    }),
+    route({
+      method: 'GET',
+      url: '/openapi.json',
+      summary: 'This API as OpenAPI 3.1',
+      access: { who: 'anyone' },
+      handle: () =>
+        Promise.resolve({
+          status: 200,
+          type: 'application/json; charset=utf-8',
+          data: JSON.stringify(openApi()),
+        }),
+    }),
+  ];
+}
+
+function expiries({ ring }: Services, now: number): readonly Expiry[] {
+  return CERTIFICATES.map((name) => expiryOf(name, ring.certificate(name), now));
+}

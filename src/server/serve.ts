@@ -1,0 +1,38 @@
+import type { AddressInfo } from 'node:net';
+import { buildApp } from './app.ts';
+import { compose } from './compose.ts';
+import type { ComposeInput, Services } from './compose.ts';
+import type { LogSink } from './server-options.ts';
+
+/** A verifier that answers. */
+export interface RunningServer {
+  readonly address: AddressInfo;
+  readonly services: Services;
+  /** Stops taking requests, lets those under way end within the grace time, closes the store. */
+  stop(): Promise<void>;
+}
+
+/** Starts a verifier. @throws Refusal when it can't start safely; Error when the address is taken */
+export async function startServer(input: ComposeInput, sink?: LogSink): Promise<RunningServer> {
+  const services = await compose(input);
+  try {
+    const app = await buildApp(services, sink);
+    const { address, port } = services.config.listen;
+    await app.listen({ host: address, port });
+    const found = app.server.address();
+    if (found === null || typeof found === 'string') throw new TypeError('the server has no address');
+    let stopping: Promise<void> | undefined;
+    const stop = async (): Promise<void> => {
+      const grace = setTimeout(() => {
+        app.server.closeAllConnections();
+      }, services.config.shutdown.graceSeconds * 1000);
+      await app.close();
+      clearTimeout(grace);
+      await services.close();
+    };
+    return { address: found, services, stop: () => (stopping ??= stop()) };
+  } catch (error) {
+    await services.close();
+    throw error;
+  }
+}
