@@ -25,10 +25,7 @@ import { HOST, build, text, yamlWith } from './support.ts';
 
 const built = build();
 const json = (): Record<string, JsonValue> =>
-  parseJsonObject(bundleBytes(built.bundle), 'bundle', { maxBytes: 1 << 20, maxDepth: 112 }) as Record<
-    string,
-    JsonValue
-  >;
+  parseJsonObject(bundleBytes(built.bundle), 'bundle', { maxBytes: 1 << 20, maxDepth: 112 });
 /** The bundle with one member replaced, by path. */
 function changed(path: string, value: JsonValue | undefined): JsonObject {
   const root = json();

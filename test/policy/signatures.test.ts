@@ -34,7 +34,8 @@ const a = ed25519();
 const b = p256();
 const c = ed25519();
 const stranger = ed25519();
-const algorithm = (key: SigningKey) => (key.publicKey.type === 'ed25519' ? 'ed25519' : 'ecdsa-p256');
+const algorithm = (key: SigningKey): 'ed25519' | 'ecdsa-p256' =>
+  key.publicKey.type === 'ed25519' ? 'ed25519' : 'ecdsa-p256';
 const authoritiesOf = (threshold: number, ...keys: SigningKey[]) => ({
   threshold,
   keys: keys.map((key, i) => ({ name: `authority-${i}`, algorithm: algorithm(key), key: pem(key) })),

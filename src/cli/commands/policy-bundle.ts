@@ -3,7 +3,6 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { parseDsse, parsePrivateKey } from '../../artifact/index.ts';
 import { LIMITS, equalBytes } from '../../base/index.ts';
-import type { JsonObject } from '../../base/index.ts';
 import {
   BUNDLE_LIMITS,
   MANIFEST_TYPE,
@@ -107,12 +106,21 @@ function registerSign(policy: Command, { io, json }: CommandContext): void {
       if (json) printJson(io, { ok: true, denial: null, ...answer });
       else
         io.stdout(
-          `${printable(String(answer['output']))}: ${String(answer['signatures'])} signatures over ${String(answer['policyHash'])}\n`,
+          `${printable(answer.output)}: ${String(answer.signatures)} signatures over ${answer.policyHash}\n`,
         );
     });
 }
 
-function signBundle(file: string, { key: keyFile, output }: { key: string; output?: string }): JsonObject {
+/** What was signed, and how many signatures the file has now. */
+interface SignAnswer {
+  readonly output: string;
+  readonly policyHash: string;
+  readonly version: number;
+  readonly key: string;
+  readonly signatures: number;
+}
+
+function signBundle(file: string, { key: keyFile, output }: { key: string; output?: string }): SignAnswer {
   const bundle = parseBundle(readInput(file, 'policy bundle', BUNDLE_LIMITS.maxBytes));
   const key = parsePrivateKey(readInput(keyFile, 'private key', 65_536));
   const target = output ?? `${path.resolve(file)}.dsse.json`;

@@ -79,7 +79,9 @@ function showBundle(file: string, options: ShowOptions): JsonObject {
       ]),
     ),
     initiators: bundle.issuers.map(({ issuer }) => issuer),
-    policies: document.cedar.policies.map(({ id, policy }) => `${id} (${String(policy['effect'])})`),
+    policies: document.cedar.policies.map(
+      ({ id, policy }) => `${id} (${policy['effect'] === 'permit' ? 'permit' : 'forbid'})`,
+    ),
     warnings: [...lintBundle(bundle)],
   };
 }
