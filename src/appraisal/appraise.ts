@@ -1,4 +1,4 @@
-import type { Refusal } from '../base/index.ts';
+import { Refusal } from '../base/index.ts';
 import type { VerifiedEventLog } from '../evidence/eventlog/index.ts';
 import type { VerifiedIma } from '../evidence/ima/index.ts';
 import type { VerifiedQuote } from '../tpm/index.ts';
@@ -55,11 +55,15 @@ export function appraise(facts: AppraisalFacts, references: ReferenceValues): Ap
     measured: facts.ima !== null && references.ima !== undefined,
     exempt: ima.exempt.length > 0,
   });
+  const failures = [...missing, ...failed.map(checkRefusal)];
+  // No failure and no claim: nothing was compared, and that is a denial.
+  if (failures.length === 0 && checks.length === 0)
+    failures.push(new Refusal('references-form', 'the reference values compare nothing'));
   return {
-    status: tierOf(vector),
+    status: checks.length === 0 ? 'none' : tierOf(vector),
     vector,
     checks,
-    failures: [...missing, ...failed.map(checkRefusal)],
+    failures,
     exempt: ima.exempt,
   };
 }

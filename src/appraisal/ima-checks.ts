@@ -22,7 +22,7 @@ export function appraiseIma(
 ): ImaAppraisal {
   if (references.ima === undefined) return { checks: [], exempt: [] };
   const { rules, coverage: wanted } = references.ima;
-  const words = (log?.facts.kernelCommandLine ?? []).flatMap(splitArguments);
+  const words = argumentsOfEvery(log?.facts.kernelCommandLine ?? []);
   const known = wanted.policyFiles.map(({ sha256, exempt }) => ({ digest: `sha256:${sha256}`, exempt }));
   const coverage = imaCoverage(ima, words, known, rules.excludes.length > 0);
   const checks = [
@@ -33,6 +33,16 @@ export function appraiseIma(
     ...gatewayChecks(ima, references),
   ];
   return { checks, exempt: coverage.exempt };
+}
+
+/** Arguments that every command line gives to the kernel: what follows `--` is for init, and one line is not enough. */
+function argumentsOfEvery(lines: readonly string[]): string[] {
+  const [first = [], ...others] = lines.map((line) => {
+    const words = splitArguments(line);
+    const end = words.indexOf('--');
+    return end === -1 ? words : words.slice(0, end);
+  });
+  return first.filter((word) => others.every((words) => words.includes(word)));
 }
 
 function fileChecks(findings: ImaFindings): AppraisalCheck[] {

@@ -159,6 +159,10 @@ export function parseReferences(value: JsonValue): ReferenceValues {
   const references = REFERENCES(value, 'references', fail);
   const { tpm, pcrs, eventLog, ima, gateway } = references;
   const empty = [tpm, eventLog].every((part) => part === undefined || Object.keys(part).length === 0);
+  for (const [i, { values }] of (pcrs ?? []).entries()) {
+    const lists = Object.values(values);
+    if (lists.length === 0) fail(`references.pcrs[${String(i)}].values`, 'about any PCR');
+  }
   if (empty && (pcrs ?? []).length === 0 && ima === undefined) fail('references', 'about anything');
   if (gateway !== undefined && ima === undefined) fail('references.gateway', 'usable without ima');
   return references;

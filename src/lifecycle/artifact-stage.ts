@@ -36,8 +36,9 @@ export async function approveArtifact(
       now: () => now,
     },
   );
-  if (verified.name !== null && verified.name !== artifact.name)
-    refuse('artifact-name', 'signed under another name than it was asked for', { name: verified.name });
+  // Without a name that signatures or trust fix, the requester would choose the identity that it gets.
+  if (verified.name !== artifact.name)
+    refuse('artifact-name', 'not signed under the name that it was asked for by', { name: verified.name });
   await requireNotRevoked(
     [
       { kind: 'artifact', id: artifact.digest },

@@ -120,12 +120,27 @@ function firstEntry(parameters: string): number {
   return digits === undefined ? fail('evidence.ima-log[0]', 'a media type with ;offset=N') : Number(digits);
 }
 
+const TREE_FORM = 'sealgate-tree/v1\0';
+/** Five fields a file, and room for directories and links beside 4 096 files. */
+const MAX_TREE_FIELDS = 65_536;
+
+function countNuls(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = bytes.indexOf(0); at !== -1 && count <= MAX_TREE_FIELDS; at = bytes.indexOf(0, at + 1))
+    count++;
+  return count;
+}
+
 /**
  * SHA-256 (hex) of the regular files of a tree's manifest (docs/ARTIFACTS.md), whose own digest was compared with the
  * artifact's by the caller.
  * @throws Refusal `evidence-form`
  */
 export function treeFileDigests(manifest: Uint8Array): ReadonlySet<string> {
+  // What is not a manifest is refused before it is taken apart, and one with too many fields after counting them.
+  const form = fromUtf8(manifest.slice(0, TREE_FORM.length), 'tree manifest');
+  if (form !== TREE_FORM || countNuls(manifest) > MAX_TREE_FIELDS)
+    fail('evidence.tree-manifest', 'a tree manifest');
   const fields = fromUtf8(manifest, 'tree manifest').split('\0');
   const magic = fields.shift();
   if (magic !== 'sealgate-tree/v1' || fields.pop() !== '') fail('evidence.tree-manifest', 'a tree manifest');

@@ -74,7 +74,7 @@ export class ImaJudge {
     const { fields, batch } = entry;
     const path = latin1(batch, fields.name);
     if (entry.violation) this.#violation(entry.number, path);
-    else if (path === BOOT_AGGREGATE) this.#bootAggregate(entry);
+    else if (path === BOOT_AGGREGATE && this.#isAggregate(entry)) this.#bootAggregate(entry);
     else if (entry.template.buffer) this.#buffer(entry, path);
     else this.#file(entry, path);
   }
@@ -89,6 +89,14 @@ export class ImaJudge {
     addTo(this.findings.violations, () => ({ entry, claimedPath: pathText(path) }));
     const tolerated = this.#patternsOf(path).some(({ kind }) => kind === 'violation');
     if (!tolerated) this.findings.violationsNotTolerated++;
+  }
+
+  /**
+   * The first entry, and after kexec one with the same digest. Any other file may be called so (a detached mount has
+   * bare names), and is judged like every file.
+   */
+  #isAggregate({ number, fields, batch }: EntryView): boolean {
+    return number === 0 || this.findings.bootAggregates.list[0]?.digest === textOf(fields, batch);
   }
 
   #bootAggregate({ number, fields, batch }: EntryView): void {
