@@ -1,14 +1,14 @@
-import { toHex } from '../base/index.ts';
+import { fromHex, toHex } from '../base/index.ts';
 import type { CurveName } from './curves.ts';
 
 /** Domain parameters of y² = x³ − 3x + b over GF(p), with a base point of prime order n (FIPS 186-5, SP 800-186). */
-interface Domain {
+export interface CurveDomain {
   readonly p: bigint;
   readonly b: bigint;
   readonly n: bigint;
 }
 
-const DOMAINS: Readonly<Partial<Record<CurveName, Domain>>> = {
+const DOMAINS: Readonly<Partial<Record<CurveName, CurveDomain>>> = {
   'P-256': {
     p: 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n,
     b: 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn,
@@ -26,6 +26,11 @@ const DOMAINS: Readonly<Partial<Record<CurveName, Domain>>> = {
   },
 };
 
+/** The parameters of a curve; undefined for weak ones. */
+export function curveDomain(curve: CurveName): CurveDomain | undefined {
+  return DOMAINS[curve];
+}
+
 /** True for the curves that keys of this program may be on. */
 export function isStrongCurve(curve: CurveName): boolean {
   return DOMAINS[curve] !== undefined;
@@ -42,11 +47,20 @@ export function isOnCurve(curve: CurveName, x: Uint8Array, y: Uint8Array): boole
 
 /** True when an ECDSA signature's r or s is in 1 … n − 1. */
 export function isScalar(curve: CurveName, value: Uint8Array): boolean {
-  const domain = DOMAINS[curve];
-  if (domain === undefined) return false;
-  const scalar = toInteger(value);
-  return scalar > 0n && scalar < domain.n;
+  const order = ORDERS[curve];
+  if (order === undefined) return false;
+  // Equal lengths compare as bytes as they do as numbers. What a TPM writes has the length of the field.
+  if (value.length !== order.length) return toInteger(value) > 0n && toInteger(value) < toInteger(order);
+  return Buffer.compare(value, order) < 0 && value.some((byte) => byte !== 0);
 }
+
+/** The orders as big-endian bytes without leading zeros. */
+const ORDERS: Readonly<Partial<Record<CurveName, Uint8Array>>> = Object.fromEntries(
+  Object.entries(DOMAINS).map(([curve, { n }]) => {
+    const hex = n.toString(16);
+    return [curve, fromHex(hex.length % 2 === 0 ? hex : `0${hex}`)];
+  }),
+);
 
 function toInteger(bytes: Uint8Array): bigint {
   return bytes.length === 0 ? 0n : BigInt(`0x${toHex(bytes)}`);

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { compileImaRules, NO_IMA_RULES, verifyIma } from '../../src/evidence/index.ts';
 import type { ImaExpectations, ImaQuestion, ImaRules, VerifiedIma } from '../../src/evidence/index.ts';
-import { HASH_NAMES, digestSize } from '../../src/tpm/index.ts';
+import { HASH_NAMES, digestSize, importAttestationKey, verifyQuote } from '../../src/tpm/index.ts';
 import type { HashName, VerifiedPcrs } from '../../src/tpm/index.ts';
-import { verifyPcrValues } from '../../src/tpm/quote/pcr-values.ts';
+import { NONCE, quoteOf, signedQuote, softwareAk } from './software-ak.ts';
 
 /** H(parts), computed apart from the code under test. */
 export function h(algorithm: string, ...parts: readonly Uint8Array[]): Uint8Array {
@@ -124,8 +124,11 @@ export function bootAggregate(algorithm: HashName = 'sha256'): MadeEntry {
   return entry('ima-ng', [dNg(h(algorithm, ...pcrs), algorithm), nNg('boot_aggregate')]);
 }
 
-/** Verified values as a quote would give them: PCR 0–9 of {@link bootAggregate} and PCR 10 as given. */
-export function quoted(pcr10: Readonly<Partial<Record<HashName, Uint8Array>>>, indexes = 11): VerifiedPcrs {
+/** Verified values, by way of a quote: PCR 0–9 of {@link bootAggregate} and PCR 10 as given, where not null. */
+export function quoted(
+  pcr10: Readonly<Partial<Record<HashName, Uint8Array | null>>>,
+  indexes = 11,
+): VerifiedPcrs {
   const banks = HASH_NAMES.flatMap((bank) => {
     const value = pcr10[bank];
     return value === undefined ? [] : [{ bank, value }];
@@ -134,15 +137,20 @@ export function quoted(pcr10: Readonly<Partial<Record<HashName, Uint8Array>>>, i
     banks.map(({ bank, value }) => {
       const values = new Map<number, Uint8Array>();
       for (let index = 11 - indexes; index < 10; index++) values.set(index, bootPcr(bank, index));
-      return [bank, values.set(10, value)] as const;
+      if (value !== null) values.set(10, value);
+      return [bank, values] as const;
     }),
   );
   const selection = [...claimed].map(([bank, values]) => ({ bank, pcrs: [...values.keys()] }));
   const all = [...claimed.values()].flatMap((values) => [...values.values()]);
-  return verifyPcrValues(
-    { pcrSelection: selection, pcrDigest: h('sha256', ...all), hash: 'sha256' },
-    claimed,
-  );
+  const body = quoteOf(selection, {
+    attested: { type: 'quote', pcrSelection: selection, pcrDigest: h('sha256', ...all) },
+  });
+  const ak = softwareAk();
+  const evidence = { ...signedQuote(ak, body), pcrs: claimed };
+  const { pcrs } = verifyQuote(evidence, importAttestationKey(ak.publicBytes), { nonce: NONCE });
+  if (pcrs === null) throw new Error('the quote has no values');
+  return pcrs;
 }
 
 export const BOOT = { resetCount: 2, restartCount: 0 } as const;

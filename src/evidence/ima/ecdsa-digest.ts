@@ -1,5 +1,6 @@
 import { createECDH, createHash, createPublicKey, verify } from 'node:crypto';
 import { toBase64url, toHex } from '../../base/index.ts';
+import { curveDomain, curveSize } from '../../tpm/index.ts';
 import { DerReader } from '../../x509/index.ts';
 
 /**
@@ -19,40 +20,11 @@ export interface EcKey {
 
 export type EcCurve = 'P-256' | 'P-384' | 'P-521';
 
-interface CurveNumbers {
-  readonly openssl: string;
-  /** Bytes of a coordinate. */
-  readonly size: number;
-  /** Bits of the group's order. */
-  readonly bits: number;
-  /** Field prime and order of the group. */
-  readonly p: bigint;
-  readonly n: bigint;
-}
-
-/** SP 800-186 §3.2.1. */
-const CURVES: Readonly<Record<EcCurve, CurveNumbers>> = {
-  'P-256': {
-    openssl: 'prime256v1',
-    size: 32,
-    bits: 256,
-    p: 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn,
-    n: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
-  },
-  'P-384': {
-    openssl: 'secp384r1',
-    size: 48,
-    bits: 384,
-    p: 2n ** 384n - 2n ** 128n - 2n ** 96n + 2n ** 32n - 1n,
-    n: 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n,
-  },
-  'P-521': {
-    openssl: 'secp521r1',
-    size: 66,
-    bits: 521,
-    p: 2n ** 521n - 1n,
-    n: 0x1fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
-  },
+/** Names that OpenSSL knows the curves by. */
+const OPENSSL_NAMES: Readonly<Record<EcCurve, string>> = {
+  'P-256': 'prime256v1',
+  'P-384': 'secp384r1',
+  'P-521': 'secp521r1',
 };
 
 const EMPTY = new Uint8Array();
@@ -64,13 +36,16 @@ const EMPTY_DIGEST = BigInt(`0x${createHash('sha256').update(EMPTY).digest('hex'
  * @throws Refusal `malformed` when the signature isn't strict DER
  */
 export function verifyEcdsaDigest(key: EcKey, digest: Uint8Array, signature: Uint8Array): boolean {
-  const curve = CURVES[key.curve];
+  const domain = curveDomain(key.curve);
+  if (domain === undefined) return false;
+  const { n, p } = domain;
   const r = readR(signature);
-  if (r === 0n || r >= curve.n) return false;
-  const shift = mod((truncate(digest, curve.bits) - EMPTY_DIGEST) * inverse(r, curve.n), curve.n);
-  const moved = addMultipleOfG(curve, key.point, shift);
+  if (r === 0n || r >= n) return false;
+  const shift = mod((truncate(digest, n.toString(2).length) - EMPTY_DIGEST) * inverse(r, n), n);
+  const size = curveSize(key.curve);
+  const moved = addMultipleOfG(OPENSSL_NAMES[key.curve], p, key.point, toBytes(shift, size));
   if (moved === undefined) return false;
-  const [x, y] = moved.map((coordinate) => toBase64url(toBytes(coordinate, curve.size)));
+  const [x, y] = moved.map((coordinate) => toBase64url(toBytes(coordinate, size)));
   const jwk = { kty: 'EC', crv: key.curve, x: x ?? '', y: y ?? '' };
   return verify('sha256', EMPTY, createPublicKey({ key: jwk, format: 'jwk' }), signature);
 }
@@ -94,16 +69,16 @@ function truncate(digest: Uint8Array, bits: number): bigint {
 
 /** point + factor·G; undefined for the point at infinity, which is no public key. */
 function addMultipleOfG(
-  curve: CurveNumbers,
+  curve: string,
+  p: bigint,
   point: Uint8Array,
-  factor: bigint,
+  factor: Uint8Array,
 ): readonly [bigint, bigint] | undefined {
   const [x1, y1] = coordinates(point);
-  if (factor === 0n) return [x1, y1];
-  const ecdh = createECDH(curve.openssl);
-  ecdh.setPrivateKey(toBytes(factor, curve.size));
+  if (factor.every((byte) => byte === 0)) return [x1, y1];
+  const ecdh = createECDH(curve);
+  ecdh.setPrivateKey(factor);
   const [x2, y2] = coordinates(ecdh.getPublicKey());
-  const { p } = curve;
   if (x1 === x2 && y1 !== y2) return undefined;
   const slope =
     x1 === x2 ? (3n * x1 * x1 - 3n) * inverse(2n * y1, p) : (y2 - y1) * inverse(mod(x2 - x1, p), p);

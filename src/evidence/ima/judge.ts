@@ -74,7 +74,7 @@ export class ImaJudge {
     const { fields, batch } = entry;
     const path = latin1(batch, fields.name);
     if (entry.violation) this.#violation(entry.number, path);
-    else if (path === BOOT_AGGREGATE && this.#isAggregate(entry)) this.#bootAggregate(entry);
+    else if (path === BOOT_AGGREGATE && this.#bootAggregate(entry)) return;
     else if (entry.template.buffer) this.#buffer(entry, path);
     else this.#file(entry, path);
   }
@@ -92,16 +92,15 @@ export class ImaJudge {
   }
 
   /**
-   * The first entry, and after kexec one with the same digest. Any other file may be called so (a detached mount has
-   * bare names), and is judged like every file.
+   * Every entry of that name is counted: a second one is a kernel that kexec started. But any file can be called so (a
+   * detached mount has bare names), so all but the first, and those that say the same, are judged like every file.
+   * @returns true when there is nothing more to judge
    */
-  #isAggregate({ number, fields, batch }: EntryView): boolean {
-    return number === 0 || this.findings.bootAggregates.list[0]?.digest === textOf(fields, batch);
-  }
-
-  #bootAggregate({ number, fields, batch }: EntryView): void {
+  #bootAggregate({ number, fields, batch }: EntryView): boolean {
+    const { bootAggregates } = this.findings;
     const digest = textOf(fields, batch);
-    addTo(this.findings.bootAggregates, () => ({ entry: number, digest }));
+    addTo(bootAggregates, () => ({ entry: number, digest }));
+    return number === 0 || bootAggregates.list[0]?.digest === digest;
   }
 
   #file(entry: EntryView, path: string): void {

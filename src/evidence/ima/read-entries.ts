@@ -1,4 +1,4 @@
-import { toHex } from '../../base/index.ts';
+import { refuse, toHex } from '../../base/index.ts';
 import type { HashName } from '../../tpm/index.ts';
 import { pathText } from './path-text.ts';
 import { ImaReplay } from './replay.ts';
@@ -69,6 +69,7 @@ export function inspectIma(list: Iterable<Uint8Array>): ImaReport {
   const replay = new ImaReplay({ banks, firstEntry: 0, visit });
   for (const chunk of list) replay.push(chunk);
   const { entries, chains, otherPcrs } = replay.finish();
+  if (entries === 0) refuse('malformed', 'IMA list: empty at offset 0', { structure: 'IMA list', offset: 0 });
   const pcrs: Record<string, Record<string, string>> = {};
   for (const [pcr, ofPcr] of chains) {
     if (pcr === 10 && entries === sum(otherPcrs.values())) continue;

@@ -262,7 +262,7 @@ function conclude(
   for (const [bank, mode] of matched) {
     // The running value is the quoted one: that is what matching means.
     const value = question.pcrs.get(bank, IMA_PCR);
-    if (value !== undefined) banks.set(bank, { mode, value });
+    if (value !== undefined) banks.set(bank, { mode, value: Uint8Array.from(value) });
   }
   return new VerifiedIma({
     entries: result.entries,
