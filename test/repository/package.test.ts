@@ -10,6 +10,11 @@ const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'
 };
 const entryPoints = Object.keys(manifest.exports).map((name) => name.replace(/^\./, 'sealgate'));
 
+/** Without what npm hands on when it runs the suite: this project's own settings would bind the user's installation. */
+const userEnvironment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)),
+);
+
 /** The package as a user installs it: packed, then installed into an empty folder. */
 describe('the packed project', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'sealgate-pack-'));
