@@ -45,6 +45,7 @@ describe('the packed project', () => {
       writeFileSync(path.join(target, 'package.json'), '{"private":true,"type":"module"}');
       execFileSync('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...flags, tarball], {
         cwd: target,
+        env: userEnvironment,
         stdio: 'ignore',
       });
       const program = entryPoints
@@ -55,6 +56,7 @@ describe('the packed project', () => {
         .join('\n');
       const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
         cwd: target,
+        env: userEnvironment,
         encoding: 'utf8',
       });
       expect(output.trim().split('\n'), name).toEqual(entryPoints.map((entry) => `${entry} true`));
