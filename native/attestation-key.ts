@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { equalBytes, refuse, toHex } from '../src/base/index.ts';
-import { encodePublic, objectAttributes } from '../src/tpm/index.ts';
-import type { PublicArea } from '../src/tpm/index.ts';
+import { akTemplate } from '../src/tpm/ak-template.ts';
+import { encodePublic } from '../src/tpm/index.ts';
 import type { Caller } from './caller.ts';
 import { EkSession, withHierarchyAuth } from './ek-session.ts';
 import { getHandles } from './esys-capability.ts';
@@ -43,7 +43,7 @@ export async function createAttestationKey(
 ): Promise<NewAttestationKey> {
   const authValue = freshAuthValue();
   await using session = await EkSession.start(caller, ek);
-  const template = encodePublic(algorithm === 'ecc' ? ECC_TEMPLATE : RSA_TEMPLATE);
+  const template = encodePublic(akTemplate(algorithm === 'ecc' ? 'ecc-p256' : 'rsa-2048'));
   const parts = await create(caller, ek, { template, authValue, auth: await session.authorize() });
   await using transient = await load(caller, ek, parts, { auth: await session.authorize() });
   const { qualifiedName } = await readPublic(caller, transient);
@@ -97,35 +97,3 @@ function freshAuthValue(): Uint8Array {
     if (value[AUTH_SIZE - 1] !== 0) return value;
   }
 }
-
-// noDA: the authValue can't be guessed, so wrong tries must not lock the TPM for everybody else.
-const ATTRIBUTES = objectAttributes(
-  'fixedTPM',
-  'fixedParent',
-  'sensitiveDataOrigin',
-  'userWithAuth',
-  'noDA',
-  'restricted',
-  'sign',
-);
-const NOTHING = new Uint8Array();
-const COMMON = { nameAlg: 'sha256', attributes: ATTRIBUTES, authPolicy: NOTHING, symmetric: null } as const;
-
-const ECC_TEMPLATE: PublicArea = {
-  ...COMMON,
-  type: 'ecc',
-  scheme: { name: 'ecdsa', hash: 'sha256' },
-  curve: 'P-256',
-  kdf: null,
-  x: NOTHING,
-  y: NOTHING,
-};
-
-const RSA_TEMPLATE: PublicArea = {
-  ...COMMON,
-  type: 'rsa',
-  scheme: { name: 'rsassa', hash: 'sha256' },
-  keyBits: 2048,
-  exponent: 0,
-  modulus: NOTHING,
-};

@@ -1,0 +1,81 @@
+import type { Mutation } from '../lib/mutations.ts';
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'native-argument-range-unchecked',
+    file: 'native/ffi.ts',
+    find: 'if (value < range[0] || value > range[1])',
+    replace: 'if (value < range[0] && value > range[1])',
+    test: 'test/native/ffi.test.ts',
+  },
+  {
+    name: 'native-trailing-bytes-accepted',
+    file: 'native/mu.ts',
+    find: 'if (offsetBuffer.readBigUInt64LE() !== BigInt(wire.length))',
+    replace: 'if (offsetBuffer.readBigUInt64LE() > BigInt(wire.length))',
+    test: 'test/native/ffi.test.ts',
+  },
+  {
+    name: 'native-sessions-do-not-encrypt',
+    file: 'native/esys-call.ts',
+    find: 'flags |= SESSION.encrypt',
+    replace: 'flags |= 0',
+    test: 'test/native/sessions.test.ts',
+  },
+  {
+    name: 'native-sessions-do-not-decrypt',
+    file: 'native/esys-call.ts',
+    find: 'flags |= SESSION.decrypt',
+    replace: 'flags |= 0',
+    test: 'test/native/sessions.test.ts',
+  },
+  {
+    name: 'native-another-ek-accepted',
+    file: 'native/endorsement.ts',
+    find: 'if (options.name !== undefined && !equalBytes(options.name, ek.name))',
+    replace: 'if (options.name !== undefined && options.name.length !== ek.name.length)',
+    test: 'test/native/attestation.test.ts',
+  },
+  {
+    name: 'native-another-ak-accepted',
+    file: 'native/attestation-key.ts',
+    find: 'if (!equalBytes(name, key.name))',
+    replace: 'if (name.length !== key.name.length)',
+    test: 'test/native/attestation.test.ts',
+  },
+  {
+    name: 'native-hierarchy-auth-sent-as-password',
+    file: 'native/connection.ts',
+    find: 'return this.#authSet.has(handle);',
+    replace: 'return this.#authSet.has(-handle);',
+    test: 'test/native/attestation.test.ts',
+  },
+  {
+    name: 'native-pcr-changed-not-retried',
+    file: 'native/release.ts',
+    find: "if (!isTpmError(error, 'TPM_RC_PCR_CHANGED')) throw error;",
+    replace: 'throw error;',
+    test: 'test/native/release.test.ts',
+  },
+  {
+    name: 'native-missing-pcrs-left-out',
+    file: 'native/esys-pcr.ts',
+    find: 'if (left.length > 0 && read.length === 0) missing(left);',
+    replace: 'if (left.length > 0 && read.length === 0) break;',
+    test: 'test/native/basics.test.ts',
+  },
+  {
+    name: 'native-queue-runs-after-a-lost-command',
+    file: 'native/queue.ts',
+    find: 'if (this.#broken === undefined) resolve(',
+    replace: 'if (this.#broken !== null) resolve(',
+    test: 'test/native/queue.test.ts',
+  },
+  {
+    name: 'native-sessions-left-behind',
+    file: 'native/session.ts',
+    find: 'await flushContext(this.#caller.connection, this.esys);',
+    replace: 'await Promise.resolve();',
+    test: 'test/native/release.test.ts',
+  },
+];
