@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, hash as oneShot } from 'node:crypto';
 import { refuse } from '../base/index.ts';
 import type { Reader } from '../base/index.ts';
 import { TPM_ALG } from './constants.ts';
@@ -58,6 +58,9 @@ export function digestSize(name: HashName): number {
 
 /** H(parts one after the other). */
 export function digest(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts;
+  // One part at once takes half the time of a hash object: quotes are checked by the thousand.
+  if (parts.length === 1 && only !== undefined) return new Uint8Array(oneShot(name, only, 'buffer'));
   const hash = createHash(name);
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());

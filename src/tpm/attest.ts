@@ -63,8 +63,14 @@ const MAX_DIGEST = 64;
 /** TPM2B_MAX_NV_BUFFER of the reference implementation. */
 const MAX_NV_BUFFER = 2048;
 
-/** The first six bytes of a TPMS_ATTEST: who made it and what it says, before anything else is believed. */
-export function attestHeader(bytes: Uint8Array): { readonly magic: number; readonly type: number } {
+/** The first six bytes of a TPMS_ATTEST. */
+export interface AttestHeader {
+  readonly magic: number;
+  readonly type: number;
+}
+
+/** Who made a TPMS_ATTEST and what it says to be, before anything else of it is read. */
+export function attestHeader(bytes: Uint8Array): AttestHeader {
   const reader = new Reader(bytes, 'TPMS_ATTEST');
   return { magic: reader.u32(), type: reader.u16() };
 }

@@ -69,12 +69,20 @@ export function formatPcrSelection(selection: PcrSelection): string {
 
 /** True when both select the same PCRs of the same banks. The order of banks is the quoting side's business. */
 export function samePcrSelection(a: PcrSelection, b: PcrSelection): boolean {
-  const text = (selection: PcrSelection): string =>
+  if (a.length === b.length && a.every((bank, at) => sameBank(bank, b[at]))) return true;
+  const normal = (selection: PcrSelection): string =>
     selection
-      .map((bank) => formatPcrSelection([bank]))
+      .map(({ bank, pcrs }) => formatPcrSelection([{ bank, pcrs: [...pcrs].sort((x, y) => x - y) }]))
       .sort()
       .join('+');
-  return text(a) === text(b);
+  return normal(a) === normal(b);
+}
+
+/** The usual case, without making text of it. */
+function sameBank(a: PcrBankSelection, b: PcrBankSelection | undefined): boolean {
+  return (
+    a.bank === b?.bank && a.pcrs.length === b.pcrs.length && a.pcrs.every((index, at) => index === b.pcrs[at])
+  );
 }
 
 /**

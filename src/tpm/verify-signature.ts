@@ -3,9 +3,8 @@ import type { KeyObject } from 'node:crypto';
 import { concat } from '../base/index.ts';
 import { isScalar } from './curve-point.ts';
 import { curveSize } from './curves.ts';
-import { leftPad } from './key-object.ts';
 import type { KeyMaterial } from './key-object.ts';
-import type { TpmSignature } from './signature.ts';
+import type { EcdsaSignature, TpmSignature } from './signature.ts';
 
 /** A public key made ready once for many signatures. */
 export interface VerifyingKey {
@@ -44,11 +43,8 @@ export function verifySignature(
 ): boolean {
   if (!signatureFitsKey(material, signature)) return false;
   switch (signature.scheme) {
-    case 'ecdsa': {
-      const size = material.type === 'ecc' ? curveSize(material.curve) : 0;
-      const bytes = concat([leftPad(signature.r, size), leftPad(signature.s, size)]);
-      return verify(signature.hash, message, { key, dsaEncoding: 'ieee-p1363' }, bytes);
-    }
+    case 'ecdsa':
+      return verify(signature.hash, message, key, ecdsaSigValue(signature));
     case 'rsassa':
       return verify(signature.hash, message, key, signature.signature);
     case 'rsapss':
@@ -60,4 +56,25 @@ export function verifySignature(
         signature.signature,
       );
   }
+}
+
+/**
+ * ECDSA-Sig-Value in DER (RFC 3279 §2.2.3), the form that OpenSSL works with: handed r ‖ s, Node would convert it at
+ * each verification.
+ */
+function ecdsaSigValue({ r, s }: EcdsaSignature): Uint8Array {
+  const [first, second] = [derInteger(r), derInteger(s)];
+  const length = first.length + second.length;
+  // Two integers of P-521 take 138 bytes: lengths from 128 on need a byte that says so.
+  return concat([Uint8Array.from(length < 128 ? [0x30, length] : [0x30, 0x81, length]), first, second]);
+}
+
+/** INTEGER in DER: no leading zeros, but one before a top bit, which would be a sign. */
+function derInteger(value: Uint8Array): Uint8Array {
+  const first = value.findIndex((byte) => byte !== 0);
+  const sign = (value[first] ?? 0) >= 0x80 ? 1 : 0;
+  const out = new Uint8Array(2 + sign + value.length - first);
+  out.set([0x02, out.length - 2]);
+  out.set(first === 0 ? value : value.slice(first), 2 + sign);
+  return out;
 }

@@ -1,6 +1,7 @@
 import { equalBytes, refuse, toHex } from '../../base/index.ts';
-import { attestHeader, requireTpmGenerated } from '../attest.ts';
-import type { QuoteAttest } from '../attest.ts';
+import type { JsonObject } from '../../base/index.ts';
+import { requireTpmGenerated } from '../attest.ts';
+import type { AttestHeader, QuoteAttest } from '../attest.ts';
 import type { ClockInfo } from '../clock-info.ts';
 import { TPM_ST } from '../constants.ts';
 import { PCR_COUNT, formatPcrSelection, samePcrSelection } from '../pcr-selection.ts';
@@ -36,16 +37,15 @@ export function e3Enrolled(key: AttestationKey, enrolled: EnrolledKey): void {
 }
 
 /** e13: made inside a TPM. */
-export function e13Magic(attest: Uint8Array): void {
-  requireTpmGenerated(attestHeader(attest).magic);
+export function e13Magic({ magic }: AttestHeader): void {
+  requireTpmGenerated(magic);
 }
 
 /**
  * e14: a quote, and nothing else that the same key signs: in an NV certification or a certification the bytes that
  * stand where a quote has its digest are the attacker's (GHSA-gwfg-w3jr-xh66, GHSA-x5j2-26fc-hhc3).
  */
-export function e14Type(attest: Uint8Array): void {
-  const { type } = attestHeader(attest);
+export function e14Type({ type }: AttestHeader): void {
   if (type !== TPM_ST.ATTEST_QUOTE) {
     refuse('e14', 'the signed structure is not a quote', { type: type.toString(16).padStart(4, '0') });
   }
@@ -84,18 +84,17 @@ export function e18Firmware(attest: QuoteAttest, floor: bigint): void {
 /** e19, what a selection must be by itself: banks once each, PCRs 0–23, not empty, not of SHA-1 alone. */
 export function e19Selection(attest: QuoteAttest): void {
   const selection = attest.attested.pcrSelection;
-  const detail = { pcrSelection: formatPcrSelection(selection) };
-  if (new Set(selection.map(({ bank }) => bank)).size !== selection.length) {
-    refuse('e19', 'the quote selects a bank twice', detail);
+  if (selection.some(({ bank }, at) => selection.findIndex((other) => other.bank === bank) !== at)) {
+    refuse('e19', 'the quote selects a bank twice', quoted(selection));
   }
   for (const { pcrs, sizeofSelect = 3 } of selection) {
     if (sizeofSelect > MAX_SELECT_SIZE || pcrs.some((index) => index >= PCR_COUNT)) {
-      refuse('e19', 'the quote selects PCRs over 23', detail);
+      refuse('e19', 'the quote selects PCRs over 23', quoted(selection));
     }
   }
   // SHA-1 values may be quoted along with others, since logs replay into them; alone they prove nothing.
   if (!selection.some(({ bank, pcrs }) => bank !== 'sha1' && pcrs.length > 0)) {
-    refuse('e19', 'the quote selects no PCR of a bank stronger than SHA-1', detail);
+    refuse('e19', 'the quote selects no PCR of a bank stronger than SHA-1', quoted(selection));
   }
 }
 
@@ -105,15 +104,18 @@ export function e19Requested(
   requested?: PcrSelection,
   required: PcrSelection = [],
 ): void {
-  const quoted = attest.attested.pcrSelection;
-  const detail = { pcrSelection: formatPcrSelection(quoted) };
-  if (requested !== undefined && !samePcrSelection(quoted, requested)) {
-    refuse('e19', `the quote selects other PCRs than ${formatPcrSelection(requested)}`, detail);
+  const selection = attest.attested.pcrSelection;
+  if (requested !== undefined && !samePcrSelection(selection, requested)) {
+    refuse('e19', `the quote selects other PCRs than ${formatPcrSelection(requested)}`, quoted(selection));
   }
   for (const { bank, pcrs } of required) {
-    const chosen = quoted.find((candidate) => candidate.bank === bank)?.pcrs ?? [];
+    const chosen = selection.find((candidate) => candidate.bank === bank)?.pcrs ?? [];
     if (!pcrs.every((index) => chosen.includes(index))) {
-      refuse('e19', `the quote lacks required PCRs of ${bank}`, detail);
+      refuse('e19', `the quote lacks required PCRs of ${bank}`, quoted(selection));
     }
   }
+}
+
+function quoted(selection: PcrSelection): JsonObject {
+  return { pcrSelection: formatPcrSelection(selection) };
 }

@@ -1,6 +1,7 @@
 import { equalBytes, refuse, toHex } from '../../base/index.ts';
 import { digest, digestSize } from '../algorithms.ts';
 import type { HashName } from '../algorithms.ts';
+import type { QuoteAttest } from '../attest.ts';
 import type { PcrSelection } from '../pcr-selection.ts';
 
 /** PCR values as somebody claims them: nothing may use them before {@link VerifiedPcrs} was made of them. */
@@ -21,26 +22,25 @@ export interface PcrValue {
 class VerifiedPcrs {
   /** As signed. */
   readonly selection: PcrSelection;
+  /** All selected values one after the other, in selection order. */
   readonly #values: Uint8Array;
-  readonly #starts = new Map<string, number>();
 
-  /** @param values all selected values one after the other, in selection order; owned by this object */
+  /** @param values owned by this object */
   constructor(selection: PcrSelection, values: Uint8Array) {
     this.selection = selection;
     this.#values = values;
-    let start = 0;
-    for (const { bank, pcrs } of selection) {
-      for (const index of pcrs) {
-        this.#starts.set(`${bank}:${String(index)}`, start);
-        start += digestSize(bank);
-      }
-    }
   }
 
   /** A copy of the value; undefined when the quote doesn't cover this PCR of this bank. */
   get(bank: HashName, index: number): Uint8Array | undefined {
-    const start = this.#starts.get(`${bank}:${String(index)}`);
-    return start === undefined ? undefined : this.#values.slice(start, start + digestSize(bank));
+    let start = 0;
+    for (const selected of this.selection) {
+      const size = digestSize(selected.bank);
+      const at = selected.bank === bank ? selected.pcrs.indexOf(index) : -1;
+      if (at >= 0) return this.#values.slice(start + at * size, start + (at + 1) * size);
+      start += selected.pcrs.length * size;
+    }
+    return undefined;
   }
 
   /** Every value in selection order. */
@@ -56,47 +56,49 @@ class VerifiedPcrs {
 
 export type { VerifiedPcrs };
 
-/** What a verified signature says about PCRs. */
-export interface SignedPcrs {
-  readonly pcrSelection: PcrSelection;
-  readonly pcrDigest: Uint8Array;
-  /** Of the signing scheme: it also makes the digest. */
-  readonly hash: HashName;
-}
-
 /**
  * e21, e22: the claimed values are those that were signed. For the quote verifier only: whoever calls this vouches
- * for `signed`.
+ * for the attestation.
+ * @param hash of the signing scheme: it also makes the digest
  * @throws Refusal `e21` or `e22`
  */
-export function verifyPcrValues(signed: SignedPcrs, claimed: ClaimedPcrs): VerifiedPcrs {
-  const values = e21Keys(signed.pcrSelection, claimed);
-  e22Digest(signed, values);
-  return new VerifiedPcrs(signed.pcrSelection, values);
+export function verifyPcrValues(
+  { attested }: Pick<QuoteAttest, 'attested'>,
+  hash: HashName,
+  claimed: ClaimedPcrs,
+): VerifiedPcrs {
+  const values = e21Keys(attested.pcrSelection, claimed);
+  e22Digest(attested.pcrDigest, hash, values);
+  return new VerifiedPcrs(attested.pcrSelection, values);
 }
 
 /** e21: a value for each selected PCR, of its bank's size, and no other; gives them in selection order. */
 function e21Keys(selection: PcrSelection, claimed: ClaimedPcrs): Uint8Array {
-  const size = selection.reduce((sum, { bank, pcrs }) => sum + pcrs.length * digestSize(bank), 0);
+  let selected = 0;
+  let size = 0;
+  for (const { bank, pcrs } of selection) {
+    selected += pcrs.length;
+    size += pcrs.length * digestSize(bank);
+  }
   const values = new Uint8Array(size);
   let at = 0;
   for (const { bank, pcrs } of selection) {
     const ofBank = claimed.get(bank);
+    const length = digestSize(bank);
     for (const index of pcrs) {
       const value = ofBank?.get(index);
-      if (value?.length !== digestSize(bank)) return wrongKeys(selection, claimed);
+      if (value?.length !== length) return wrongKeys(selection, claimed);
       values.set(value, at);
-      at += value.length;
+      at += length;
     }
   }
-  const selected = selection.reduce((sum, { pcrs }) => sum + pcrs.length, 0);
   let given = 0;
   for (const ofBank of claimed.values()) given += ofBank.size;
   return given === selected ? values : wrongKeys(selection, claimed);
 }
 
 /** e22: their digest by the signing scheme's hash is the signed one. */
-function e22Digest({ pcrDigest, hash }: SignedPcrs, values: Uint8Array): void {
+function e22Digest(pcrDigest: Uint8Array, hash: HashName, values: Uint8Array): void {
   if (!equalBytes(digest(hash, values), pcrDigest)) {
     refuse('e22', 'the PCR values are not those that were quoted', { quoted: toHex(pcrDigest) });
   }

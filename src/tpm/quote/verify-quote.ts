@@ -1,6 +1,6 @@
 import { LIMITS, Refusal, refuse } from '../../base/index.ts';
 import { attestHeader, isQuote, parseAnyMagic, parseAttest } from '../attest.ts';
-import type { QuoteAttest } from '../attest.ts';
+import type { AttestHeader, QuoteAttest } from '../attest.ts';
 import { TPM_GENERATED, TPM_ST } from '../constants.ts';
 import { parseSignature } from '../signature.ts';
 import type { TpmSignature } from '../signature.ts';
@@ -111,7 +111,7 @@ export function examineQuote(
   if (received === undefined) return refused(form.failures, unchecked);
 
   const origin = new Checks(key.failures); // e5 e6 e7
-  checkOrigin(evidence.attest, key, received.signature, origin); // e9 … e14
+  checkOrigin(evidence.attest, key, received, origin); // e9 … e14
   const garbage = received.attest === undefined && unsignedGarbage(evidence.attest, origin, form); // e20
   if (garbage) return refused(form.failures, unchecked);
   const content = new Checks();
@@ -120,7 +120,8 @@ export function examineQuote(
   if (attest !== undefined) checkBody(attest, expected, content); // e15 … e19
   const pcrs = attest && checkPcrs(attest, received.signature, evidence.pcrs, content); // e21 e22
 
-  const failures = [...origin.failures, ...content.failures].sort(byCheck);
+  const failures =
+    origin.isClean() && content.isClean() ? [] : [...origin.failures, ...content.failures].sort(byCheck);
   // Values and body count only if a TPM's attestation key signed them.
   if (!origin.isClean() || attest === undefined) return refused(failures, unchecked);
   const verified = failures.length === 0 ? new VerifiedQuote(key, attest, pcrs ?? null, unchecked) : null;
@@ -129,25 +130,26 @@ export function examineQuote(
 
 interface ReceivedQuote {
   readonly signature: TpmSignature;
+  readonly header: AttestHeader;
   /** Undefined when the structure isn't a TPM's quote, which e13 or e14 say. */
   readonly attest: QuoteAttest | undefined;
 }
 
 /** Everything is read before anything is judged; undefined when something doesn't parse. */
-function readForm({ attest, signature }: QuoteEvidence, checks: Checks): ReceivedQuote | undefined {
+function readForm(evidence: QuoteEvidence, checks: Checks): ReceivedQuote | undefined {
   checks.run(() => {
-    e1Sizes(attest, signature);
+    e1Sizes(evidence);
   });
   if (!checks.isClean()) return undefined;
-  const parsedSignature = checks.run(() => inForm('e8', () => parseSignature(signature)));
-  const parsedAttest = checks.run(() => inForm('e20', () => readQuote(attest)));
-  return parsedSignature === undefined || !checks.isClean()
-    ? undefined
-    : { signature: parsedSignature, attest: parsedAttest };
+  const signature = checks.run(() => inForm('e8', () => parseSignature(evidence.signature)));
+  const header = checks.run(() => inForm('e20', () => attestHeader(evidence.attest)));
+  const attest = header && checks.run(() => inForm('e20', () => readQuote(header, evidence.attest)));
+  if (signature === undefined || header === undefined || !checks.isClean()) return undefined;
+  return { signature, header, attest };
 }
 
 /** e1: no structure is read that is larger than any TPM makes. */
-function e1Sizes(attest: Uint8Array, signature: Uint8Array): void {
+function e1Sizes({ attest, signature }: QuoteEvidence): void {
   const longest = Math.max(attest.length, signature.length);
   if (longest > LIMITS.tpmStructure) {
     refuse('e1', `a structure of ${String(longest)} bytes, over ${String(LIMITS.tpmStructure)}`);
@@ -155,21 +157,20 @@ function e1Sizes(attest: Uint8Array, signature: Uint8Array): void {
 }
 
 /** The body only of what says to be a TPM's quote: another one is read by no check. */
-function readQuote(bytes: Uint8Array): QuoteAttest | undefined {
-  const { magic, type } = attestHeader(bytes);
+function readQuote({ magic, type }: AttestHeader, bytes: Uint8Array): QuoteAttest | undefined {
   if (magic !== TPM_GENERATED || type !== TPM_ST.ATTEST_QUOTE) return undefined;
   const attest = parseAttest(bytes);
   return isQuote(attest) ? attest : undefined;
 }
 
 /** An attestation key signed exactly these bytes, and a TPM made them as a quote. */
-function checkOrigin(attest: Uint8Array, key: AttestationKey, signature: TpmSignature, checks: Checks): void {
-  checkSignature(attest, key, signature, checks); // e9 e10 e11 e12
+function checkOrigin(attest: Uint8Array, key: AttestationKey, received: ReceivedQuote, checks: Checks): void {
+  checkSignature(attest, key, received.signature, checks); // e9 e10 e11 e12
   checks.run(() => {
-    e13Magic(attest);
+    e13Magic(received.header);
   });
   checks.run(() => {
-    e14Type(attest);
+    e14Type(received.header);
   });
 }
 
@@ -222,7 +223,7 @@ function checkPcrs(
   checks: Checks,
 ): VerifiedPcrs | undefined {
   if (claimed === undefined) return undefined;
-  return checks.run(() => verifyPcrValues({ ...attest.attested, hash: signature.hash }, claimed));
+  return checks.run(() => verifyPcrValues(attest, signature.hash, claimed));
 }
 
 /**
@@ -235,18 +236,17 @@ export function uncheckedQuoteChecks(
   bareKey: boolean,
   withPcrs: boolean,
 ): UncheckedId[] {
-  const missing = (id: UncheckedId, isMissing: boolean): UncheckedId[] => (isMissing ? [id] : []);
-  return [
-    ...missing('e2', expected.challenge === undefined),
-    ...missing('e3', expected.enrolled === undefined),
-    ...(bareKey ? BARE_KEY_UNCHECKED : []),
-    ...missing('e15', expected.qualifiedSigner === undefined),
-    ...missing('e17', expected.lastClock === undefined),
-    ...missing('e18', expected.firmwareFloor === undefined),
-    ...missing('e19', expected.selection === undefined),
-    ...missing('e21', !withPcrs),
-    ...missing('e22', !withPcrs),
-  ];
+  const { challenge, enrolled, qualifiedSigner, lastClock, firmwareFloor, selection } = expected;
+  const unchecked: UncheckedId[] = [];
+  if (challenge === undefined) unchecked.push('e2');
+  if (enrolled === undefined) unchecked.push('e3');
+  if (bareKey) unchecked.push(...BARE_KEY_UNCHECKED);
+  if (qualifiedSigner === undefined) unchecked.push('e15');
+  if (lastClock === undefined) unchecked.push('e17');
+  if (firmwareFloor === undefined) unchecked.push('e18');
+  if (selection === undefined) unchecked.push('e19');
+  if (!withPcrs) unchecked.push('e21', 'e22');
+  return unchecked;
 }
 
 /** What only a TPM's public area says. */

@@ -32,7 +32,8 @@ function quoted(values: PcrTable): VerifiedPcrs {
     pcrs: [...ofBank.keys()].sort((a, b) => a - b),
   }));
   const all = pcrSelection.flatMap(({ bank, pcrs }) => pcrs.map((pcr) => values.get(bank)!.get(pcr)!));
-  return verifyPcrValues({ pcrSelection, pcrDigest: digest('sha256', ...all), hash: 'sha256' }, values);
+  const pcrDigest = digest('sha256', ...all);
+  return verifyPcrValues({ attested: { type: 'quote', pcrSelection, pcrDigest } }, 'sha256', values);
 }
 
 /** PCR 0–9 after a log in one bank, changed as a test needs. */
