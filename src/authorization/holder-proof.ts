@@ -41,8 +41,7 @@ export async function verifyHolderProof(
   binding: HolderBinding,
   key: KeyObject,
 ): Promise<void> {
-  const keys = [{ key, kid: await thumbprint(key), algorithm: 'ES256' as const }];
-  const payload = parseJsonObject(await verifyAsHolder(proof, keys), 'holder proof', {
+  const payload = parseJsonObject(await asHolder(proof, HOLDER_PROOF_TYPE, key), 'holder proof', {
     maxBytes: 2048,
     maxDepth: 2,
   });
@@ -60,9 +59,14 @@ export async function verifyHolderProof(
   }
 }
 
-async function verifyAsHolder(proof: string, keys: Parameters<typeof verifyJws>[2]): Promise<Uint8Array> {
+/**
+ * The payload of a JWS of this `typ` by the holder of a P-256 key.
+ * @throws Refusal `holder_binding_failed`, `malformed`
+ */
+export async function asHolder(proof: string, type: string, key: KeyObject): Promise<Uint8Array> {
+  const keys = [{ key, kid: await thumbprint(key), algorithm: 'ES256' as const }];
   try {
-    return await verifyJws(proof, HOLDER_PROOF_TYPE, keys, 4096);
+    return await verifyJws(proof, type, keys, 4096);
   } catch (error) {
     if (error instanceof Refusal && error.check === 'signature_invalid') {
       refuse('holder_binding_failed', 'the proof is not signed by the key that it should be');

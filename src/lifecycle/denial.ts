@@ -116,6 +116,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'policy-mismatch',
     'Stay within the limits that this relying party accepts.',
   ),
+  'outcome-form': rule(
+    'execution',
+    'malformed-request',
+    'Report as docs/PROTOCOL.md has it: a bare started, or an ended with status, signal or reason.',
+  ),
   // Certificates (src/x509)
   'x509-too-large': rule(
     'identity',
