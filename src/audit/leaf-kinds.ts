@@ -14,6 +14,7 @@ export type LeafBody =
   | RevocationLeaf
   | OutcomeLeaf
   | OperatorLeaf
+  | RefusalLeaf
   | DenialSummaryLeaf;
 
 /** What the ledger adds when it appends a leaf. */
@@ -189,6 +190,16 @@ export interface OperatorLeaf {
   readonly target: string;
   /** Digest of what was submitted. */
   readonly digest: string | null;
+  readonly by: LeafActor;
+}
+
+/** A request of somebody who is known by certificate that was refused and that no other kind tells. */
+export interface RefusalLeaf {
+  readonly v: 1;
+  readonly kind: 'refusal';
+  /** Method and route: `POST /v1/executions`. */
+  readonly action: string;
+  readonly denial: LeafDenial;
   readonly by: LeafActor;
 }
 

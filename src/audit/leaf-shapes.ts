@@ -13,6 +13,7 @@ import type {
   OperatorLeaf,
   OutcomeLeaf,
   PolicyLeaf,
+  RefusalLeaf,
   RevocationLeaf,
   TransitionLeaf,
 } from './leaf-kinds.ts';
@@ -151,6 +152,13 @@ const operator: Shape<OperatorLeaf> = object({
   by: actor,
 });
 
+const refusal: Shape<RefusalLeaf> = object({
+  ...head('refusal'),
+  action: text({ max: 256, pattern: /^[A-Z]+ \/[\x21-\x7e]*$/, want: 'a method and a route' }),
+  denial,
+  by: actor,
+});
+
 const denialSummary: Shape<DenialSummaryLeaf> = object({
   ...head('denial-summary'),
   from: time,
@@ -168,6 +176,7 @@ export const LEAF_SHAPES: { readonly [K in LeafBody['kind']]: Shape<Extract<Leaf
   revocation,
   outcome,
   operator,
+  refusal,
   'denial-summary': denialSummary,
 };
 

@@ -44,6 +44,19 @@ export interface OnceOnly extends RecordRef {
 }
 
 /**
+ * A counter with a bound (children of an execution, executions of a host): changed under the head lock, so that two
+ * decisions at one time never spend the same unit. The record's body is `{ used }`.
+ */
+export interface BudgetUse extends RecordRef {
+  /** 1 takes a unit, -1 gives one back; it never goes below 0. */
+  readonly add: 1 | -1;
+  /** The most that may be used afterwards; looked at when a unit is taken. */
+  readonly limit: number;
+  readonly check: CommitCheck;
+  readonly reason: string;
+}
+
+/**
  * High-water mark of a TPM: advanced under the lock by the boot rule of PROTOCOL 7, or the change is denied with
  * check e17. Two decisions of one host may be in flight; what counts is the order in which they commit.
  */
@@ -73,6 +86,7 @@ export interface Change {
   readonly preconditions: readonly Precondition[];
   readonly once: readonly OnceOnly[];
   readonly counters?: CounterAdvance;
+  readonly budgets?: readonly BudgetUse[];
   readonly writes: readonly (RecordRef & { readonly body: JsonObject })[];
   /** Bodies kept by their SHA-256 (evidence, request): the leaf names the digests. */
   readonly bodies: readonly {

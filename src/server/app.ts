@@ -3,12 +3,14 @@ import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { LeafActor } from '../audit/index.ts';
 import { parseJsonObject } from '../base/index.ts';
 import { judgeCaller } from './caller.ts';
 import type { Caller } from './caller.ts';
 import type { Services } from './compose.ts';
 import { Metrics } from './metrics.ts';
 import { AdminProblem, problemOf } from './problem.ts';
+import { RefusalLog } from './refusal-log.ts';
 import type { Call, Reply, Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { serverOptions } from './server-options.ts';
@@ -18,10 +20,11 @@ import type { LogSink } from './server-options.ts';
 export async function buildApp(services: Services, sink?: LogSink): Promise<FastifyInstance> {
   const app = Fastify(serverOptions(services, sink)) as unknown as FastifyInstance;
   const metrics = new Metrics();
+  const refusals = new RefusalLog(services);
   app.server.headersTimeout = services.config.limits.headersSeconds * 1000;
   app.server.maxConnections = services.config.limits.connections;
   acceptStrictJson(app, services);
-  answerProblems(app, metrics);
+  answerProblems(app, metrics, refusals);
   await app.register(rateLimit, { global: false });
   limitAddresses(app, services);
   await app.register(swagger, {
@@ -30,7 +33,7 @@ export async function buildApp(services: Services, sink?: LogSink): Promise<Fast
   const limited = certificateLimit(app, services);
   app.after(() => {
     for (const one of allRoutes(services, metrics, () => app.swagger()))
-      addRoute(app, services, one, limited);
+      addRoute(app, services, one, { limited, refusals });
   });
   await app.ready();
   return app;
@@ -49,17 +52,17 @@ function acceptStrictJson(app: FastifyInstance, { config }: Services): void {
   });
 }
 
-function answerProblems(app: FastifyInstance, metrics: Metrics): void {
-  const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    const problem = problemOf(error, request.id);
+function answerProblems(app: FastifyInstance, metrics: Metrics, refusals: RefusalLog): void {
+  const answer = async (error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const problem = await refusals.logged(problemOf(error, request.id), request);
     metrics.denied(problem.stage, problem.code);
     if (problem.fault) request.log.error({ err: error }, 'fault');
     else request.log.info({ stage: problem.stage, code: problem.code, check: problem.check }, 'denied');
-    void reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem.body));
+    await reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem.body));
   };
   app.setErrorHandler(answer);
-  app.setNotFoundHandler((request, reply) => {
-    answer(new AdminProblem('not-found', 'there is no such resource'), request, reply);
+  app.setNotFoundHandler(async (request, reply) => {
+    await answer(new AdminProblem('not-found', 'there is no such resource'), request, reply);
   });
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none';
@@ -112,7 +115,12 @@ function peerCertificate({
     : { raw: new Uint8Array(found.raw), fingerprint: found.fingerprint256 };
 }
 
-function addRoute(app: FastifyInstance, services: Services, one: Route, limited: Limit): void {
+function addRoute(
+  app: FastifyInstance,
+  services: Services,
+  one: Route,
+  { limited, refusals }: { readonly limited: Limit; readonly refusals: RefusalLog },
+): void {
   const { limits, trustDomain } = services.config;
   const callers = new WeakMap<FastifyRequest, Caller>();
   app.route({
@@ -131,7 +139,10 @@ function addRoute(app: FastifyInstance, services: Services, one: Route, limited:
     onRequest: async (request) => {
       await limited(request);
       const { ring, records, clock } = services;
-      const context = { ring, records, trustDomain, now: clock.now() };
+      const onKnown = (who: LeafActor): void => {
+        refusals.know(request, who);
+      };
+      const context = { ring, records, trustDomain, now: clock.now(), onKnown };
       callers.set(request, await judgeCaller(one.access, peerCertificate(request)?.raw, context));
     },
     handler: async (request, reply) => {

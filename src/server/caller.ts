@@ -1,4 +1,4 @@
-import type { Records } from '../audit/index.ts';
+import type { LeafActor, Records } from '../audit/index.ts';
 import { refuse } from '../base/index.ts';
 import { hasRole, parseOperatorId } from '../config/index.ts';
 import type { KeyRing, Role } from '../config/index.ts';
@@ -39,6 +39,8 @@ export interface CallerContext {
   readonly trustDomain: string;
   /** Unix ms. */
   readonly now: number;
+  /** Told as soon as it is proved who calls, whatever is refused afterwards. */
+  readonly onKnown?: (who: LeafActor) => void;
 }
 
 /** Record of an operator's certificate that the ledger keeps when it was revoked. */
@@ -70,7 +72,7 @@ export async function judgeCaller(
 async function judgeOperator(
   role: Role | 'any',
   leaf: Certificate,
-  { ring, trustDomain, records, now }: CallerContext,
+  { ring, trustDomain, records, now, onKnown }: CallerContext,
 ): Promise<Caller> {
   const anchors = [ring.certificate('operator-ca')];
   const { findings } = verifyPath({ leaf, anchors, now, profile: tlsClientProfile });
@@ -79,6 +81,7 @@ async function judgeOperator(
     return refuse('caller-operator', 'the certificate doesn’t name exactly one operator');
   const id = parseOperatorId(uri);
   if (id.trustDomain !== trustDomain) refuse('caller-operator', 'an operator of another trust domain');
+  onKnown?.({ kind: 'operator', id: leaf.serial });
   const stored = await records.get(operatorRecord(leaf.serial));
   if (stored?.body['state'] === 'revoked') refuse('caller-revoked', 'the operator’s certificate was revoked');
   if (role !== 'any' && !hasRole(id.roles, role))
@@ -90,11 +93,12 @@ async function judgeOperator(
 async function judgeAgent(
   standing: 'active' | 'attestation',
   certificate: Certificate,
-  { ring, trustDomain, records, now }: CallerContext,
+  { ring, trustDomain, records, now, onKnown }: CallerContext,
 ): Promise<Caller> {
   const agent = judgeAgentCertificate(certificate, [ring.certificate('agent-ca')], trustDomain, now);
   const host = await readHost(records, agent.hostId);
   if (host === undefined) return refuse('caller-certificate', 'the host of the certificate is not enrolled');
+  if (host.host.agent.keyId === agent.keyId) onKnown?.({ kind: 'host', id: agent.hostId });
   if (agentAccess(agent, host.host) === 'attestation-only' && standing === 'active')
     throw new AdminProblem(
       'not-permitted',

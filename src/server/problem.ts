@@ -1,3 +1,4 @@
+import type { LeafDenial } from '../audit/index.ts';
 import { Refusal } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { DENIAL_STATUS, toDenial } from '../lifecycle/denial.ts';
@@ -53,6 +54,8 @@ export interface Problem {
   readonly stage: string;
   readonly code: string;
   readonly check: string;
+  /** What a leaf tells; null for what is no question of trust. */
+  readonly denial: LeafDenial | null;
   /** True when somebody should look at the verifier. */
   readonly fault: boolean;
 }
@@ -85,14 +88,25 @@ function denialProblem(denial: Denial, requestId: string, auditIndex?: string): 
     ...denial,
     ...(auditIndex === undefined ? {} : { auditIndex }),
   };
-  return { status, body, stage: denial.stage, code: denial.code, check: denial.check, fault: status >= 500 };
+  return {
+    ...{ status, body, denial, stage: denial.stage, code: denial.code, check: denial.check },
+    fault: status >= 500,
+  };
 }
 
 function adminProblem(code: AdminCode, reason: string, requestId: string): Problem {
   const status = ADMIN_STATUS[code];
   const denial = { stage: 'request', code, check: code, reason, remedy: REMEDY[code], detail: {} };
   const body = { ...head(code, status, requestId), ...denial };
-  return { status, body, stage: 'request', code, check: code, fault: false };
+  return {
+    status,
+    body,
+    stage: 'request',
+    code,
+    check: code,
+    denial: code === 'not-permitted' ? denial : null,
+    fault: false,
+  };
 }
 
 const head = (code: string, status: number, requestId: string): JsonObject => ({
