@@ -1,2 +1,3 @@
 export * from './initiator.ts';
 export * from './issuers.ts';
+export * from './local-issuer.ts';
