@@ -36,7 +36,7 @@ export class LocalIssuer {
   /** The public key set (RFC 7517), as a policy bundle names it. */
   async jwks(): Promise<JsonObject> {
     const jwk = await exportJWK(createPublicKey(this.#key));
-    return { keys: [{ ...jwk, kid: this.#kid, alg: 'ES256', use: 'sig' }] } as unknown as JsonObject;
+    return { keys: [{ ...jwk, kid: this.#kid, alg: 'ES256', use: 'sig' }] };
   }
 
   /** A compact JWT (RFC 7519) with a random `jti`. */
