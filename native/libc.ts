@@ -64,3 +64,17 @@ export function peerAddress(descriptor: number): string | number | null {
 export function shutdownSocket(descriptor: number): void {
   loadLibrary(LIBRARIES.c).function('shutdown', 'i32', ['i32', 'i32'])(descriptor, SHUT_RDWR);
 }
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/**
+ * flock(2), exclusive, without waiting. The kernel lets go of it when the descriptor is closed, so also when the process
+ * crashes: there is no stale lock to judge.
+ * @returns whether this descriptor has the lock now
+ */
+export function tryLockFile(descriptor: number): boolean {
+  return (
+    loadLibrary(LIBRARIES.c).function('flock', 'i32', ['i32', 'i32'])(descriptor, LOCK_EX | LOCK_NB) === 0
+  );
+}

@@ -20,7 +20,8 @@ export async function openTpm(tcti: string): Promise<Tpm> {
   return await native.Tpm.open(tcti);
 }
 
-async function loadNative(): Promise<typeof import('../../native/index.ts')> {
+/** node-tpm2, for what else it knows of the machine (SO_PEERCRED, flock). @throws Refusal `tpm-bindings` */
+export async function loadNative(): Promise<typeof import('../../native/index.ts')> {
   try {
     return await import('../../native/index.ts');
   } catch (error) {

@@ -997,6 +997,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'revoked-authorization',
     'Something that the decision rests on was revoked; the log says what.',
   ),
+  'host-executions': rule(
+    'audit',
+    'policy-mismatch',
+    'End executions on the host, or let policy raise limits.executionsPerHost.',
+  ),
   'budget-spent': rule('audit', 'policy-mismatch', 'The parent’s budget is used up.'),
   'leaf-size': rule(
     'audit',
@@ -1133,6 +1138,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'identity',
     'policy-mismatch',
     'Look at the host’s state first; only some changes lead on from each.',
+  ),
+  'host-quarantined': rule(
+    'identity',
+    'revoked-authorization',
+    'Find out why the host was quarantined; an operator ends it with host restore.',
   ),
   'host-pending': rule('identity', 'missing-authorization', 'Wait until an operator has approved the host.'),
   'host-revoked': rule(
@@ -1446,6 +1456,37 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'audit',
     'verifier-fault',
     'The store is older than a checkpoint that was published: bring the newest store back, or use store restore.',
+  ),
+  // The host agent (src/agent)
+  'agent-not-enrolled': rule(
+    'identity',
+    'missing-authorization',
+    'Enroll this host with sealgate host enroll, or name its state directory with --state.',
+  ),
+  'agent-enrolled': rule(
+    'identity',
+    'malformed-request',
+    'Give another state directory, or move this one away to enroll again by host invite --for.',
+  ),
+  'agent-state': rule(
+    'identity',
+    'verifier-fault',
+    'The state directory was changed or is incomplete: put its backup back, or enroll the host again.',
+  ),
+  'agent-lock': rule(
+    'verification',
+    'verifier-fault',
+    'Try again; if it stays, look which process holds the lock of the state directory.',
+  ),
+  'agent-log': rule(
+    'environment',
+    'verifier-fault',
+    'Let the agent read the measured logs of the kernel (root, or a group that may).',
+  ),
+  'enroll-answer': rule(
+    'verification',
+    'invalid-verification',
+    'The verifier’s answer does not fit together: trust nothing of it, and look who answers at this URL.',
   ),
 };
 

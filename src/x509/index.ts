@@ -12,7 +12,7 @@ export { generalName, issueCertificate } from './issue.ts';
 export type { CertificateOrder, CertificatePurpose, TpmIdentityInput } from './issue.ts';
 export { attributesOf, sameName } from './name.ts';
 export type { Attribute, Name } from './name.ts';
-export { fromNv } from './nv.ts';
+export { chainFromNv, fromNv } from './nv.ts';
 export type { NvCertificate } from './nv.ts';
 export { OID, oidName } from './oids.ts';
 export { verifyPath } from './path.ts';

@@ -1,4 +1,4 @@
-import { LIMITS, Reader, refuse } from '../base/index.ts';
+import { LIMITS, Reader, concat, refuse } from '../base/index.ts';
 import { TAG } from './der.ts';
 
 /** What an EK certificate's NV index held. */
@@ -28,6 +28,26 @@ export function fromNv(content: Uint8Array): NvCertificate {
   const der = derValue(inner);
   const padding = paddingBytes(inner) + (wrapped ? paddingBytes(reader) : 0);
   return { der, wrapped, padding };
+}
+
+/**
+ * The certificates of an EK certificate chain as a TPM has them in 0x01C00100 and following: DER after DER, joined over
+ * the indexes, since one may begin in an index and end in the next (TCG EK Credential Profile §2.2.1.5.2).
+ * @param max certificates
+ * @throws Refusal `x509-too-large`, `x509-nv-content`, `malformed`
+ */
+export function chainFromNv(contents: readonly Uint8Array[], max: number): readonly Uint8Array[] {
+  const joined = concat(contents);
+  if (joined.length > (max + 1) * LIMITS.certificate)
+    refuse('x509-too-large', `NV content of ${String(joined.length)} bytes`, { bytes: joined.length });
+  const reader = new Reader(joined, 'NV content');
+  const chain: Uint8Array[] = [];
+  while (reader.peek(1)?.[0] === TAG.sequence) {
+    if (chain.length >= max) refuse('x509-too-large', `more than ${String(max)} certificates`, { max });
+    chain.push(derValue(reader));
+  }
+  paddingBytes(reader);
+  return chain;
 }
 
 function isStoredCertificate(start: Uint8Array | undefined): boolean {

@@ -1,0 +1,226 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { CheckpointMemory } from '../../src/agent/checkpoint-memory.ts';
+import { evidenceLogs } from '../../src/agent/evidence-logs.ts';
+import { withFileLock } from '../../src/agent/file-lock.ts';
+import { parseIdentity, readIdentity, writeIdentity } from '../../src/agent/host-identity.ts';
+import type { HostIdentity } from '../../src/agent/host-identity.ts';
+import { PolicyMemory } from '../../src/agent/policy-memory.ts';
+import { StateDirectory } from '../../src/agent/state-directory.ts';
+import {
+  formatCheckpoint,
+  formatNote,
+  noteSigner,
+  proveConsistency,
+  signNote,
+} from '../../src/audit/index.ts';
+import { LIMITS, utf8 } from '../../src/base/index.ts';
+import { MemoryLog, logOf } from '../audit/support/log.ts';
+import { expectRefusal, expectRejection } from '../support/refusals.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const fresh = () => StateDirectory.create(path.join(temporaryDirectory(), 'state'));
+const identity: HostIdentity = {
+  v: 1,
+  url: 'https://localhost:8443',
+  caFingerprint: 'sha256:aa',
+  trustDomain: 'example.org',
+  hostId: 'ab'.repeat(32),
+  name: 'host-a',
+  tcti: 'device:/dev/tpmrm0',
+  ekTemplate: 'L-1',
+  ekName: `000b${'cd'.repeat(32)}`,
+  akHandle: 0x8101_0020,
+  akName: `000b${'ef'.repeat(32)}`,
+  eventLog: '/log',
+  imaList: '/ima',
+};
+
+describe('the state directory', () => {
+  it('is 0700 with files 0600, each replaced as a whole', () => {
+    const state = fresh();
+    state.write('checkpoint', 'one');
+    state.write('checkpoint', 'two');
+    expect(readFileSync(state.at('checkpoint'), 'utf8')).toBe('two');
+    expect(statSync(state.path).mode & 0o777).toBe(0o700);
+    expect(statSync(state.at('checkpoint')).mode & 0o777).toBe(0o600);
+    expect(readdirSync(state.path)).toEqual(['checkpoint']);
+  });
+
+  it('is refused when others can enter it or read a file of it', () => {
+    const state = fresh();
+    state.write('ak.auth', 'secret');
+    chmodSync(state.at('ak.auth'), 0o640);
+    expectRefusal('secret-file', () => StateDirectory.open(state.path));
+    chmodSync(state.at('ak.auth'), 0o600);
+    chmodSync(state.path, 0o750);
+    expectRefusal('secret-file', () => StateDirectory.open(state.path));
+    chmodSync(state.path, 0o700);
+    expect(StateDirectory.open(state.path).read('ak.auth')).toEqual(utf8('secret'));
+  });
+
+  it('is not there before enrollment, and says so', () => {
+    expectRefusal('agent-not-enrolled', () => StateDirectory.open(path.join(temporaryDirectory(), 'none')));
+    expectRefusal('agent-not-enrolled', () => readIdentity(fresh()));
+  });
+
+  it('loses what a crash left half written, nothing else', () => {
+    const state = fresh();
+    state.write('checkpoint', 'one');
+    writeFileSync(state.at('checkpoint.4711.new'), 'half', { mode: 0o600 });
+    state.tidy();
+    expect(readdirSync(state.path)).toEqual(['checkpoint']);
+  });
+
+  it('keeps an identity that reads back, and refuses any other', () => {
+    const state = fresh();
+    writeIdentity(state, identity);
+    expect(readIdentity(state)).toEqual(identity);
+    const variants: object[] = [
+      { ...identity, v: 2 },
+      { ...identity, akHandle: 0x8101_0001 },
+      { ...identity, ekTemplate: 'L-9' },
+      { ...identity, url: 'http://localhost' },
+      { ...identity, eventLog: 'relative' },
+      { ...identity, more: 1 },
+    ];
+    for (const variant of variants)
+      expectRefusal('agent-state', () => parseIdentity(utf8(JSON.stringify(variant))));
+  });
+});
+
+describe('the highest policy', () => {
+  const policy = (version: number, digit: string) => ({ version, hash: `sha256:${digit.repeat(64)}` });
+
+  it('only goes up', () => {
+    const memory = new PolicyMemory(fresh());
+    expect(memory.read()).toBeUndefined();
+    memory.raise(policy(2, 'a'));
+    memory.raise(policy(1, 'b'));
+    memory.raise(policy(2, 'c'));
+    expect(memory.read()).toEqual(policy(2, 'a'));
+    memory.raise(policy(3, 'd'));
+    expect(memory.read()).toEqual(policy(3, 'd'));
+  });
+
+  it('is refused when its file says something else', () => {
+    const state = fresh();
+    state.write('policy-seen.json', '{"version":0,"digest":"x"}');
+    expectRefusal('agent-state', () => new PolicyMemory(state).read());
+  });
+});
+
+describe('the newest checkpoint', () => {
+  const signer = noteSigner('example.org/log', 'note', generateKeyPairSync('ed25519').privateKey);
+  const stranger = noteSigner('example.org/log', 'note', generateKeyPairSync('ed25519').privateKey);
+
+  function note(log: MemoryLog, by = signer, origin = 'example.org/log') {
+    const text = formatCheckpoint({ origin, size: log.edge.size, root: log.root });
+    return formatNote({ text, signatures: [signNote(text, by)] });
+  }
+  /** A host that saw the log at size 3. */
+  function memoryOf(log: MemoryLog) {
+    const state = fresh();
+    state.write('checkpoint', note(log));
+    return new CheckpointMemory(state, () => [signer.key]);
+  }
+
+  it('advances along a consistency proof, and stays where it is for the same size', async () => {
+    const later = logOf(7, 1);
+    const memory = memoryOf(logOf(3));
+    const proof = await proveConsistency(3n, 7n, later);
+    expect(memory.advance(note(later), proof).size).toBe(7n);
+    expect(memory.read().size).toBe(7n);
+    expect(memory.advance(note(later), []).size).toBe(7n);
+  });
+
+  it('never goes back, to a fork, to another log or to what nobody signed', async () => {
+    const memory = memoryOf(logOf(3));
+    const later = logOf(7, 1);
+    const proof = await proveConsistency(3n, 7n, later);
+    expectRefusal('log-consistency', () => memory.advance(note(logOf(2)), []));
+    const fork = new MemoryLog();
+    fork.append(['x', 'y', 'z', 'w'].map((text) => utf8(text)));
+    expectRefusal('log-consistency', () => memory.advance(note(fork), proof));
+    expectRefusal('log-consistency', () => memory.advance(note(later), proof.slice(1)));
+    expectRefusal('log-signature', () => memory.advance(note(later, stranger), proof));
+    const renamed = noteSigner('other.org/log', 'note', generateKeyPairSync('ed25519').privateKey);
+    expectRefusal('log-origin', () => memory.advance(note(later, renamed, 'other.org/log'), proof));
+    expect(memory.read().size).toBe(3n);
+  });
+
+  it('is part of every enrolled state', () => {
+    expectRefusal('agent-state', () => new CheckpointMemory(fresh(), () => [signer.key]).read());
+  });
+});
+
+describe('the lock of the TPM', () => {
+  const lockFile = () => path.join(temporaryDirectory(), 'tpm.lock');
+
+  it('lets one task after the other in', async () => {
+    const file = lockFile();
+    let inside = 0;
+    const task = () =>
+      withFileLock(file, async () => {
+        expect(++inside).toBe(1);
+        await sleep(5);
+        inside--;
+      });
+    await Promise.all([task(), task(), task()]);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('is refused after its bound, and the task is told when it held it for so long', async () => {
+    const file = lockFile();
+    await withFileLock(file, async () => {
+      await expectRejection(
+        'agent-lock',
+        withFileLock(file, () => Promise.resolve(), 40),
+      );
+    });
+    const aborted = await withFileLock(
+      file,
+      async (signal) => {
+        await sleep(60);
+        return signal.aborted;
+      },
+      30,
+    );
+    expect(aborted).toBe(true);
+  });
+
+  it('is free again when a process that had it was killed', async () => {
+    const file = lockFile();
+    const holder = spawn('flock', ['-x', file, 'sh', '-c', 'echo held; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      detached: true,
+    });
+    await once(holder.stdout, 'data');
+    await expectRejection(
+      'agent-lock',
+      withFileLock(file, () => Promise.resolve(), 40),
+    );
+    process.kill(-(holder.pid ?? 0), 'SIGKILL');
+    expect(await withFileLock(file, () => Promise.resolve('mine'))).toBe('mine');
+  });
+});
+
+describe('the measured logs', () => {
+  it('are read to their end, are null where there are none, and have a largest size', () => {
+    const directory = temporaryDirectory();
+    const [eventLog, imaList] = [path.join(directory, 'e'), path.join(directory, 'i')];
+    writeFileSync(eventLog, new Uint8Array(3_000_000).fill(7));
+    const read = evidenceLogs({ eventLog, imaList }).eventLog() ?? new Uint8Array();
+    expect(Buffer.compare(read, readFileSync(eventLog))).toBe(0);
+    expect(evidenceLogs({ eventLog, imaList }).imaList()).toBeNull();
+    writeFileSync(eventLog, new Uint8Array(LIMITS.eventLog + 1));
+    expectRefusal('agent-log', () => evidenceLogs({ eventLog, imaList }).eventLog());
+    mkdirSync(imaList);
+    expectRefusal('agent-log', () => evidenceLogs({ eventLog: imaList, imaList }).eventLog());
+  });
+});
