@@ -3,7 +3,7 @@ import type { HashName } from '../../tpm/index.ts';
 import type { BankChain, BankMode } from './bank-chain.ts';
 import { ChunkJoiner } from './chunk-joiner.ts';
 import type { Joined } from './chunk-joiner.ts';
-import { COLUMN, FLAG, STRIDE, digestEntries } from './entries.ts';
+import { COLUMN, DigestMemory, FLAG, STRIDE, digestEntries } from './entries.ts';
 import type { DigestOrder, DigestedEntries } from './entries.ts';
 import { newFields, readFields } from './fields.ts';
 import type { EntryFields } from './fields.ts';
@@ -76,6 +76,8 @@ export class ImaReplay {
   readonly #otherPcrs = new Map<number, number>();
   readonly #fields = newFields();
   readonly #hashBanks: readonly HashName[];
+  /** Of the batches that are digested here, one after the other. */
+  readonly #memory = new DigestMemory();
   #entries: number;
   #consumed: number | null = null;
   #matched: ReadonlyMap<HashName, BankMode> = new Map();
@@ -162,7 +164,7 @@ export class ImaReplay {
       const rest = new Reader(bytes, 'IMA list', base);
       rest.skip(at);
       const batch = rest.bytes(Math.min(window, rest.remaining));
-      const digested = digestEntries(batch, this.digestOrder(base + at));
+      const digested = digestEntries(batch, { ...this.digestOrder(base + at), memory: this.#memory });
       this.consume(batch, base + at, digested);
       at += digested.consumed;
       // No whole entry in the window: a longer one, until the end of what has arrived.
