@@ -24,6 +24,7 @@ export type CommitCheck =
   | 'policy-moved'
   | 'revoked-meanwhile'
   | 'budget-spent'
+  | 'host-executions'
   | 'replay-enrollment'
   | 'enroll-host-known'
   | 'enroll-name-taken'

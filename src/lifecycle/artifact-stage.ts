@@ -3,6 +3,7 @@ import type { VerifiedArtifact } from '../artifact/index.ts';
 import { equalBytes, fromBase64url, fromHex, refuse } from '../base/index.ts';
 import type { VerifiedPcrs } from '../tpm/index.ts';
 import { artifactMeasurement, artifactPcr } from './execution-request.ts';
+import type { RequestedArtifact } from './execution-request.ts';
 import { requireNotRevoked } from './identity-stage.ts';
 import type { DecisionDeps } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
@@ -15,15 +16,29 @@ const ARTIFACT_PCR = 23;
  * @throws Refusal `artifact-pcr`, those of src/artifact, `artifact-revoked`
  */
 export async function approveArtifact(
-  { request, digest, nonce, policy, now }: AdmittedRequest,
+  admitted: AdmittedRequest,
   pcrs: VerifiedPcrs,
   deps: DecisionDeps,
 ): Promise<VerifiedArtifact> {
+  const { request, digest, nonce } = admitted;
   const { artifact } = request;
   const expected = artifactPcr(artifactMeasurement(nonce, artifact.digest, digest));
   const quoted = pcrs.get('sha256', ARTIFACT_PCR);
   if (quoted === undefined || !equalBytes(quoted, expected))
     refuse('artifact-pcr', 'PCR 23 is not what this artifact and request give');
+  return await approveSigned(artifact, admitted, deps);
+}
+
+/**
+ * The second half, which a renewal runs again: those whom the active policy trusts signed the artifact, and neither it
+ * nor they were revoked.
+ * @throws Refusal those of src/artifact, `artifact-name`, `artifact-revoked`
+ */
+export async function approveSigned(
+  artifact: RequestedArtifact,
+  { policy, now }: Pick<AdmittedRequest, 'policy' | 'now'>,
+  deps: DecisionDeps,
+): Promise<VerifiedArtifact> {
   const sha256 = artifact.digest.slice('sha256:'.length);
   const envelopes = artifact.signatures.map(({ format, data }) => ({
     format,

@@ -1,11 +1,14 @@
-import type { Precondition } from '../audit/index.ts';
+import type { BudgetUse, Precondition } from '../audit/index.ts';
 import { MAX_LIFETIME_SECONDS, issueAuthorization, meet, signingInputHash } from '../authorization/index.ts';
 import type { Actor, AuthorizationClaims, ExecutionDetails } from '../authorization/index.ts';
 import { earClaims, earDigest, signEar } from '../appraisal/index.ts';
 import { fromHex, refuse, toBase64url } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
 import type { PolicyBundle } from '../policy/index.ts';
-import { CHILDREN } from './execution-record.ts';
+import type { Environment } from './environment-stage.ts';
+import type { ClaimedEvidence } from './evidence-collection.ts';
+import { CHILDREN, HOST_EXECUTIONS } from './execution-record.ts';
+import type { ExecutionRecord } from './execution-record.ts';
 import type { VerifiedParent } from './parent.ts';
 import type { PolicyApproval, Verified } from './policy-stage.ts';
 import type { DecisionDeps, RecordVersion } from './ports.ts';
@@ -20,6 +23,45 @@ export interface MintedAuthorization {
   readonly evidence: readonly { readonly name: string; readonly sha256: string }[];
 }
 
+/** What an attestation result is about, besides the appraisal. */
+export interface ResultTerms {
+  readonly hostId: string;
+  readonly nonce: string;
+  /** Thumbprint of the key that it is about: the workload's, or the agent's for a host attestation. */
+  readonly confirmation: string;
+  readonly policyHash: string;
+  /** Unix seconds. */
+  readonly issuedAt: number;
+  readonly expires: number;
+}
+
+/** The appraisal as a signed EAR, for this host and nonce only. */
+export async function signResult(
+  { appraisal }: Environment,
+  { hostId, policyHash, ...terms }: ResultTerms,
+  deps: DecisionDeps,
+): Promise<string> {
+  const context = {
+    ...terms,
+    audience: hostSpiffeId(deps.trustDomain, hostId),
+    jti: toBase64url(deps.random.bytes(16)),
+    verifier: deps.verifier,
+    policyHash: fromHex(policyHash.slice('sha256:'.length)),
+  };
+  return await signEar(earClaims(appraisal, context), deps.keys.ear);
+}
+
+/** The evidence and the result by digest, as leaf and authorization name them. */
+export function namedEvidence(
+  { items }: ClaimedEvidence,
+  attestationResult: string,
+): MintedAuthorization['evidence'] {
+  return [
+    ...items.map(({ name, sha256 }) => ({ name, sha256 })),
+    { name: 'attestation-result', sha256: earDigest(attestationResult) },
+  ];
+}
+
 /**
  * Stage `authorization`: the attestation result and the authorization artifact, ≤ 300 s and within its parents.
  * @throws Refusal `expired`, `not_narrower`, `depth_invalid`, `principal_altered`, `authorization-form`
@@ -31,60 +73,86 @@ export async function mintAuthorization(
 ): Promise<MintedAuthorization> {
   const { admitted, environment, principals } = verified;
   const { request, policy, now } = admitted;
-  const issuedAt = Math.floor(now / 1000);
-  const expires = expiryOf(verified);
-  const jti = toBase64url(deps.random.bytes(16));
-  const attestationResult = await signEar(
-    earClaims(environment.appraisal, {
-      audience: hostSpiffeId(deps.trustDomain, request.hostId),
-      nonce: request.nonce,
-      jti: toBase64url(deps.random.bytes(16)),
-      issuedAt,
-      expires,
-      confirmation: principals.workload.thumbprint,
-      verifier: deps.verifier,
-      policyHash: fromHex(policy.bundle.hash.slice('sha256:'.length)),
-    }),
-    deps.keys.ear,
-  );
-  const evidence = [
-    ...admitted.evidence.items.map(({ name, sha256 }) => ({ name, sha256 })),
-    { name: 'attestation-result', sha256: earDigest(attestationResult) },
-  ];
+  const terms: ResultTerms = {
+    hostId: request.hostId,
+    nonce: request.nonce,
+    confirmation: principals.workload.thumbprint,
+    policyHash: policy.bundle.hash,
+    issuedAt: Math.floor(now / 1000),
+    expires: expiryOf(verified, null),
+  };
+  const attestationResult = await signResult(environment, terms, deps);
+  const evidence = namedEvidence(admitted.evidence, attestationResult);
+  const status = await deps.status.assign(request.executionId);
+  const minted = await signAuthorization(verified, approval, { evidence, status, started: null }, deps);
+  return { ...minted, attestationResult, evidence };
+}
+
+/** What a first authorization and its renewals don't have in common. */
+export interface MintTerms {
+  readonly evidence: MintedAuthorization['evidence'];
+  readonly status: ExecutionRecord['status'];
+  /** Unix seconds of the first authorization; null when this is the first. */
+  readonly started: number | null;
+}
+
+/**
+ * Signs one authorization, the first of an execution or a renewal.
+ * @throws Refusal as {@link mintAuthorization}
+ */
+export async function signAuthorization(
+  verified: Verified,
+  approval: PolicyApproval,
+  { evidence, status, started }: MintTerms,
+  deps: DecisionDeps,
+): Promise<Pick<MintedAuthorization, 'token' | 'claims'>> {
+  const { admitted, principals } = verified;
+  const issuedAt = Math.floor(admitted.now / 1000);
   const claims: AuthorizationClaims = {
-    ...(await claimsOf(verified, approval, deps)),
+    ...claimsOf(verified, approval, deps),
     iat: issuedAt,
     nbf: issuedAt,
-    exp: expires,
-    jti,
+    exp: expiryOf(verified, started),
+    jti: toBase64url(deps.random.bytes(16)),
+    status: { status_list: status },
     evidence,
   };
   const { parent } = principals;
   const chained = parent === null ? undefined : { token: parent.token, claims: parent.claims };
   const token = await issueAuthorization(claims, deps.keys.authorization, chained);
-  return { token, claims, attestationResult, evidence };
+  return { token, claims };
 }
 
-/** Unix seconds: the earliest of all ends that it depends on. @throws Refusal `expired` */
-function expiryOf({ admitted: { now, policy }, principals: { parent } }: Verified): number {
+/**
+ * Unix seconds: the earliest of all ends that it depends on.
+ * @param started of the first authorization, for a renewal
+ * @throws Refusal `expired`
+ */
+function expiryOf(
+  { admitted: { now, policy }, principals: { parent } }: Verified,
+  started: number | null,
+): number {
   const issuedAt = Math.floor(now / 1000);
+  const { authorizationLifetime, executionLifetime } = policy.bundle.document.limits;
   const root = parent?.lineage[0];
   const lifetime = root?.claims.authorization_details[0].constraints.lifetime;
   const expires = Math.min(
-    issuedAt + Math.min(policy.bundle.document.limits.authorizationLifetime, MAX_LIFETIME_SECONDS),
+    issuedAt + Math.min(authorizationLifetime, MAX_LIFETIME_SECONDS),
+    (started ?? issuedAt) + executionLifetime,
     Math.floor(policy.bundle.validity.notAfter / 1000),
     parent?.claims.exp ?? Infinity,
     root === undefined || lifetime === undefined ? Infinity : root.record.started + lifetime,
   );
-  if (!(expires > issuedAt)) refuse('expired', 'nothing of the parent’s or the policy’s time is left');
+  if (!(expires > issuedAt))
+    refuse('expired', 'nothing of the execution’s, its parent’s or the policy’s time is left');
   return expires;
 }
 
-async function claimsOf(
+function claimsOf(
   { admitted, artifact, principals, host }: Verified,
   { deciding }: PolicyApproval,
   deps: DecisionDeps,
-): Promise<Omit<AuthorizationClaims, 'iat' | 'nbf' | 'exp' | 'jti' | 'evidence'>> {
+): Omit<AuthorizationClaims, 'iat' | 'nbf' | 'exp' | 'jti' | 'status' | 'evidence'> {
   const { request, policy } = admitted;
   const { parent, origin, workload, initiator } = principals;
   const before = parent?.claims;
@@ -107,11 +175,18 @@ async function claimsOf(
     del_depth: before === undefined ? 0 : before.del_depth + 1,
     del_max_depth: Math.min(before?.del_max_depth ?? Infinity, policy.bundle.document.delegation.maxDepth),
     ...(parent === null ? {} : { par_hash: signingInputHash(parent.token) }),
-    status: { status_list: await deps.status.assign(request.executionId) },
     policy: { uri: policy.uri, digest: policy.bundle.hash, ids: deciding },
     gov: { trust_domain: deps.trustDomain, authorities: policy.authorities },
-    attr: { signers: artifact.signers.map(({ key }) => key) },
+    attr: { ...attributionOf(policy.bundle, request.artifact.name), signers: artifact.signers.map(({ key }) => key) },
   };
+}
+
+/** Who answers for an artifact: policy's own word, never the requester's. */
+function attributionOf(
+  { document: { attribution } }: PolicyBundle,
+  name: string,
+): Omit<AuthorizationClaims['attr'], 'signers'> {
+  return (Object.hasOwn(attribution, name) ? attribution[name] : undefined) ?? {};
 }
 
 /** The rights: what is asked, cut by policy's limits and, for a child, by the parent's. */
@@ -134,27 +209,24 @@ function detailsOf(
   return parent === null ? asked : meet(parent.claims.authorization_details[0], asked);
 }
 
-/** The counters of children along the chain, each one more: compared and written in the commit. */
-export interface ChildBudget {
-  readonly preconditions: readonly Precondition[];
-  readonly writes: readonly { readonly kind: string; readonly id: string; readonly body: { used: number } }[];
-}
-
-/** @throws Refusal `budget-spent` */
-export async function spendBudgets(parent: VerifiedParent | null, deps: DecisionDeps): Promise<ChildBudget> {
-  const preconditions: Precondition[] = [];
-  const writes: ChildBudget['writes'][number][] = [];
-  for (const { executionId, claims } of parent?.lineage ?? []) {
+/**
+ * What the execution takes a unit of: the host's executions, and the children of each ancestor that has a limit. Under
+ * the head lock, so that two decisions at one time never take the same unit.
+ */
+export function budgetsOf({ admitted, host, principals: { parent } }: Verified): readonly BudgetUse[] {
+  const ofAncestors = (parent?.lineage ?? []).flatMap(({ executionId, claims }): BudgetUse[] => {
     const limit = claims.authorization_details[0].constraints.children;
-    if (limit === undefined) continue;
-    const { record, used } = await deps.executions.childrenOf(executionId);
-    if (used >= limit) refuse('budget-spent', 'an ancestor may start no more executions', { limit });
-    preconditions.push(
-      unchanged(record, 'budget-spent', 'another child was started at the same time: ask again'),
-    );
-    writes.push({ kind: CHILDREN, id: executionId, body: { used: used + 1 } });
-  }
-  return { preconditions, writes };
+    const reason = 'an ancestor may start no more executions';
+    return limit === undefined
+      ? []
+      : [{ kind: CHILDREN, id: executionId, add: 1, limit, check: 'budget-spent', reason }];
+  });
+  const limit = admitted.policy.bundle.document.limits.executionsPerHost;
+  const reason = `the host has ${String(limit)} executions that have not ended`;
+  return [
+    { kind: HOST_EXECUTIONS, id: host.hostId, add: 1, limit, check: 'host-executions', reason },
+    ...ofAncestors,
+  ];
 }
 
 /** The precondition that a record is as it was read; version 0: still absent. */

@@ -31,6 +31,17 @@ export interface ChallengeBinding {
   readonly epoch: Uint8Array;
 }
 
+/** What a checked nonce says of the challenge that it is: nothing of it comes from a request. */
+export interface IssuedChallenge {
+  readonly purpose: ChallengePurpose;
+  /** The host that it was made for, as the MAC proves. */
+  readonly issuedTo: string;
+  /** Unix ms. */
+  readonly expiresAt: number;
+  /** Bytes that nobody can guess: the random part and the MAC. */
+  readonly strength: number;
+}
+
 /** How long a nonce may be answered, in milliseconds. */
 export const CHALLENGE_LIFETIME_MS = 60_000;
 const VERSION = 1;
@@ -59,6 +70,7 @@ export function makeNonce(key: ChallengeKey, binding: ChallengeBinding, now: num
 /**
  * Checks that this verifier issued the nonce, for this purpose, host and epoch, and that it is in its time. That it is
  * used once is decided by the ledger, not here.
+ * @returns the challenge that the MAC proves, for the check of the quote that answers it (e2)
  * @throws Refusal `e2` (not ours), `nonce-expired`, `malformed`
  */
 export function checkNonce(
@@ -66,7 +78,7 @@ export function checkNonce(
   keys: readonly ChallengeKey[],
   binding: ChallengeBinding,
   now: number,
-): void {
+): IssuedChallenge {
   if (nonce.length > 128) refuse('malformed', 'nonce: too long');
   const reader = new Reader(fromBase64url(nonce, 'nonce'), 'nonce');
   if (reader.remaining !== SIZE.nonce) reader.malformed(`not ${String(SIZE.nonce)} bytes`);
@@ -82,6 +94,8 @@ export function checkNonce(
   if (now < issuedAt || now >= issuedAt + CHALLENGE_LIFETIME_MS) {
     refuse('nonce-expired', 'the nonce is out of its time', { issuedAt, now });
   }
+  const { purpose, hostId: issuedTo } = binding;
+  return { purpose, issuedTo, expiresAt: issuedAt + CHALLENGE_LIFETIME_MS, strength: SIZE.random + SIZE.mac };
 }
 
 /** Each field has a fixed length or a length before it, so no two bindings give the same bytes. */

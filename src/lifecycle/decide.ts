@@ -1,37 +1,54 @@
-import { boundedDenial, denialBody, leafBody } from '../audit/index.ts';
+import { denialBody, leafBody } from '../audit/index.ts';
 import type { Change, Ledger, OnceOnly, Precondition } from '../audit/index.ts';
-import { LIMITS, Refusal, toHex } from '../base/index.ts';
+import { toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { encodeImaState } from '../evidence/index.ts';
 import { platformOf } from '../policy/index.ts';
 import { approveArtifact } from './artifact-stage.ts';
-import { mintAuthorization, spendBudgets, unchanged } from './authorization-stage.ts';
-import type { ChildBudget, MintedAuthorization } from './authorization-stage.ts';
-import { drawSalts, keptBodies, leafFacts } from './decision-leaf.ts';
+import { budgetsOf, mintAuthorization, unchanged } from './authorization-stage.ts';
+import type { MintedAuthorization } from './authorization-stage.ts';
+import { commitDecision } from './commit-decision.ts';
+import {
+  LATE,
+  denialChange,
+  drawSalts,
+  keptBodies,
+  keptRequest,
+  leafFacts,
+  nonceOnce,
+  textDigest,
+} from './decision-leaf.ts';
 import type { LeafFacts } from './decision-leaf.ts';
-import { toDenial } from './denial.ts';
-import type { Stage } from './denial.ts';
-import { validateEnvironment } from './environment-stage.ts';
-import { EXECUTION, IMA_STATE, executionBody } from './execution-record.ts';
+import { deny } from './deny.ts';
+import type { Denial, Stage } from './denial.ts';
+import { storedEventLog, validateEnvironment } from './environment-stage.ts';
+import { EXECUTION, executionBody } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import { executionQualifyingData } from './execution-request.ts';
+import { countersOf, rememberEvidence, rememberRun } from './host-memory.ts';
 import { identifyHost, identifyPrincipals } from './identity-stage.ts';
+import type { Principals } from './identity-stage.ts';
 import { ancestorPreconditions } from './parent.ts';
 import { enrolled, evaluatePolicy } from './policy-stage.ts';
 import type { PolicyApproval, Verified } from './policy-stage.ts';
-import type { Caller, DecisionDeps } from './ports.ts';
-import { finishExecution, preparedAllow } from './prepared.ts';
-import type { Decided, Prepared, PreparedAllow, PreparedDenial } from './prepared.ts';
+import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
+import { preparedAllow } from './prepared.ts';
+import type { Decided, ExecutionAnswer, Prepared, PreparedAllow } from './prepared.ts';
 import { authenticateQuote, quotedSelection } from './quote-stage.ts';
 import type { AuthenticQuote, SignedQuote } from './quote-stage.ts';
-import { admitRequest, nonceExpiry } from './request-stage.ts';
+import { admitRequest } from './request-stage.ts';
+import type { AdmittedRequest } from './request-stage.ts';
 import { sealRelease } from './sealing-stage.ts';
 import type { SealedRelease } from './sealing-stage.ts';
 
 /** What is known when a stage says no. */
-interface Progress extends Partial<LeafFacts> {
+interface Progress {
   stage: Stage;
+  admitted?: AdmittedRequest;
+  host?: HostFacts;
   quote?: SignedQuote;
+  principals?: Principals;
+  signers?: readonly string[];
+  deciding?: readonly string[];
 }
 
 /**
@@ -44,12 +61,12 @@ export async function prepareExecution(
   body: JsonObject,
   caller: Caller,
   deps: DecisionDeps,
-): Promise<Prepared> {
-  const progress: Mutable<Progress> = { stage: 'request' };
+): Promise<Prepared<ExecutionAnswer>> {
+  const progress: Progress = { stage: 'request' };
   try {
     return await runStages(body, caller, deps, progress);
   } catch (error) {
-    return deny(error, progress, deps);
+    return deny(error, progress.stage, deps, (denial) => executionDenial(denial, progress, deps));
   }
 }
 
@@ -57,17 +74,18 @@ async function runStages(
   body: JsonObject,
   caller: Caller,
   deps: DecisionDeps,
-  progress: Mutable<Progress>,
-): Promise<PreparedAllow> {
+  progress: Progress,
+): Promise<PreparedAllow<ExecutionAnswer>> {
   const admitted = (progress.admitted = await admitRequest(body, caller, deps));
 
   progress.stage = 'identity';
-  const host = (progress.host = await identifyHost(admitted, caller, deps));
+  const { request, evidence, policy } = admitted;
+  const question = { hostId: request.hostId, policy, purpose: 'execution' } as const;
+  const host = (progress.host = await identifyHost(question, caller, deps));
 
   progress.stage = 'environment';
-  const { request, evidence, policy } = admitted;
   const platform = platformOf(policy.bundle, enrolled(host));
-  const quote = authenticateQuote(
+  const quote = await authenticateQuote(
     {
       evidence,
       host,
@@ -75,6 +93,8 @@ async function runStages(
       qualifyingData: executionQualifyingData(admitted.nonce, admitted.digest),
       selection: quotedSelection(platform.quoted),
       nonce: request.nonce,
+      challenge: admitted.challenge,
+      caller,
       now: admitted.now,
     },
     deps,
@@ -91,13 +111,15 @@ async function runStages(
     quote,
     evidence,
     host,
+    storedLog: await storedEventLog(host, evidence, deps),
     platform,
     imaRules: policy.imaRules(platform.name),
     artifact: request.artifact,
   });
 
   progress.stage = 'artifact';
-  const artifact = (progress.artifact = await approveArtifact(admitted, quote.pcrs, deps));
+  const artifact = await approveArtifact(admitted, quote.pcrs, deps);
+  progress.signers = artifact.signers.map(({ key }) => key);
 
   progress.stage = 'policy';
   const verified: Verified = { admitted, host, platform, principals, environment, artifact };
@@ -105,17 +127,14 @@ async function runStages(
   progress.deciding = approval.deciding;
 
   progress.stage = 'authorization';
-  const budget = await spendBudgets(principals.parent, deps);
   const minted = await mintAuthorization(verified, approval, deps);
 
   progress.stage = 'sealing';
   const release = await sealRelease(verified, approval, minted, quote, deps);
 
   progress.stage = 'audit';
-  return prepareAllow({ verified, approval, quote, minted, release, budget }, deps);
+  return prepareAllow({ verified, approval, quote, minted, release }, deps);
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Everything that the stages made. */
 interface Allowed {
@@ -124,64 +143,90 @@ interface Allowed {
   readonly quote: AuthenticQuote;
   readonly minted: MintedAuthorization;
   readonly release: SealedRelease;
-  readonly budget: ChildBudget;
 }
 
 /** The change of an allow: leaf, what must still hold, what is taken once, what is written. */
-function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAllow {
-  const { verified, approval, quote, minted, release, budget } = allowed;
-  const { admitted, host, principals, artifact } = verified;
+function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAllow<ExecutionAnswer> {
+  const { verified, quote, minted, release } = allowed;
+  const { admitted, host, environment } = verified;
   const { request, policy } = admitted;
-  const { clockInfo } = quote.quote.attest;
-  const facts = {
-    admitted,
-    host,
-    signed: quote.quote.attest,
-    principals,
-    artifact,
-    deciding: approval.deciding,
-  };
-  const salts = drawSalts(deps);
+  const facts = factsOf(allowed, deps);
   const { sealed, released } = release;
+  const authorization = textDigest(minted.token);
   const content = {
-    ...leafFacts(
-      facts,
-      salts,
-      { authorization: minted.token, sealed, released, evidence: minted.evidence },
-      deps,
-    ),
+    ...leafFacts(facts, { authorization, sealed, released, evidence: minted.evidence }, deps),
     outcome: 'allow' as const,
   };
+  const run = rememberRun(host, environment, quote);
   const change: Change = {
     leaf: leafBody(content),
     denialLeaf: denialBody(content),
-    preconditions: [...preconditionsOf(verified), ...budget.preconditions],
-    once: onceOf(verified),
-    counters: {
-      ek: host.hostId,
-      resetCount: clockInfo.resetCount,
-      restartCount: clockInfo.restartCount,
-      clock: String(clockInfo.clock),
-      safe: clockInfo.safe,
-    },
+    preconditions: [...preconditionsOf(verified), ...run.preconditions],
+    once: onceOf(verified, minted),
+    counters: countersOf(host, quote),
+    budgets: budgetsOf(verified),
     writes: [
-      {
-        kind: EXECUTION,
-        id: request.executionId,
-        body: executionBody(recordOf(verified, minted, clockInfo)),
-      },
-      ...budget.writes,
-      ...imaWrite(verified),
+      { kind: EXECUTION, id: request.executionId, body: executionBody(recordOf(allowed, facts)) },
+      ...rememberEvidence(host, admitted.evidence, environment, quote),
+      ...run.writes,
     ],
-    bodies: keptBodies(admitted, salts, deps),
+    bodies: keptBodies(facts, deps),
   };
-  return preparedAllow(change, request.executionId, {
-    authorization: minted.token,
-    attestationResult: minted.attestationResult,
-    policyManifest: policy.manifest,
-    sealed,
+  return preparedAllow(change, {
     logSize: BigInt(request.logSize),
+    answer: {
+      authorization: minted.token,
+      attestationResult: minted.attestationResult,
+      policyManifest: policy.manifest,
+      sealed,
+    },
   });
+}
+
+function factsOf(
+  { verified: { admitted, host, principals, artifact }, approval, quote }: Allowed,
+  deps: DecisionDeps,
+): AskedFacts {
+  return executionFacts(
+    {
+      admitted,
+      host,
+      principals,
+      signers: artifact.signers.map(({ key }) => key),
+      deciding: approval.deciding,
+    },
+    quote.quote.attest,
+    deps,
+  );
+}
+
+/** Facts of an execution: what was asked is always there. */
+type AskedFacts = LeafFacts & { readonly asked: NonNullable<LeafFacts['asked']> };
+
+/** What of the decision the leaf tells; what was not reached is absent. */
+function executionFacts(
+  reached: Omit<Progress, 'stage' | 'admitted' | 'host'> & Required<Pick<Progress, 'admitted' | 'host'>>,
+  signed: LeafFacts['signed'],
+  deps: DecisionDeps,
+): AskedFacts {
+  const { admitted, host, principals, signers = [], deciding = [] } = reached;
+  const { request, digest, evidence, policy, now } = admitted;
+  return {
+    purpose: 'execution',
+    nonce: request.nonce,
+    now,
+    requestDigest: digest,
+    executions: [request.executionId],
+    evidence,
+    host,
+    signed,
+    policy,
+    deciding,
+    parent: principals?.parent?.executionId ?? null,
+    initiator: principals?.initiator ?? null,
+    signers,
+    asked: { request, salts: drawSalts(deps) },
+  };
 }
 
 /** What may have moved since it was read (PROTOCOL 8): read again under the head's lock. */
@@ -198,8 +243,13 @@ function preconditionsOf({ admitted, host, principals }: Verified): readonly Pre
   ];
 }
 
-/** Nonce, execution id and a bearer token work once. */
-function onceOf({ admitted: { request, now }, principals: { initiator } }: Verified): readonly OnceOnly[] {
+/** Nonce, execution id, status index and a bearer token work once. */
+function onceOf(
+  { admitted: { request, now }, principals: { initiator } }: Verified,
+  { claims }: MintedAuthorization,
+): readonly OnceOnly[] {
+  const bearer = initiator?.once ?? null;
+  const { idx, uri } = claims.status.status_list;
   return [
     nonceOnce(request.nonce, now),
     {
@@ -209,13 +259,20 @@ function onceOf({ admitted: { request, now }, principals: { initiator } }: Verif
       check: 'replay-execution',
       reason: 'an execution of this id was decided before',
     },
-    ...(initiator === null || initiator.confirmationKey !== undefined
+    {
+      kind: 'status-index',
+      id: `${uri}#${String(idx)}`,
+      expires: Number.MAX_SAFE_INTEGER,
+      check: 'state-moved',
+      reason: 'the status index was given to another execution: ask again',
+    },
+    ...(initiator === null || bearer === null
       ? []
       : [
           {
             kind: 'bearer-token',
-            id: `${initiator.issuer}#${initiator.tokenId}`,
-            expires: initiator.expires * 1000 + LATE,
+            id: `${initiator.issuer}#${bearer.tokenId}`,
+            expires: bearer.expires * 1000 + LATE,
             check: 'replay-token' as const,
             reason: 'the initiator’s token was used before',
           },
@@ -223,26 +280,13 @@ function onceOf({ admitted: { request, now }, principals: { initiator } }: Verif
   ];
 }
 
-/** Tolerance for ids that may be forgotten: no clock here is off by more. */
-const LATE = 3_600_000;
-
-function nonceOnce(nonce: string, now: number): OnceOnly {
-  return {
-    kind: 'nonce',
-    id: nonce,
-    expires: nonceExpiry(now) + LATE,
-    check: 'replay-nonce',
-    reason: 'the nonce was presented before',
-  };
-}
-
-function recordOf(
-  { admitted, host, principals }: Verified,
-  { claims, token }: MintedAuthorization,
-  boot: ExecutionRecord['boot'],
-): ExecutionRecord {
+function recordOf(allowed: Allowed, { asked }: AskedFacts): ExecutionRecord {
+  const { verified, minted, quote } = allowed;
+  const { admitted, host, principals, environment } = verified;
+  const { claims, token } = minted;
   const { request, policy, digest } = admitted;
-  const { parent, workload } = principals;
+  const { parent, workload, initiator } = principals;
+  const { resetCount, restartCount } = quote.quote.attest.clockInfo;
   return {
     v: 1,
     state: 'issued',
@@ -258,71 +302,32 @@ function recordOf(
     workloadPublic: request.workloadPublic,
     workloadThumbprint: workload.thumbprint,
     ak: toHex(host.akName),
-    boot: { resetCount: boot.resetCount, restartCount: boot.restartCount },
+    boot: { resetCount, restartCount },
     policyHash: policy.bundle.hash,
     requestDigest: toHex(digest),
     credentials: request.credentials,
     sequence: 0,
+    status: claims.status.status_list,
+    request: keptRequest(asked).sha256,
+    initiator: initiator && {
+      issuer: initiator.issuer,
+      subject: initiator.subject,
+      proven: initiator.proven,
+      claims: initiator.claims,
+      tokenSha256: initiator.tokenSha256,
+    },
+    executedDigest: environment.executedDigest,
+    exit: null,
+    reason: null,
   };
 }
 
-/** Where the next IMA list may begin. */
-function imaWrite({ host, environment: { ima } }: Verified): Change['writes'] {
-  return ima === null ? [] : [{ kind: IMA_STATE, id: host.hostId, body: encodeImaState(ima.state) }];
-}
-
-/**
- * The denial that an error becomes. It is a leaf when the enrolled key signed the quote; earlier ones are only counted,
- * so that nobody fills the log.
- */
-function deny(error: unknown, progress: Progress, deps: DecisionDeps): PreparedDenial {
-  const { stage } = progress;
-  if (!(error instanceof Refusal)) deps.onFault?.(error, stage);
-  const refusal =
-    error instanceof Refusal
-      ? error
-      : new Refusal('internal', 'a fault of the verifier; nothing was released');
-  const denial = { ...toDenial(refusal, stage), ...(error instanceof Refusal ? {} : { stage }) };
-  try {
-    const change = denialChange(denial, progress, deps);
-    return { outcome: 'deny', denial, ...(change === undefined ? {} : { change }) };
-  } catch (fault) {
-    // The denial holds all the same; only its leaf could not be made.
-    deps.onFault?.(fault, 'audit');
-    return { outcome: 'deny', denial };
-  }
-}
-
-function denialChange(
-  denial: PreparedDenial['denial'],
-  { admitted, host, quote, principals, artifact, deciding }: Progress,
-  deps: DecisionDeps,
-): Change | undefined {
+/** The leaf of a denial, when the enrolled key signed the quote. */
+function executionDenial(denial: Denial, progress: Progress, deps: DecisionDeps): Change | undefined {
+  const { admitted, host, quote } = progress;
   if (admitted === undefined || host === undefined || quote === undefined) return undefined;
-  const facts: LeafFacts = {
-    admitted,
-    host,
-    signed: quote.signed,
-    principals,
-    artifact,
-    deciding: deciding ?? [],
-  };
-  const salts = drawSalts(deps);
-  const { check, reason, stage, code, remedy, detail } = denial;
-  const content = {
-    ...leafFacts(facts, salts, null, deps),
-    outcome: 'deny' as const,
-    denial: boundedDenial({ check, reason, stage, code, remedy, detail }),
-  };
-  return {
-    leaf: leafBody(content),
-    denialLeaf: denialBody(content),
-    preconditions: [],
-    // A nonce that another decision holds is spent by that one.
-    once: quote.reserved ? [nonceOnce(admitted.request.nonce, admitted.now)] : [],
-    writes: [],
-    bodies: keptBodies(admitted, salts, deps).filter(({ data }) => data.length <= LIMITS.json),
-  };
+  const facts = executionFacts({ ...progress, admitted, host }, quote.signed, deps);
+  return denialChange(denial, facts, quote, deps);
 }
 
 /**
@@ -333,18 +338,6 @@ export async function decideExecution(
   caller: Caller,
   deps: DecisionDeps,
   ledger: Ledger,
-): Promise<Decided> {
-  const prepared = await prepareExecution(body, caller, deps);
-  try {
-    const committed = prepared.change === undefined ? undefined : await ledger.commit(prepared.change);
-    return await finishExecution(prepared, committed, deps.log);
-  } catch (error) {
-    deps.onFault?.(error, 'audit');
-    if (prepared.outcome === 'deny') return { outcome: 'deny', denial: prepared.denial };
-    const refusal =
-      error instanceof Refusal
-        ? error
-        : new Refusal('ledger-unavailable', 'the decision could not be committed or answered');
-    return { outcome: 'deny', denial: toDenial(refusal, 'audit') };
-  }
+): Promise<Decided<ExecutionAnswer>> {
+  return await commitDecision(await prepareExecution(body, caller, deps), deps, ledger);
 }

@@ -1,31 +1,48 @@
 import { createHash } from 'node:crypto';
-import { saltedDigest } from '../audit/index.ts';
-import type { Change, DecisionLeaf } from '../audit/index.ts';
-import { jcsSha256, toBase64url, toHex, utf8 } from '../base/index.ts';
+import { boundedDenial, denialBody, leafBody, saltedDigest } from '../audit/index.ts';
+import type { Change, DecisionLeaf, OnceOnly } from '../audit/index.ts';
+import { LIMITS, canonicalJson, jcsSha256, toBase64url, toHex, utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { canonicalJson } from '../base/index.ts';
-import type { VerifiedArtifact } from '../artifact/index.ts';
 import type { QuoteAttest } from '../tpm/index.ts';
-import type { Principals } from './identity-stage.ts';
+import { CHALLENGE_LIFETIME_MS } from './challenge.ts';
+import type { ChallengePurpose } from './challenge.ts';
+import type { Denial } from './denial.ts';
+import type { ClaimedEvidence } from './evidence-collection.ts';
+import type { ExecutionRequest } from './execution-request.ts';
+import type { ActingInitiator } from './identity-stage.ts';
+import type { ActivePolicy } from './policy-port.ts';
 import type { DecisionDeps, HostFacts } from './ports.ts';
-import type { AdmittedRequest } from './request-stage.ts';
+import type { SignedQuote } from './quote-stage.ts';
 import type { Released } from './sealing-stage.ts';
 
-/** What was established when the decision ended; what was not reached is absent. */
+/** What was established when a decision ended. */
 export interface LeafFacts {
-  readonly admitted: AdmittedRequest;
+  readonly purpose: ChallengePurpose;
+  readonly nonce: string;
+  /** Unix ms. */
+  readonly now: number;
+  readonly requestDigest: Uint8Array;
+  /** Of an execution: itself. Of an attestation: those that it renews. */
+  readonly executions: readonly string[];
+  readonly evidence: ClaimedEvidence;
   readonly host: HostFacts;
   /** What the enrolled key signed. */
   readonly signed: QuoteAttest;
-  readonly principals: Principals | undefined;
-  readonly artifact: VerifiedArtifact | undefined;
+  readonly policy: ActivePolicy;
   readonly deciding: readonly string[];
+  readonly parent: string | null;
+  readonly initiator: ActingInitiator | null;
+  /** Keys that signed what runs. */
+  readonly signers: readonly string[];
+  /** What an execution asked for; null for an attestation. */
+  readonly asked: { readonly request: ExecutionRequest; readonly salts: Salts } | null;
 }
 
 /** What an allow released. */
 export interface LeafRelease {
-  readonly authorization: string;
-  readonly sealed: JsonObject;
+  /** Digest of the authorization, or of the renewed ones; null when there is none. */
+  readonly authorization: string | null;
+  readonly sealed: JsonObject | null;
   readonly released: readonly Released[];
   readonly evidence: readonly { readonly name: string; readonly sha256: string }[];
 }
@@ -41,37 +58,34 @@ const sha256Hex = (data: Uint8Array): string =>
 /** The leaf of a decision, without its outcome: everything by digest, what could be guessed with salt. */
 export function leafFacts(
   facts: LeafFacts,
-  salts: Salts,
   release: LeafRelease | null,
   deps: DecisionDeps,
 ): Omit<DecisionLeaf, 'outcome' | 'denial'> {
-  const { admitted, host, signed, principals, deciding } = facts;
-  const { request, policy, digest, evidence } = admitted;
-  const initiator = principals?.initiator ?? null;
+  const { host, policy, signed, evidence, initiator, asked } = facts;
   const { resetCount, restartCount } = signed.clockInfo;
   return {
     v: 1,
     kind: 'decision',
-    purpose: 'execution',
+    purpose: facts.purpose,
     replica: deps.replica,
     hostId: host.hostId,
-    executions: [request.executionId],
-    parent: principals?.parent?.executionId ?? null,
+    executions: facts.executions,
+    parent: facts.parent,
     digests: {
-      request: `sha256:${toHex(digest)}`,
-      authorization: release && textDigest(release.authorization),
-      sealed: release && jsonDigest(release.sealed),
+      request: `sha256:${toHex(facts.requestDigest)}`,
+      authorization: release?.authorization ?? null,
+      sealed: release?.sealed ? jsonDigest(release.sealed) : null,
       evidence: (release?.evidence ?? evidence.items).map(({ name, sha256 }) => ({
         name,
         sha256: `sha256:${sha256}`,
       })),
     },
-    policy: { digest: policy.bundle.hash, version: policy.bundle.version, deciding },
+    policy: { digest: policy.bundle.hash, version: policy.bundle.version, deciding: facts.deciding },
     ak: toHex(host.akName),
     boot: { resetCount, restartCount },
-    artifact: { name: request.artifact.name, digest: request.artifact.digest },
-    argv: saltedDigest(request.argv, salts.argv),
-    environment: saltedDigest(request.environment, salts.environment),
+    artifact: asked && { name: asked.request.artifact.name, digest: asked.request.artifact.digest },
+    argv: asked && saltedDigest(asked.request.argv, asked.salts.argv),
+    environment: asked && saltedDigest(asked.request.environment, asked.salts.environment),
     initiator: initiator && {
       issuer: initiator.issuer,
       subject: initiator.subject,
@@ -84,20 +98,59 @@ export function leafFacts(
 }
 
 function dependenciesOf(
-  { host, admitted: { policy }, artifact, principals }: LeafFacts,
+  { host, policy, signers, initiator }: LeafFacts,
   deps: DecisionDeps,
 ): DecisionLeaf['dependencies'] {
-  const issuer = principals?.initiator?.issuer;
   return [
     ...(host.ekRoot === null ? [] : [{ kind: 'ek-root', id: host.ekRoot } as const]),
     { kind: 'ak', id: toHex(host.akName) },
     { kind: 'bundle', id: policy.bundle.hash },
     { kind: 'reference-values', id: `${policy.bundle.hash}/${host.platform}` },
     ...policy.authorities.map((id) => ({ kind: 'authority', id }) as const),
-    ...(artifact?.signers ?? []).map(({ key }) => ({ kind: 'signer', id: key }) as const),
-    ...(issuer === undefined ? [] : [{ kind: 'issuer', id: issuer } as const]),
+    ...[...new Set(signers)].map((id) => ({ kind: 'signer', id }) as const),
+    ...(initiator === null ? [] : [{ kind: 'issuer', id: initiator.issuer } as const]),
     { kind: 'build', id: deps.verifier.build },
   ];
+}
+
+/**
+ * The change that a denial makes: a leaf, and the nonce is spent. Only for what the enrolled key signed: earlier
+ * denials are counted, so that nobody fills the log.
+ */
+export function denialChange(
+  { check, reason, stage, code, remedy, detail }: Denial,
+  facts: LeafFacts,
+  { reserved }: SignedQuote,
+  deps: DecisionDeps,
+): Change {
+  const content = {
+    ...leafFacts(facts, null, deps),
+    outcome: 'deny' as const,
+    denial: boundedDenial({ check, reason, stage, code, remedy, detail }),
+  };
+  return {
+    leaf: leafBody(content),
+    denialLeaf: denialBody(content),
+    preconditions: [],
+    // A nonce that another decision holds is spent by that one.
+    once: reserved ? [nonceOnce(facts.nonce, facts.now)] : [],
+    writes: [],
+    bodies: keptBodies(facts, deps).filter(({ data }) => data.length <= LIMITS.json),
+  };
+}
+
+/** Tolerance for ids that may be forgotten: no clock here is off by more. */
+export const LATE = 3_600_000;
+
+/** The nonce works once. */
+export function nonceOnce(nonce: string, now: number): OnceOnly {
+  return {
+    kind: 'nonce',
+    id: nonce,
+    expires: now + CHALLENGE_LIFETIME_MS + LATE,
+    check: 'replay-nonce',
+    reason: 'the nonce was presented before',
+  };
 }
 
 /** Salts of what could be guessed; kept with the evidence, gone when that goes. */
@@ -110,23 +163,36 @@ export function drawSalts(deps: DecisionDeps): Salts {
   return { argv: deps.random.bytes(16), environment: deps.random.bytes(16) };
 }
 
-/** Bodies that are kept beside the leaf, by digest: evidence, salts, and the request with its token left out. */
-export function keptBodies(
-  { request, evidence, now }: AdmittedRequest,
-  salts: Salts,
-  deps: DecisionDeps,
-): Change['bodies'] {
-  const keepUntil = now + deps.retention;
-  // A token is kept as its digest: its claims are in the leaf.
+/** A body under its digest. */
+export interface KeptBody {
+  /** Hex. */
+  readonly sha256: string;
+  readonly data: Uint8Array;
+}
+
+/** The request of an execution as it is kept: a token as its digest, since its claims are in the leaf. */
+export function keptRequest({ request, salts }: NonNullable<LeafFacts['asked']>): KeptBody {
   const initiator = request.initiator === null ? null : textDigest(request.initiator);
   const record = {
     request: { ...request, initiator },
     salts: { argv: toBase64url(salts.argv), environment: toBase64url(salts.environment) },
   };
   const data = utf8(canonicalJson(record as unknown as JsonObject));
-  return [...evidence.items, { sha256: sha256Hex(data), data }].map((item) => ({
-    sha256: item.sha256,
-    data: item.data,
-    keepUntil,
-  }));
+  return { sha256: sha256Hex(data), data };
+}
+
+/**
+ * Bodies that are kept beside the leaf, by digest: evidence, and the request with its salts, which renewals need as
+ * long as the execution may live.
+ */
+export function keptBodies(
+  { asked, evidence, policy, now }: LeafFacts,
+  deps: DecisionDeps,
+): Change['bodies'] {
+  const keepUntil = now + deps.retention;
+  const lifetime = policy.bundle.document.limits.executionLifetime * 1000 + LATE;
+  return [
+    ...evidence.items.map(({ sha256, data }) => ({ sha256, data, keepUntil })),
+    ...(asked === null ? [] : [{ ...keptRequest(asked), keepUntil: Math.max(keepUntil, now + lifetime) }]),
+  ];
 }

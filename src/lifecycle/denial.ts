@@ -997,6 +997,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'revoked-authorization',
     'Something that the decision rests on was revoked; the log says what.',
   ),
+  'run-digests': rule(
+    'environment',
+    'policy-mismatch',
+    'Restart the host: what it ran in this boot is more than is remembered.',
+  ),
   'host-executions': rule(
     'audit',
     'policy-mismatch',

@@ -15,7 +15,7 @@ import type { Platform } from '../policy/index.ts';
 import { treeFileDigests } from './evidence-collection.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import type { RequestedArtifact } from './execution-request.ts';
-import type { HostFacts } from './ports.ts';
+import type { DecisionDeps, HostFacts } from './ports.ts';
 import type { AuthenticQuote } from './quote-stage.ts';
 
 /** What is true of the host at this moment, and that policy's reference values hold. */
@@ -27,6 +27,8 @@ export interface Environment {
   readonly measured: boolean;
   /** Hex SHA-256 of what the kernel measured; null when unmeasured, or for a tree. */
   readonly executedDigest: string | null;
+  /** Hex SHA-256 of what may be below the run directory in this boot: authorized before, and now. */
+  readonly authorized: ReadonlySet<string>;
 }
 
 /** What the environment is judged from. */
@@ -34,11 +36,23 @@ export interface EnvironmentQuestion {
   readonly quote: AuthenticQuote;
   readonly evidence: ClaimedEvidence;
   readonly host: HostFacts;
+  /** The event log that verified last, for a host that sends none. */
+  readonly storedLog: Uint8Array | null;
   readonly platform: Platform;
   /** The platform's, compiled; null where it has none. */
   readonly imaRules: CompiledImaRules | null;
   /** Null for a host attestation: then nothing has to be measured besides the gateway. */
   readonly artifact: RequestedArtifact | null;
+}
+
+/** The body of the event log that verified last, where the host sends none. */
+export async function storedEventLog(
+  { eventLog }: HostFacts,
+  evidence: ClaimedEvidence,
+  { bodies }: DecisionDeps,
+): Promise<Uint8Array | null> {
+  if (evidence.eventLog !== undefined || eventLog === null) return null;
+  return (await bodies.get(eventLog)) ?? null;
 }
 
 /**
@@ -75,14 +89,14 @@ export function validateEnvironment(question: EnvironmentQuestion): Environment 
   }
   const measured = platform.runtime === 'measured';
   const executedDigest = measured ? requireMeasured(question, ima, authorised) : null;
-  return { appraisal, eventLog, ima, measured, executedDigest };
+  return { appraisal, eventLog, ima, measured, executedDigest, authorized: authorised };
 }
 
 function readEventLog(
-  { quote, evidence, host, platform }: EnvironmentQuestion,
+  { quote, evidence, storedLog, platform }: EnvironmentQuestion,
   failures: Refusal[],
 ): VerifiedEventLog | null {
-  const bytes = evidence.eventLog ?? host.eventLog ?? undefined;
+  const bytes = evidence.eventLog ?? storedLog ?? undefined;
   // A platform that is judged by PCR values alone needs no log; one that came is verified all the same.
   if (
     bytes === undefined &&
@@ -130,11 +144,19 @@ function replayed({ log }: VerifiedEventLog): PcrSource {
 }
 
 /** What may be below the run directory: what was authorized before in this boot, and what is asked for now. */
-function authorisedDigests({ artifact, evidence, host }: EnvironmentQuestion): ReadonlySet<string> {
+function authorisedDigests(question: EnvironmentQuestion): ReadonlySet<string> {
+  const { artifact, evidence } = question;
   return new Set([
-    ...host.authorizedDigests,
+    ...earlierDigests(question),
     ...(artifact === null ? [] : artifactFiles(artifact, evidence.tree)),
   ]);
+}
+
+/** What was authorized in the boot that is quoted; nothing of an earlier one. */
+function earlierDigests({ host: { run }, quote }: EnvironmentQuestion): ReadonlySet<string> {
+  const { resetCount, restartCount } = quote.quote.attest.clockInfo;
+  const same = run.boot?.resetCount === resetCount && run.boot.restartCount === restartCount;
+  return same ? run.digests : new Set();
 }
 
 /** Hex SHA-256 of the files that an artifact consists of. @throws Refusal `artifact-tree` */
@@ -155,17 +177,18 @@ function artifactFiles(
  * @throws Refusal `gateway-measured`, `artifact-measured`, `artifact-tree`
  */
 function requireMeasured(
-  { artifact, evidence, host, platform }: EnvironmentQuestion,
+  question: EnvironmentQuestion,
   ima: VerifiedIma | null,
   authorised: ReadonlySet<string>,
 ): string | null {
+  const { artifact, evidence, platform } = question;
   if (ima === null) return refuse('gateway-measured', 'nothing measured the gateway: there is no IMA list');
   if (platform.gatewayMeasured) requireGatewayMeasured(ima);
   if (artifact === null) return null;
   if (artifact.type === 'file')
     return requireArtifactMeasured(ima, artifact.digest.slice('sha256:'.length)).sha256;
   if (evidence.tree === undefined) refuse('artifact-tree', 'a tree comes with its manifest');
-  for (const sha256 of authorised)
-    if (!host.authorizedDigests.has(sha256)) requireArtifactMeasured(ima, sha256);
+  const earlier = earlierDigests(question);
+  for (const sha256 of authorised) if (!earlier.has(sha256)) requireArtifactMeasured(ima, sha256);
   return null;
 }

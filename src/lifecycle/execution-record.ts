@@ -1,5 +1,5 @@
 import type { JsonObject, Shape } from '../base/index.ts';
-import { refuse, shape } from '../base/index.ts';
+import { isJsonObject, refuse, shape } from '../base/index.ts';
 import type { WorkloadJwk } from './execution-request.ts';
 
 /** Where an execution stands (docs/PROTOCOL.md). A denial never becomes a record. */
@@ -40,18 +40,52 @@ export interface ExecutionRecord {
   /** Hex. */
   readonly requestDigest: string;
   readonly credentials: readonly string[];
+  /** Renewals so far. */
   readonly sequence: number;
+  /** Where the authorization's status is published: the same through all renewals. */
+  readonly status: { readonly idx: number; readonly uri: string };
+  /** Hex SHA-256 of the kept request: what a renewal is judged by. */
+  readonly request: string;
+  /** What the initiator's token said; the token itself is not kept. */
+  readonly initiator: {
+    readonly issuer: string;
+    readonly subject: string;
+    readonly proven: boolean;
+    readonly claims: JsonObject;
+    readonly tokenSha256: string;
+  } | null;
+  /** Hex SHA-256 of what the kernel measured when it began; null where nothing measures. */
+  readonly executedDigest: string | null;
+  /** What the host reported at the end. */
+  readonly exit: { readonly status: number } | { readonly signal: string } | null;
+  readonly reason: string | null;
 }
 
 /** Kinds of records that this folder writes. */
 export const EXECUTION = 'execution';
+/** `{ used }`: children on the account of an execution. */
 export const CHILDREN = 'execution-children';
+/** `{ used }`: executions of a host that have not ended. */
+export const HOST_EXECUTIONS = 'host-executions';
 export const IMA_STATE = 'ima-state';
+/** `{ v, boot, eventLog }`: the event log that verified last, by digest. */
+export const BOOT_EVIDENCE = 'boot-evidence';
+/** `{ v, boot, digests }`: files that were authorized to run in this boot. */
+export const RUN_DIGESTS = 'run-digests';
+/** `{ v, at, status, policy }`: the last accepted attestation. */
+export const ATTESTED = 'host-attested';
 
-const { hex32, integer, list, literal, nullable, object, oneOf, sha256Text, text } = shape;
+/** States in which an execution may still be renewed and report. */
+export const ALIVE: ReadonlySet<ExecutionState> = new Set<ExecutionState>(['issued', 'running']);
+
+const { boolean, hex32, integer, list, literal, nullable, object, oneOf, sha256Text, text } = shape;
 const id = text({ max: 64 });
 const coordinate = text({ pattern: /^[A-Za-z0-9_-]{43}$/ });
 const u32 = integer(0, 0xffff_ffff);
+const exitStatus = object({ status: integer(0, 255) });
+const exitSignal = object({ signal: text({ max: 16 }) });
+const json: Shape<JsonObject> = (value, path, fail) =>
+  isJsonObject(value) ? value : fail(path, 'an object');
 
 const RECORD: Shape<ExecutionRecord> = object({
   v: literal(1),
@@ -73,6 +107,16 @@ const RECORD: Shape<ExecutionRecord> = object({
   requestDigest: hex32,
   credentials: list(text(), 32),
   sequence: integer(),
+  status: object({ idx: integer(), uri: text() }),
+  request: hex32,
+  initiator: nullable(
+    object({ issuer: text(), subject: text(), proven: boolean, claims: json, tokenSha256: hex32 }),
+  ),
+  executedDigest: nullable(hex32),
+  exit: nullable((value, path, fail) =>
+    isJsonObject(value) && 'signal' in value ? exitSignal(value, path, fail) : exitStatus(value, path, fail),
+  ),
+  reason: nullable(text()),
 });
 
 /** A record that was read. @throws Refusal `execution-record` when it isn't what this program writes */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { scopeShape } from '../authorization/claims.ts';
-import type { Fail, JsonObject, Shape } from '../base/index.ts';
+import type { Fail, JsonObject, JsonValue, Shape } from '../base/index.ts';
 import { canonicalJson, fromHex, jcsSha256, refuse, shape, utf8 } from '../base/index.ts';
 
 const {
@@ -160,6 +160,11 @@ export function parseExecutionSubmission(body: JsonObject): ExecutionSubmission 
   if (request.initiator === null && proofs.initiator !== null)
     fail('submission.proofs.initiator', 'there with an initiator only');
   return submission;
+}
+
+/** A request that the verifier kept, without its initiator's token. @throws Refusal `request-form` */
+export function parseKeptRequest(request: JsonValue): ExecutionRequest {
+  return REQUEST(request, 'request', fail);
 }
 
 /** SHA-256(JCS(request)): 32 bytes. */

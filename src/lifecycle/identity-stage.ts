@@ -2,35 +2,39 @@ import type { KeyObject } from 'node:crypto';
 import { thumbprint, verifyHolderProof } from '../authorization/index.ts';
 import type { HolderBinding } from '../authorization/index.ts';
 import { equalBytes, refuse, toHex } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
 import { verifyInitiator } from '../identity/index.ts';
-import type { VerifiedInitiator } from '../identity/index.ts';
 import { hostId, objectName, parsePublic } from '../tpm/index.ts';
+import type { ChallengePurpose } from './challenge.ts';
 import { verifyParent } from './parent.ts';
 import type { VerifiedParent } from './parent.ts';
 import type { Caller, DecisionDeps, HostFacts, Revocable } from './ports.ts';
+import type { ActivePolicy } from './policy-port.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 import { workloadKey } from './workload-key.ts';
 
 /**
- * Stage `identity`, the host: enrolled, active, not revoked, and the pairs of its record agree.
- * @throws Refusal `host-unknown`, `host-state`, `host-record`, `caller-key`, `dependency-revoked`
+ * Stage `identity`, the host: enrolled, active, not revoked, and the pairs of its record agree. That its AK was not
+ * revoked is a check of the quote (e3).
+ * @param purpose a quarantined host may attest, nothing else
+ * @throws Refusal `host-unknown`, `host-revoked`, `host-pending`, `host-quarantined`, `host-record`, `caller-key`,
+ *   `dependency-revoked`
  */
 export async function identifyHost(
-  { request, policy }: AdmittedRequest,
+  { hostId, policy, purpose }: HostQuestion,
   caller: Caller,
   deps: DecisionDeps,
 ): Promise<HostFacts> {
-  const host = await deps.hosts.get(request.hostId);
+  const host = await deps.hosts.get(hostId);
   if (host === undefined) return refuse('host-unknown', 'no such host is enrolled');
-  requireOneRecord(host, request.hostId);
-  if (host.state !== 'active') refuse('host-state', `the host is ${host.state}`, { state: host.state });
+  requireOneRecord(host, hostId);
+  requireStanding(host, purpose);
   if (host.agentKey !== caller.agentKey)
     refuse('caller-key', 'the certificate’s key is not the enrolled one');
   await requireNotRevoked(
     [
       { kind: 'host', id: host.hostId },
-      { kind: 'ak', id: toHex(host.akName) },
       ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
       { kind: 'policy', id: policy.bundle.hash },
       ...policy.authorities.map((id) => ({ kind: 'authority', id }) as const),
@@ -38,6 +42,26 @@ export async function identifyHost(
     deps,
   );
   return host;
+}
+
+/** Which host asks, under which bundle, for what. */
+export interface HostQuestion {
+  readonly hostId: string;
+  readonly policy: ActivePolicy;
+  readonly purpose: ChallengePurpose;
+}
+
+/** @throws Refusal `host-revoked`, `host-pending`, `host-quarantined` */
+function requireStanding({ state }: HostFacts, purpose: ChallengePurpose): void {
+  if (state === 'revoked') refuse('host-revoked', 'the host was revoked');
+  if (state === 'pending') refuse('host-pending', 'the host waits for an operator’s approval');
+  if (state === 'quarantined' && purpose === 'execution')
+    refuse('host-quarantined', 'nothing is released to a quarantined host');
+}
+
+/** Whether the host's attestation key was revoked by its name. */
+export async function isRevokedKey({ akName }: HostFacts, { revocations }: DecisionDeps): Promise<boolean> {
+  return (await revocations.revokedOf([{ kind: 'ak', id: toHex(akName) }])).length > 0;
 }
 
 /** EK, AK and ids were written together and are compared together (CVE-2022-1053). @throws Refusal `host-record` */
@@ -64,10 +88,23 @@ export async function requireNotRevoked(
   }
 }
 
+/** For whom an execution acts: what its token said when it was verified. */
+export interface ActingInitiator {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly claims: JsonObject;
+  /** Hex SHA-256 of the token. */
+  readonly tokenSha256: string;
+  /** True when the key that the token names made a proof for this request. */
+  readonly proven: boolean;
+  /** For a bearer token: its id and end in Unix seconds, so that it works once. */
+  readonly once: { readonly tokenId: string; readonly expires: number } | null;
+}
+
 /** Who acts, for whom, under whom. */
 export interface Principals {
   readonly workload: { readonly key: KeyObject; readonly thumbprint: string };
-  readonly initiator: VerifiedInitiator | null;
+  readonly initiator: ActingInitiator | null;
   readonly parent: VerifiedParent | null;
   /** The accountable origin: the same along a chain. */
   readonly origin: string;
@@ -101,7 +138,7 @@ async function identifyInitiator(
   { request, proofs, policy, now }: AdmittedRequest,
   binding: HolderBinding,
   deps: DecisionDeps,
-): Promise<VerifiedInitiator | null> {
+): Promise<ActingInitiator | null> {
   if (request.initiator === null) return null;
   const initiator = await verifyInitiator(
     request.initiator,
@@ -118,5 +155,7 @@ async function identifyInitiator(
     refuse('initiator-proof', 'a proof beside a token that names no key');
   }
   await requireNotRevoked([{ kind: 'initiator', id: `${issuer}#${subject}` }], deps);
-  return initiator;
+  const { claims, tokenSha256, tokenId, expires } = initiator;
+  const proven = confirmationKey !== undefined;
+  return { issuer, subject, claims, tokenSha256, proven, once: proven ? null : { tokenId, expires } };
 }

@@ -1,5 +1,5 @@
 export { CHALLENGE_LIFETIME_MS, checkNonce, makeNonce } from './challenge.ts';
-export type { ChallengeBinding, ChallengeKey, ChallengePurpose } from './challenge.ts';
+export type { ChallengeBinding, ChallengeKey, ChallengePurpose, IssuedChallenge } from './challenge.ts';
 export { decideExecution, prepareExecution } from './decide.ts';
 export { DENIALS, DENIAL_STATUS, toDenial } from './denial.ts';
 export type { Denial, DenialCode, DenialRule, Stage } from './denial.ts';
@@ -9,6 +9,13 @@ export * from './execution-record.ts';
 export * from './execution-request.ts';
 export type * from './policy-port.ts';
 export type * from './ports.ts';
-export { finishExecution } from './prepared.ts';
-export type { Decided, ExecutionAnswer, Prepared, PreparedAllow, PreparedDenial } from './prepared.ts';
+export { finishDecision } from './prepared.ts';
+export type {
+  CommittedAnswer,
+  Decided,
+  ExecutionAnswer,
+  Prepared,
+  PreparedAllow,
+  PreparedDenial,
+} from './prepared.ts';
 export { quotedSelection, sealedSelection } from './quote-stage.ts';

@@ -3,6 +3,7 @@ import type { AuthorizationClaims, HolderBinding } from '../authorization/index.
 import type { Precondition } from '../audit/index.ts';
 import { fromBase64url, refuse } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
+import { ALIVE } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import type { DecisionDeps, RecordVersion } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
@@ -26,8 +27,6 @@ export interface Ancestor {
   readonly record: ExecutionRecord;
   readonly claims: AuthorizationClaims;
 }
-
-const ALIVE = new Set<string>(['issued', 'running']);
 
 /**
  * Verifies the parent that a request claims, or gives null where it claims none.
@@ -84,6 +83,11 @@ async function lineageOf(token: string, deps: DecisionDeps): Promise<readonly An
   const { chain } = own.body;
   if (chain[chain.length - 1] !== token)
     refuse('parent-state', 'this is not the parent’s current authorization');
+  return await ancestorsOf(chain, deps);
+}
+
+/** The records behind a stored chain of authorizations, root first. @throws Refusal `parent-unknown` */
+async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promise<readonly Ancestor[]> {
   const lineage: Ancestor[] = [];
   for (const link of chain) {
     const claims = parseClaims(fromBase64url(link.split('.')[1] ?? '', 'parent'));
@@ -97,6 +101,29 @@ async function lineageOf(token: string, deps: DecisionDeps): Promise<readonly An
     });
   }
   return lineage;
+}
+
+/**
+ * The parent of an execution that is renewed, by its current authorization: it and everything above it must be alive.
+ * @throws Refusal `parent-unknown`, `parent-state`
+ */
+export async function currentParent(
+  executionId: string | null,
+  deps: DecisionDeps,
+): Promise<VerifiedParent | null> {
+  if (executionId === null) return null;
+  const own = await deps.executions.get(executionId);
+  if (own === undefined) return refuse('parent-unknown', 'the parent’s record is missing');
+  const record = own.body;
+  const lineage = await ancestorsOf(record.chain, deps);
+  if (lineage.some((ancestor) => !ALIVE.has(ancestor.record.state)))
+    refuse('parent-state', 'an execution above it has ended');
+  const host = await deps.hosts.get(record.hostId);
+  if (host?.state !== 'active') refuse('parent-state', 'the parent’s host is not active');
+  const token = record.chain[record.chain.length - 1] ?? '';
+  const claims = lineage[lineage.length - 1]?.claims;
+  if (claims === undefined) return refuse('parent-unknown', 'the parent has no authorization');
+  return { executionId, hostId: record.hostId, token, claims, record, lineage };
 }
 
 /** What must still hold of the ancestors when the child is committed. */

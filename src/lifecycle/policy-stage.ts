@@ -127,7 +127,7 @@ function actors({ admitted, principals }: Verified): Pick<ExecuteFacts, 'initiat
       initiator: {
         issuer: initiator.issuer,
         subject: initiator.subject,
-        proven: initiator.confirmationKey !== undefined,
+        proven: initiator.proven,
         claims: selectClaims(admitted.policy.bundle, initiator.issuer, initiator.claims),
       },
     }),

@@ -3,7 +3,7 @@ import type { HostState, RecordRef, RevocableKind } from '../audit/index.ts';
 import type { SigningKey, VerificationKey } from '../authorization/index.ts';
 import type { Clock, Random } from '../base/index.ts';
 import type { SigningAuthority } from '../credential/index.ts';
-import type { ImaState } from '../evidence/index.ts';
+import type { BootCounters, ImaState } from '../evidence/index.ts';
 import type { ClockInfo } from '../tpm/index.ts';
 import type { ChallengeKey } from './challenge.ts';
 import type { ExecutionRecord } from './execution-record.ts';
@@ -41,17 +41,30 @@ export interface HostFacts {
   readonly akQualifiedName: Uint8Array;
   /** Hex SHA-256 of the SubjectPublicKeyInfo that agent certificates of this host have. */
   readonly agentKey: string;
+  /** That SubjectPublicKeyInfo, DER. */
+  readonly agentPublic: Uint8Array;
   /** As in reference values; null when no certificate said it. */
   readonly manufacturer: string | null;
   /** Fingerprint of the root that the EK certificate chains to. */
   readonly ekRoot: string | null;
   /** Of the last accepted quote under this EK. */
   readonly lastClock: ClockInfo | null;
-  /** The event log that verified last; used when the host sends none, and compared with the new quote all the same. */
-  readonly eventLog: Uint8Array | null;
+  /**
+   * Hex SHA-256 of the event log that verified last: its body is used when the host sends none, and compared with the
+   * new quote all the same.
+   */
+  readonly eventLog: string | null;
   readonly ima: ImaState | null;
-  /** Hex SHA-256 of files that were authorized on this host in this boot. */
-  readonly authorizedDigests: ReadonlySet<string>;
+  readonly run: AuthorizedRun;
+}
+
+/** Files that were authorized to run on a host. */
+export interface AuthorizedRun {
+  readonly record: RecordVersion;
+  /** The boot that they belong to; null when there are none. */
+  readonly boot: BootCounters | null;
+  /** Hex SHA-256. */
+  readonly digests: ReadonlySet<string>;
 }
 
 export interface Hosts {
@@ -62,8 +75,6 @@ export interface Executions {
   get(
     executionId: string,
   ): Promise<{ readonly record: RecordVersion; readonly body: ExecutionRecord } | undefined>;
-  /** Children that were started on the account of an execution, with the record that counts them. */
-  childrenOf(executionId: string): Promise<{ readonly record: RecordVersion; readonly used: number }>;
 }
 
 /** Something that can be revoked. */
@@ -93,6 +104,23 @@ export interface Secrets {
 export interface NonceReservations {
   /** False when it is taken. @param until Unix ms after which it may be forgotten */
   reserve(nonce: string, until: number): boolean;
+  /** True when it is taken. */
+  has(nonce: string): boolean;
+}
+
+/** Bodies that are kept beside the log, by digest. */
+export interface KeptBodies {
+  /** Undefined when it is not, or no longer, kept. @param sha256 hex; what is given has that digest */
+  get(sha256: string): Promise<Uint8Array | undefined>;
+}
+
+/** Certificates of agents. */
+export interface AgentCertificates {
+  /** A new certificate for the host's key; PEM, serial in hex, end as Unix ms. */
+  renew(
+    hostId: string,
+    now: number,
+  ): Promise<{ readonly pem: string; readonly serial: string; readonly expires: number }>;
 }
 
 export interface LogView {
@@ -134,6 +162,8 @@ export interface DecisionDeps {
   readonly revocations: Revocations;
   readonly secrets: Secrets;
   readonly nonces: NonceReservations;
+  readonly bodies: KeptBodies;
+  readonly agents: AgentCertificates;
   readonly log: LogView;
   readonly status: StatusIndexes;
   /** How long evidence bodies are kept: ms. */

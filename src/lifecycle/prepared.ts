@@ -7,58 +7,64 @@ import { toDenial } from './denial.ts';
 import type { Denial } from './denial.ts';
 import type { LogView } from './ports.ts';
 
-/** Answer to an allowed request (docs/PROTOCOL.md, "Execution"). */
-export interface ExecutionAnswer {
+/** What every answer has besides its own members: the leaf, and what proves it. */
+export interface CommittedAnswer {
   readonly leaf: string;
-  readonly authorization: string;
+  /** tlog-proof text. */
   readonly proof: string;
+  /** From the size of the log that the sender knew, base64 hashes. */
   readonly consistency: readonly string[];
+}
+
+/** Answer to an allowed request (docs/PROTOCOL.md, "Execution"). */
+export interface ExecutionAnswer extends CommittedAnswer {
+  readonly authorization: string;
   readonly attestationResult: string;
   readonly policyManifest: JsonObject;
   readonly sealed: JsonObject;
 }
 
 /** What an allow will answer; nothing of it leaves before the commit. */
-export interface Promised {
-  readonly authorization: string;
-  readonly attestationResult: string;
-  readonly policyManifest: JsonObject;
-  readonly sealed: JsonObject;
-  /** Size of the log that the gateway has seen. */
+export interface Promised<A extends CommittedAnswer> {
+  readonly answer: Omit<A, keyof CommittedAnswer>;
+  /** Size of the log that the sender has seen. */
   readonly logSize: bigint;
 }
 
 /**
- * An allow that was prepared and not committed. What it promises can't be read: only {@link finishExecution} gets it
+ * An allow that was prepared and not committed. What it promises can't be read: only {@link finishDecision} gets it
  * out, for a commit that says that this very change was appended as an allow.
  */
-class PreparedAllow {
+class PreparedAllow<A extends CommittedAnswer> {
   readonly outcome = 'allow';
   readonly change: Change;
-  readonly executionId: string;
-  readonly #promised: Promised;
+  readonly #promised: Promised<A>;
 
-  constructor(change: Change, executionId: string, promised: Promised) {
+  constructor(change: Change, promised: Promised<A>) {
     this.change = change;
-    this.executionId = executionId;
     this.#promised = promised;
   }
 
   /** The answer, for a committed allow of this change and for nothing else. @throws Refusal `commit-mismatch` */
-  async release(committed: AllowCommit, log: LogView): Promise<ExecutionAnswer> {
+  async release(committed: AllowCommit, log: LogView): Promise<A> {
     const { leaf, index, proof } = committed;
     requireLeafOf(this.change, leaf);
-    const { logSize, ...rest } = this.#promised;
+    const { logSize, answer } = this.#promised;
     const consistency = await log.consistency(logSize, sizeOf(committed.checkpoint, index));
-    return { leaf: toBase64url(leaf), ...rest, proof, consistency };
+    const common: CommittedAnswer = { leaf: toBase64url(leaf), proof, consistency };
+    // Its own members and the common ones: that is A.
+    return { ...answer, ...common } as unknown as A;
   }
 }
 
 export type { PreparedAllow };
 
-/** For decide.ts only. */
-export function preparedAllow(change: Change, executionId: string, promised: Promised): PreparedAllow {
-  return new PreparedAllow(change, executionId, promised);
+/** For the decisions of this folder only. */
+export function preparedAllow<A extends CommittedAnswer>(
+  change: Change,
+  promised: Promised<A>,
+): PreparedAllow<A> {
+  return new PreparedAllow(change, promised);
 }
 
 /** A denial; with a change when the quote's signature verified, so that it becomes a leaf. */
@@ -68,11 +74,11 @@ export interface PreparedDenial {
   readonly change?: Change;
 }
 
-export type Prepared = PreparedAllow | PreparedDenial;
+export type Prepared<A extends CommittedAnswer> = PreparedAllow<A> | PreparedDenial;
 
 /** What the sender gets. A denial has no place for a proof, an authorization or anything sealed. */
-export type Decided =
-  | { readonly outcome: 'allow'; readonly answer: ExecutionAnswer; readonly auditIndex: string }
+export type Decided<A extends CommittedAnswer> =
+  | { readonly outcome: 'allow'; readonly answer: A; readonly auditIndex: string }
   | { readonly outcome: 'deny'; readonly denial: Denial; readonly auditIndex?: string };
 
 /** A commit that appended an allow: everything that an answer needs is there. */
@@ -88,11 +94,11 @@ interface AllowCommit {
  * releases anything.
  * @param committed undefined when a denial made no change
  */
-export async function finishExecution(
-  prepared: Prepared,
+export async function finishDecision<A extends CommittedAnswer>(
+  prepared: Prepared<A>,
   committed: Committed | undefined,
   log: LogView,
-): Promise<Decided> {
+): Promise<Decided<A>> {
   const index = committed?.index === undefined ? {} : { auditIndex: committed.index };
   if (prepared.outcome === 'deny') return { outcome: 'deny', denial: prepared.denial, ...index };
   if (committed?.ok !== true) {

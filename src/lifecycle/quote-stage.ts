@@ -2,12 +2,11 @@ import { Refusal, refuse } from '../base/index.ts';
 import { examineQuote, importAttestationKey } from '../tpm/index.ts';
 import type { PcrSelection, QuoteAttest, VerifiedPcrs, VerifiedQuote } from '../tpm/index.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
-import { nonceExpiry } from './request-stage.ts';
 import type { Platform } from '../policy/index.ts';
-import type { DecisionDeps, HostFacts } from './ports.ts';
+import type { IssuedChallenge } from './challenge.ts';
+import { isRevokedKey } from './identity-stage.ts';
+import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 
-/** Bytes of a nonce that nobody can guess: its random part and its MAC. */
-const NONCE_STRENGTH = 48;
 /** IMA's PCR and the artifact's. */
 const RUNTIME_PCRS: readonly number[] = [10, 23];
 
@@ -20,6 +19,9 @@ export interface QuoteQuestion {
   readonly qualifyingData: Uint8Array;
   readonly selection: PcrSelection;
   readonly nonce: string;
+  /** What the nonce's MAC says of the challenge, and who answers it. */
+  readonly challenge: IssuedChallenge;
+  readonly caller: Caller;
   /** Unix ms. */
   readonly now: number;
 }
@@ -43,32 +45,33 @@ export interface AuthenticQuote {
  * @param onSigned called as soon as the enrolled key is known to have signed
  * @throws Refusal e1 … e23 with every check that failed, `replay-nonce`
  */
-export function authenticateQuote(
+export async function authenticateQuote(
   question: QuoteQuestion,
   deps: DecisionDeps,
   onSigned: (signed: SignedQuote) => void,
-): AuthenticQuote {
-  const { evidence, host, platform, qualifyingData, selection, now } = question;
+): Promise<AuthenticQuote> {
+  const { evidence, host, platform, qualifyingData, selection, challenge, now } = question;
   const { firmwareFloor } = platform.references.tpm ?? {};
   const examination = examineQuote(evidence, importAttestationKey(host.akPublic), {
     nonce: qualifyingData,
     selection,
+    // Each pair comes from two sides: what the MAC proves and what TLS proves, the ledger's word and the evidence.
     challenge: {
-      nonceLength: NONCE_STRENGTH,
-      issuedTo: host.hostId,
-      presentedBy: host.hostId,
-      expiresAt: nonceExpiry(now),
+      nonceLength: challenge.strength,
+      issuedTo: challenge.issuedTo,
+      presentedBy: question.caller.hostId,
+      expiresAt: challenge.expiresAt,
       now,
-      spent: false,
+      spent: deps.nonces.has(question.nonce),
     },
-    enrolled: { name: host.akName, revoked: false },
+    enrolled: { name: host.akName, revoked: await isRevokedKey(host, deps) },
     qualifiedSigner: host.akQualifiedName,
     lastClock: host.lastClock,
     firmwareFloor: firmwareFloor === undefined ? 0n : BigInt(`0x${firmwareFloor}`),
   });
   const { verified, signed, failures, unchecked } = examination;
   if (signed !== null) {
-    const reserved = deps.nonces.reserve(question.nonce, nonceExpiry(now));
+    const reserved = deps.nonces.reserve(question.nonce, challenge.expiresAt);
     onSigned({ signed, reserved });
     if (!reserved) refuse('replay-nonce', 'the nonce was presented before');
   }

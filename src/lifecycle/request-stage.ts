@@ -1,6 +1,7 @@
 import type { JsonObject } from '../base/index.ts';
 import { equalBytes, fromBase64url, refuse, utf8 } from '../base/index.ts';
 import { CHALLENGE_LIFETIME_MS, checkNonce } from './challenge.ts';
+import type { IssuedChallenge } from './challenge.ts';
 import { parseEvidence } from './evidence-collection.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import { parseExecutionSubmission, requestDigest } from './execution-request.ts';
@@ -16,6 +17,8 @@ export interface AdmittedRequest {
   /** SHA-256(JCS(request)): 32 bytes. */
   readonly digest: Uint8Array;
   readonly nonce: Uint8Array;
+  /** The challenge that the nonce is. */
+  readonly challenge: IssuedChallenge;
   readonly policy: ActivePolicy;
   /** Read before everything else: a revocation from here on denies the commit. */
   readonly revocationEpoch: RecordVersion;
@@ -36,15 +39,13 @@ export async function admitRequest(
   const now = deps.clock.now();
   const { request, proofs, evidence } = parseExecutionSubmission(body);
   requireAddressee(request.verifier, deps.trustDomain);
-  requireCaller(caller, request.hostId, now);
-  checkNonce(
-    request.nonce,
-    deps.challenge.keys,
-    { purpose: 'execution', hostId: request.hostId, epoch: deps.challenge.epoch },
-    now,
-  );
+  requireCaller(caller, request.hostId);
+  if (now >= caller.notAfter) refuse('caller-expired', 'the agent certificate has ended');
+  const { hostId } = request;
+  const { keys, epoch } = deps.challenge;
+  const challenge = checkNonce(request.nonce, keys, { purpose: 'execution', hostId, epoch }, now);
   const revocationEpoch = await deps.revocations.epoch();
-  const policy = await requirePolicy(request.policyHash, now, deps);
+  const policy = await requirePolicy(now, deps, request.policyHash);
   await requireLogSize(request.logSize, deps);
   return {
     request,
@@ -52,6 +53,7 @@ export async function admitRequest(
     evidence: parseEvidence(evidence),
     digest: requestDigest(request),
     nonce: fromBase64url(request.nonce, 'nonce'),
+    challenge,
     policy,
     revocationEpoch,
     now,
@@ -67,19 +69,22 @@ export function requireAddressee(verifier: string, trustDomain: string): void {
     refuse('wrong-verifier', 'the request is for another verifier', { verifier, trustDomain });
 }
 
-/** The certificate names one host; it speaks for no other. @throws Refusal `caller-host`, `caller-expired` */
-function requireCaller(caller: Caller, hostId: string, now: number): void {
+/** The certificate names one host; it speaks for no other. @throws Refusal `caller-host` */
+export function requireCaller(caller: Caller, hostId: string): void {
   if (!equalBytes(utf8(caller.hostId), utf8(hostId)))
     refuse('caller-host', 'the certificate is of another host', { hostId });
-  if (now >= caller.notAfter) refuse('caller-expired', 'the agent certificate has ended');
 }
 
-/** The active bundle, which must be the one that the host asked under and within its time. */
-export async function requirePolicy(hash: string, now: number, deps: DecisionDeps): Promise<ActivePolicy> {
+/**
+ * The active bundle, within its time.
+ * @param hash of the bundle that the host asked under; an attestation is judged under whichever is active
+ * @throws Refusal `no-policy`, `policy-not-active`, `policy-window`
+ */
+export async function requirePolicy(now: number, deps: DecisionDeps, hash?: string): Promise<ActivePolicy> {
   const policy = await deps.policy.active();
   if (policy === undefined) return refuse('no-policy', 'no policy bundle is active');
   const { hash: active, validity } = policy.bundle;
-  if (active !== hash)
+  if (hash !== undefined && active !== hash)
     refuse('policy-not-active', 'another policy bundle is active', { active, asked: hash });
   if (now < validity.notBefore || now >= validity.notAfter) {
     refuse('policy-window', 'the active policy bundle is outside its validity', {

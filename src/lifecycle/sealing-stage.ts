@@ -65,10 +65,11 @@ export async function sealRelease(
   return { sealed: encodeSealed(sealed), released: made.map(({ released }) => released) };
 }
 
-async function makeCredential(
+/** Makes one granted credential; it never outlives the authorization. */
+export async function makeCredential(
   { name, credential }: GrantedCredential,
   verified: Verified,
-  minted: MintedAuthorization,
+  minted: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
 ): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
   return credential.kind === 'secret'
@@ -94,7 +95,7 @@ function makeSvid(
   name: string,
   { path, ttl }: { readonly path: string; readonly ttl: number },
   { admitted: { request, now }, host, principals }: Verified,
-  { claims }: MintedAuthorization,
+  { claims }: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
 ): { readonly credential: JsonObject; readonly released: Released } {
   const [scope = '', ...others] = request.scopes;

@@ -1,5 +1,12 @@
 import { sql } from 'kysely';
-import type { Change, CounterAdvance, Precondition, RecordRef, StoredRecord } from '../audit/ledger.ts';
+import type {
+  BudgetUse,
+  Change,
+  CounterAdvance,
+  Precondition,
+  RecordRef,
+  StoredRecord,
+} from '../audit/ledger.ts';
 import { MAX_ENTRY } from '../audit/index.ts';
 import { Refusal, canonicalJson, parseJsonObject, refuse, utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
@@ -44,6 +51,7 @@ export async function applyChange(
     for (const condition of change.preconditions) await requireCondition(db, macKey, condition);
     const leaf = encodeLeaf(change.leaf, place);
     if (change.counters !== undefined) await advanceCounters(db, macKey, change.counters, place);
+    for (const budget of change.budgets ?? []) await useBudget(db, macKey, budget, place);
     for (const write of change.writes) await writeRecord(db, macKey, write, write.body, place);
     await keepBodies(db, change);
     await sql`RELEASE change`.execute(db);
@@ -105,6 +113,20 @@ async function advanceCounters(
     requireForward(clockInfo(last.body), clockInfo({ ...next }));
   const { resetCount, restartCount, clock, safe } = next;
   await writeRecord(db, macKey, ref, { resetCount, restartCount, clock, safe }, place);
+}
+
+/** @throws Refusal: the budget's own check when nothing is left */
+async function useBudget(
+  db: Database,
+  macKey: Uint8Array,
+  { kind, id, add, limit, check, reason }: BudgetUse,
+  place: Place,
+): Promise<void> {
+  const before = (await readRecord(db, macKey, { kind, id }))?.body['used'] ?? 0;
+  const used = Math.max(0, Number(before) + add);
+  // Written so that a number that is none is a refusal too.
+  if (add > 0 && !(used <= limit)) refuse(check, reason, { limit });
+  await writeRecord(db, macKey, { kind, id }, { used }, place);
 }
 
 function clockInfo(body: JsonObject): ClockInfo {
@@ -169,7 +191,13 @@ async function keepBodies(db: Database, { bodies }: Change): Promise<void> {
     await db
       .insertInto('bodies')
       .values({ sha256, data, keep_until: keepUntil })
-      .onConflict((conflict) => conflict.doNothing())
+      // What is named again is kept as long as the newest that names it.
+      .onConflict((conflict) =>
+        conflict
+          .column('sha256')
+          .doUpdateSet({ keep_until: keepUntil })
+          .where('bodies.keep_until', '<', keepUntil),
+      )
       .execute();
   }
 }

@@ -7,7 +7,7 @@ import { utf8 } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import { checkSealed, decryptCredentials, parseSealed } from '../../src/credential/index.ts';
 import type { OwnTerms } from '../../src/credential/index.ts';
-import { decideExecution, finishExecution, prepareExecution } from '../../src/lifecycle/index.ts';
+import { decideExecution, finishDecision, prepareExecution } from '../../src/lifecycle/index.ts';
 import type { DecisionDeps } from '../../src/lifecycle/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
@@ -85,17 +85,17 @@ describe('an allowed execution', () => {
     const { body } = await ask(tpm, world, NONCE_TPM);
     const prepared = await prepareExecution(body, world.caller, world.deps);
     expect(prepared.outcome).toBe('allow');
-    expect(Object.keys(prepared).sort()).toEqual(['change', 'executionId', 'outcome']);
-    expect(await finishExecution(prepared, undefined, world.deps.log)).toMatchObject({ outcome: 'deny' });
+    expect(Object.keys(prepared).sort()).toEqual(['change', 'outcome']);
+    expect(await finishDecision(prepared, undefined, world.deps.log)).toMatchObject({ outcome: 'deny' });
     const denied = { ok: false, denied: { check: 'policy-moved', reason: 'x' }, index: '1', proof: 'p' };
-    const decided = await finishExecution(prepared, denied, world.deps.log);
+    const decided = await finishDecision(prepared, denied, world.deps.log);
     expect(decided).toMatchObject({ outcome: 'deny', denial: { code: 'policy-mismatch' }, auditIndex: '1' });
     expect(JSON.stringify(decided)).not.toContain('proof');
     // The leaf of another decision is no commit of this one.
     const other = await world.store.commit([prepared.change!]);
     const again = await ask(tpm, world, NONCE_TPM);
     const second = await prepareExecution(again.body, world.caller, world.deps);
-    await expect(finishExecution(second, other[0], world.deps.log)).rejects.toMatchObject({
+    await expect(finishDecision(second, other[0], world.deps.log)).rejects.toMatchObject({
       check: 'commit-mismatch',
     });
   });
@@ -150,7 +150,7 @@ describe('a denial', () => {
     const second = await decideExecution(body, world.caller, world.deps, world.ledger);
     expect(second).toMatchObject({ outcome: 'deny', denial: { code: 'replay-detected' } });
     // Another replica, which doesn't know the reservation: the ledger decides.
-    const elsewhere = { ...world.deps, nonces: { reserve: () => true } };
+    const elsewhere = { ...world.deps, nonces: { reserve: () => true, has: () => false } };
     const third = await decideExecution(body, world.caller, elsewhere, world.ledger);
     expect(third).toMatchObject({ outcome: 'deny', denial: { check: 'replay-nonce' } });
   });

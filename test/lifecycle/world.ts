@@ -16,6 +16,7 @@ import {
   requestDigest,
 } from '../../src/lifecycle/index.ts';
 import type { Caller, DecisionDeps, ExecutionRequest, HostFacts } from '../../src/lifecycle/index.ts';
+import type { BootCounters } from '../../src/evidence/index.ts';
 import { CEDAR_SCHEMA, PolicyEngine, buildBundle, loadCedar } from '../../src/policy/index.ts';
 import { openSqlite, openStore } from '../../src/store/index.ts';
 import { hostId, parsePublic, parsePcrSelectionText, pcrValuesJson } from '../../src/tpm/index.ts';
@@ -137,18 +138,29 @@ export async function makeWorld(tpm: Tpm) {
     akName: made.key.name,
     akQualifiedName: made.qualifiedName,
     agentKey: 'a'.repeat(64),
+    agentPublic: new Uint8Array(ec().publicKey.export({ type: 'spki', format: 'der' })),
     manufacturer: null,
     ekRoot: null,
     lastClock: null,
     eventLog: null,
     ima: null,
-    authorizedDigests: new Set(),
+    run: { record: { kind: 'run-digests', id, version: 0 }, boot: null, digests: new Set() },
   };
   const challenge = {
     keys: [{ id: new Uint8Array(4).fill(1), secret: new Uint8Array(32).fill(2) }],
     epoch: utf8('epoch-1'),
   };
+  const runOf = async (): Promise<HostFacts['run']> => {
+    const found = await store.get({ kind: 'run-digests', id });
+    const body = found?.body as { boot?: BootCounters; digests?: string[] } | undefined;
+    return {
+      record: await versionOf('run-digests', id),
+      boot: body?.boot ?? null,
+      digests: new Set(body?.digests ?? []),
+    };
+  };
   const taken = new Set<string>();
+  let next = 0;
   const deps: DecisionDeps = {
     trustDomain: DOMAIN,
     issuer: `https://${DOMAIN}`,
@@ -174,18 +186,11 @@ export async function makeWorld(tpm: Tpm) {
         authorize: (request) => engine.authorize(request),
       }),
     },
-    hosts: { get: async (wanted) => Promise.resolve(wanted === id ? host : undefined) },
+    hosts: { get: async (wanted) => (wanted === id ? { ...host, run: await runOf() } : undefined) },
     executions: {
       get: async (executionId) => {
         const found = await store.get({ kind: 'execution', id: executionId });
         return found && { record: found, body: parseExecutionRecord(found.body) };
-      },
-      childrenOf: async (executionId) => {
-        const found = await store.get({ kind: 'execution-children', id: executionId });
-        return {
-          record: await versionOf('execution-children', executionId),
-          used: Number(found?.body['used'] ?? 0),
-        };
       },
     },
     revocations: {
@@ -193,12 +198,19 @@ export async function makeWorld(tpm: Tpm) {
       revokedOf: async () => Promise.resolve([]),
     },
     secrets: { get: async () => Promise.resolve({ version: 3, value: utf8('hunter2') }) },
-    nonces: { reserve: (nonce) => !taken.has(nonce) && taken.add(nonce).has(nonce) },
+    nonces: {
+      reserve: (nonce) => !taken.has(nonce) && taken.add(nonce).has(nonce),
+      has: (nonce) => taken.has(nonce),
+    },
+    bodies: { get: (sha256) => store.body(sha256) },
+    agents: {
+      renew: () => Promise.resolve({ pem: 'PEM', serial: '01', expires: NOW + 86_400_000 }),
+    },
     log: {
       size: async () => BigInt((await store.head())?.size ?? 0),
       consistency: async (from, to) => (await proveConsistency(from, to, store.tiles)).map(toBase64),
     },
-    status: { assign: async () => Promise.resolve({ idx: 1, uri: `https://${DOMAIN}/status` }) },
+    status: { assign: async () => Promise.resolve({ idx: next++, uri: `https://${DOMAIN}/status` }) },
     retention: 86_400_000,
   };
   const caller: Caller = { hostId: id, agentKey: host.agentKey, notAfter: NOW + 3_600_000 };

@@ -1,0 +1,60 @@
+import type { Change, CounterAdvance, Precondition } from '../audit/index.ts';
+import { refuse } from '../base/index.ts';
+import { encodeImaState } from '../evidence/index.ts';
+import { unchanged } from './authorization-stage.ts';
+import type { Environment } from './environment-stage.ts';
+import type { ClaimedEvidence } from './evidence-collection.ts';
+import { BOOT_EVIDENCE, IMA_STATE, RUN_DIGESTS } from './execution-record.ts';
+import type { HostFacts } from './ports.ts';
+import type { AuthenticQuote } from './quote-stage.ts';
+
+/** Files of one boot that are remembered; a host that runs more different ones has to be restarted. */
+const MAX_RUN_DIGESTS = 20_000;
+
+/** The TPM's high-water mark after this quote. */
+export function countersOf({ hostId }: HostFacts, { quote }: AuthenticQuote): CounterAdvance {
+  const { resetCount, restartCount, clock, safe } = quote.attest.clockInfo;
+  return { ek: hostId, resetCount, restartCount, clock: String(clock), safe };
+}
+
+/** What the next decision needs not be sent again: the event log of this boot, and where the IMA list goes on. */
+export function rememberEvidence(
+  host: HostFacts,
+  { items }: ClaimedEvidence,
+  { ima }: Environment,
+  quote: AuthenticQuote,
+): Change['writes'] {
+  const log = items.find(({ name }) => name === 'uefi-log')?.sha256;
+  const body = { v: 1, boot: bootOf(quote), eventLog: log ?? host.eventLog };
+  return [
+    ...(log === undefined || log === host.eventLog ? [] : [{ kind: BOOT_EVIDENCE, id: host.hostId, body }]),
+    ...(ima === null ? [] : [{ kind: IMA_STATE, id: host.hostId, body: encodeImaState(ima.state) }]),
+  ];
+}
+
+/**
+ * What may be in the IMA list below the run directory from now on.
+ * @throws Refusal `run-digests` when there is no room for more
+ */
+export function rememberRun(
+  { hostId, run }: HostFacts,
+  { authorized }: Environment,
+  quote: AuthenticQuote,
+): { readonly preconditions: readonly Precondition[]; readonly writes: Change['writes'] } {
+  const boot = bootOf(quote);
+  const known = run.boot?.resetCount === boot.resetCount && run.boot.restartCount === boot.restartCount;
+  if (known && [...authorized].every((digest) => run.digests.has(digest)))
+    return { preconditions: [], writes: [] };
+  if (authorized.size > MAX_RUN_DIGESTS)
+    refuse('run-digests', 'too many different files were authorized in this boot', { most: MAX_RUN_DIGESTS });
+  const reason = 'another execution was decided for this host at the same time: ask again';
+  return {
+    preconditions: [unchanged(run.record, 'state-moved', reason)],
+    writes: [{ kind: RUN_DIGESTS, id: hostId, body: { v: 1, boot, digests: [...authorized].sort() } }],
+  };
+}
+
+function bootOf({ quote }: AuthenticQuote): { readonly resetCount: number; readonly restartCount: number } {
+  const { resetCount, restartCount } = quote.attest.clockInfo;
+  return { resetCount, restartCount };
+}
