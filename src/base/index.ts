@@ -1,6 +1,7 @@
 export * from './bytes.ts';
 export * from './jcs.ts';
 export * from './json.ts';
+export * from './jwk-thumbprint.ts';
 export * from './limits.ts';
 export * from './ports.ts';
 export * from './printable.ts';

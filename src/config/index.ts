@@ -16,6 +16,7 @@ export { PROFILE_SCHEMA } from './profile.ts';
 export type { Profile } from './profile.ts';
 export { referencePage } from './reference-page.ts';
 export { checkSecretDirectory, readSecretFile } from './secret-files.ts';
+export { readTrustBundles } from './trust-bundles.ts';
 export { KEYS, logOrigin, verifierFiles } from './verifier-files.ts';
 export type { KeyName, KeySpec, VerifierFiles } from './verifier-files.ts';
 export { TRUST_DOMAIN, VERIFIER_SCHEMA } from './verifier-schema.ts';

@@ -5,7 +5,9 @@ import type { Random } from '../base/index.ts';
 import { toHex } from '../base/index.ts';
 import { OID, issueCertificate, randomSerial, toPem } from '../x509/index.ts';
 import { BACKDATE_MS, DAY_MS, issueOperator } from './issue-operator.ts';
-import { KEYS } from './verifier-files.ts';
+import { firstTrustBundle, makeAuthorityKeys } from './initial-trust.ts';
+import type { AuthorityKey, FirstTrust } from './initial-trust.ts';
+import { KEYS, TRUST_BUNDLES } from './verifier-files.ts';
 import type { KeyName } from './verifier-files.ts';
 
 /** What `init` is told. */
@@ -16,6 +18,8 @@ export interface InitOrder {
   readonly origin: string;
   /** Name of the first operator, who is an admin. */
   readonly operator: string;
+  /** Policy authorities to make, and how many of them must sign. By default one. */
+  readonly authorities?: { readonly count: number; readonly threshold: number };
   /** Unix ms. */
   readonly now: number;
 }
@@ -42,7 +46,7 @@ export interface Installation {
 const CA_DAYS = 3650;
 /** Browsers and TLS libraries refuse server certificates that live longer (CA/Browser Forum, 398 days). */
 const TLS_DAYS = 397;
-const OFFLINE = 'offline';
+const offline = (name: string): string => `offline/${name}.key`;
 
 /** What each authority may issue. */
 const CA_PURPOSES: readonly (readonly [KeyName, string, readonly string[]])[] = [
@@ -60,7 +64,7 @@ export function planInstallation(order: InitOrder, random: Random): Installation
   for (const { name, type, online } of KEYS) {
     const { content, key } = newKey(type, random);
     if (key !== undefined) keys.set(name, key);
-    files.push({ path: `${online ? 'keys' : OFFLINE}/${name}.key`, content, mode: 0o600 });
+    files.push({ path: online ? `keys/${name}.key` : offline(name), content, mode: 0o600 });
   }
   const keyOf = (name: KeyName): KeyObject => {
     const key = keys.get(name);
@@ -82,13 +86,18 @@ export function planInstallation(order: InitOrder, random: Random): Installation
     files.push({ path: `certificates/${name}.pem`, content: toPem(certificate), mode: 0o644 });
   const caFingerprint = fingerprint(caOf('tls-ca').certificate);
   const logKey = formatVkey(noteSigner(order.origin, 'note', keyOf('log')).key);
+  const policyAuthorities = makeAuthorityKeys(order.authorities?.count ?? 1);
+  const certificateOf = (name: KeyName): Uint8Array => caOf(name).certificate;
+  files.push(...trustFiles(order, policyAuthorities, { logKey, certificateOf, keyOf }));
   files.push(...operatorFiles(order, caOf('operator-ca'), { caFingerprint, logKey }, random));
   files.push({ path: 'sealgate.yaml', content: configText(order), mode: 0o600 });
   return {
     files,
     caFingerprint,
     logKey,
-    takeOffline: KEYS.filter(({ online }) => !online).map(({ name }) => `${OFFLINE}/${name}.key`),
+    takeOffline: [...KEYS.filter(({ online }) => !online), ...policyAuthorities].map(({ name }) =>
+      offline(name),
+    ),
     backUp: ['sealgate.yaml', 'keys/', 'certificates/', 'data/ (with: sealgate store backup)', 'high-water'],
     profile: `operators/${order.operator}.yaml`,
   };
@@ -144,6 +153,20 @@ function issueTls(
       ip: [...new Set(isIp ? [host, '127.0.0.1', '::1'] : ['127.0.0.1', '::1'])],
     },
   });
+}
+
+/** The authorities' keys, and trust bundle version 1, which they sign. */
+function trustFiles(
+  { trustDomain, url, authorities: order }: Omit<InitOrder, 'now'>,
+  authorities: readonly AuthorityKey[],
+  own: Pick<FirstTrust, 'logKey' | 'certificateOf' | 'keyOf'>,
+): InitFile[] {
+  const { threshold } = order ?? { threshold: 1 };
+  const bundle = firstTrustBundle({ trustDomain, issuer: url, authorities, threshold, ...own });
+  return [
+    ...authorities.map(({ name, pem }) => ({ path: offline(name), content: pem, mode: 0o600 as const })),
+    { path: `certificates/${TRUST_BUNDLES}`, content: `${JSON.stringify([bundle])}\n`, mode: 0o644 },
+  ];
 }
 
 function operatorFiles(

@@ -49,6 +49,9 @@ export const KEYS: readonly KeySpec[] = [
   key('master', 'secret', 'protects what is stored: row MACs, encrypted values'),
 ];
 
+/** Name of the file of trust bundles, beside the certificates. */
+export const TRUST_BUNDLES = 'trust-bundles.json';
+
 /** Where a verifier's files are, absolute. */
 export interface VerifierFiles {
   readonly config: string;
@@ -58,6 +61,8 @@ export interface VerifierFiles {
   readonly store: string;
   readonly highWater: string;
   readonly trust: string;
+  /** Trust bundles from version 1 to the newest: a JSON array of DSSE envelopes. */
+  readonly trustBundles: string;
   /** PEM (PKCS #8) of a private key, or hex of a secret. */
   key(name: KeyName): string;
   /** PEM. */
@@ -81,6 +86,7 @@ export function verifierFiles(configFile: string, config: VerifierConfig): Verif
     store: path.join(data, 'store.db'),
     highWater: at(config.log.highWaterFile),
     trust: at(config.trust.file),
+    trustBundles: path.join(certificates, TRUST_BUNDLES),
     key: (name) => path.join(keys, `${name}.key`),
     certificate: (name) => path.join(certificates, `${name}.pem`),
   };

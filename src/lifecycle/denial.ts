@@ -1002,6 +1002,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'policy-mismatch',
     'Restart the host: what it ran in this boot is more than is remembered.',
   ),
+  'execution-unknown': rule(
+    'execution',
+    'invalid-verification',
+    'Name an execution that this verifier allowed on this host.',
+  ),
+  'execution-ended': rule(
+    'execution',
+    'replay-detected',
+    'An execution ends once and starts once; look at its state with GET /v1/executions.',
+  ),
   'host-executions': rule(
     'audit',
     'policy-mismatch',
@@ -1441,6 +1451,32 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'Fetch every version between the pinned one and the newest.',
   ),
   'trust-bundle-domain': rule('request', 'policy-mismatch', 'Use the trust bundle of this trust domain.'),
+  // Trust bundles and policy in the verifier (src/config, src/server)
+  'trust-bundle-file': rule(
+    'request',
+    'verifier-fault',
+    'Put certificates/trust-bundles.json back from the backup; init made it.',
+  ),
+  'trust-bundle-keys': rule(
+    'request',
+    'verifier-fault',
+    'Use the keys that the newest trust bundle names, or have the authorities sign a version with these.',
+  ),
+  'policy-record': rule(
+    'policy',
+    'verifier-fault',
+    'The store’s policy is incomplete or altered: restore it, or stage and publish the bundle again.',
+  ),
+  'policy-examination': rule(
+    'policy',
+    'policy-mismatch',
+    'The bundle could not be examined within its bounds of time and memory: split it or shrink its lists.',
+  ),
+  'policy-revoked': rule(
+    'policy',
+    'revoked-authorization',
+    'The bundle or one of its signers was revoked: have other authorities sign another bundle.',
+  ),
   // The verifier's HTTP (src/server)
   'caller-certificate': rule(
     'identity',
@@ -1457,10 +1493,21 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'revoked-authorization',
     'The operator’s certificate was revoked; another operator can say why.',
   ),
+  'revocation-subject': rule(
+    'request',
+    'malformed-request',
+    'Name the subject by the id that the log gives it.',
+  ),
   'log-behind': rule(
     'audit',
     'verifier-fault',
     'The store is older than a checkpoint that was published: bring the newest store back, or use store restore.',
+  ),
+  // The playground (src/cli/up)
+  'verifier-start': rule(
+    'request',
+    'verifier-fault',
+    'Look at the verifier’s own words above; `sealgate config check` names what it can’t use.',
   ),
   // The host agent (src/agent)
   'agent-not-enrolled': rule(
@@ -1487,6 +1534,36 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'environment',
     'verifier-fault',
     'Let the agent read the measured logs of the kernel (root, or a group that may).',
+  ),
+  'clock-difference': rule(
+    'request',
+    'invalid-verification',
+    'Set the clock of the host (or of the verifier) by a time server: expiry means nothing while they differ.',
+  ),
+  'verifier-answer': rule(
+    'verification',
+    'invalid-verification',
+    'The verifier’s answer is not what was asked for: trust nothing of it, and look who answers at this URL.',
+  ),
+  'local-frame': rule(
+    'request',
+    'malformed-request',
+    'Speak to the local socket as docs/PROTOCOL.md has it; sealgate run does.',
+  ),
+  'local-caller': rule(
+    'identity',
+    'missing-authorization',
+    'Ask as a user whom the agent’s configuration names (socket.users).',
+  ),
+  'local-socket': rule(
+    'request',
+    'verifier-fault',
+    'Give another socket path, or stop the agent that listens there.',
+  ),
+  'agent-unreachable': rule(
+    'request',
+    'verifier-fault',
+    'Start the agent (systemctl start sealgate-agent), or name its socket with --socket.',
   ),
   'enroll-answer': rule(
     'verification',

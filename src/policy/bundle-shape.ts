@@ -10,7 +10,11 @@ const { boolean, hex32, integer, list, literal, map, nullable, object, oneOf, se
 /** Names of platforms, host sets and credentials: they are in ids, labels and file names. */
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const name = text({ pattern: NAME, want: 'a name of a-z, 0-9 and -' });
-const trustDomain = text({ max: 255, pattern: /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/, want: 'a trust domain' });
+const trustDomain = text({
+  max: 255,
+  pattern: /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/,
+  want: 'a trust domain',
+});
 const time = text({ max: 32 });
 const selection = text({ max: 512 });
 const label = text({ max: 256, pattern: /^[A-Za-z0-9._/-]+=[^\0\n]*$/, want: 'a label like env=prod' });

@@ -57,5 +57,10 @@ export { escapeSegment, expandSpiffeTemplate, parseSpiffeTemplate, templateUses 
 export type { SpiffeParts } from './spiffe-template.ts';
 export { TRUST_BUNDLE_TYPE, readTrustBundle, trustBundleBytes } from './trust-bundle.ts';
 export type { KeyPurpose, TrustBundle, TrustBundleDocument } from './trust-bundle.ts';
-export { openFirstTrustBundle, openNextTrustBundle, verifyTrustChain } from './trust-chain.ts';
-export type { VerifiedTrustBundle } from './trust-chain.ts';
+export {
+  openFirstTrustBundle,
+  openNextTrustBundle,
+  openTrustChain,
+  verifyTrustChain,
+} from './trust-chain.ts';
+export type { TrustChain, VerifiedTrustBundle } from './trust-chain.ts';

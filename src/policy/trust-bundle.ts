@@ -34,7 +34,7 @@ const certificates = set(text({ max: 2 * LIMITS.certificate }), 32);
 
 const trustBundleDocument = object({
   v: literal(1),
-  trustDomain: text({ max: 255, pattern: /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/, want: 'a trust domain' }),
+  trustDomain: text({ max: 255, pattern: /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/, want: 'a trust domain' }),
   version: integer(1),
   previous: nullable(sha256Text),
   issuer: text({ max: 512 }),

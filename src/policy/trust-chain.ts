@@ -1,5 +1,6 @@
 import { parseDsse } from '../artifact/index.ts';
-import { refuse } from '../base/index.ts';
+import { isJsonObject, parseJson, refuse, utf8 } from '../base/index.ts';
+import type { JsonObject, JsonValue } from '../base/index.ts';
 import { requirePayloadType, requireThreshold } from './authorities.ts';
 import type { Authorities } from './authorities.ts';
 import { TRUST_BUNDLE_TYPE, readTrustBundle } from './trust-bundle.ts';
@@ -75,4 +76,31 @@ function read(bytes: Uint8Array, signers: Authorities | undefined): TrustBundle 
 function requireDomain({ trustDomain }: TrustBundle, expected: string): void {
   if (trustDomain !== expected)
     refuse('trust-bundle-domain', 'the trust bundle is of another trust domain', { trustDomain, expected });
+}
+
+/** A chain from version 1, as it is kept and published. */
+export interface TrustChain {
+  /** DSSE envelopes, oldest first. */
+  readonly chain: readonly JsonObject[];
+  readonly current: VerifiedTrustBundle;
+}
+
+/** A whole chain: a version a day for years. */
+const CHAIN_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 8, maxValues: 1_000_000 };
+
+/**
+ * Reads a file of trust bundles: a JSON array of DSSE envelopes from version 1 to the newest. Version 1 is believed
+ * because of where the file came from.
+ * @throws Refusal as {@link openFirstTrustBundle} and {@link openNextTrustBundle}
+ */
+export function openTrustChain(bytes: Uint8Array, trustDomain: string): TrustChain {
+  const envelopes = parseJson(bytes, 'trust bundles', CHAIN_LIMITS);
+  if (!Array.isArray(envelopes)) return refuse('trust-bundle-form', 'trust bundles are not a list');
+  // What Array.isArray leaves of a JsonValue are its lists.
+  const chain = (envelopes as readonly JsonValue[]).map((envelope) =>
+    isJsonObject(envelope) ? envelope : refuse('trust-bundle-form', 'a trust bundle is not a DSSE envelope'),
+  );
+  const [first, ...next] = chain.map((envelope) => utf8(JSON.stringify(envelope)));
+  if (first === undefined) return refuse('trust-bundle-chain', 'there is no trust bundle');
+  return { chain, current: verifyTrustChain(openFirstTrustBundle(first, trustDomain), next) };
 }

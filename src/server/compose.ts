@@ -3,10 +3,11 @@ import { formatVkey, leafBody, noteSigner } from '../audit/index.ts';
 import type { Change, Committed, Ledger, Records, VerifierKey } from '../audit/index.ts';
 import { toHex } from '../base/index.ts';
 import type { Clock, Random } from '../base/index.ts';
-import { fingerprint, logOrigin, readKeyRing, readSecretFile } from '../config/index.ts';
+import { fingerprint, logOrigin, readKeyRing, readSecretFile, readTrustBundles } from '../config/index.ts';
 import type { KeyRing, VerifierConfig, VerifierFiles } from '../config/index.ts';
 import { challengeMemory } from '../enrollment/index.ts';
 import type { AgentIssuer, EnrollmentDesk } from '../enrollment/index.ts';
+import type { TrustChain } from '../policy/index.ts';
 import { deriveKey, groupCommit, openWorkerStore } from '../store/index.ts';
 import type { StoreOperations } from '../store/index.ts';
 import { parsePcrSelectionText } from '../tpm/index.ts';
@@ -17,6 +18,8 @@ import { HighWater, requireHighWater } from './high-water.ts';
 export interface Services {
   readonly config: VerifierConfig;
   readonly ring: KeyRing;
+  /** Trust bundles, verified, the newest with this verifier's own keys; its `issuer` is `iss`, its kids are those used. */
+  readonly trust: TrustChain;
   readonly clock: Clock;
   readonly random: Random;
   readonly store: StoreOperations;
@@ -48,6 +51,7 @@ export interface ComposeInput {
  */
 export async function compose({ config, files, clock, random, onError }: ComposeInput): Promise<Services> {
   const ring = readKeyRing(files);
+  const trust = readTrustBundles(files, config, ring);
   const origin = logOrigin(config);
   const logKey = noteSigner(origin, 'note', ring.privateKey('log')).key;
   const store = await openWorkerStore({
@@ -69,6 +73,7 @@ export async function compose({ config, files, clock, random, onError }: Compose
       clock,
       random,
       ring,
+      trust,
       store,
       ledger,
       logKey,
@@ -97,7 +102,7 @@ async function openLog(ledger: Ledger, origin: string): Promise<void> {
 
 type Parts = Pick<
   Services,
-  'config' | 'ring' | 'clock' | 'random' | 'store' | 'ledger' | 'logKey' | 'epoch'
+  'config' | 'ring' | 'trust' | 'clock' | 'random' | 'store' | 'ledger' | 'logKey' | 'epoch'
 > & {
   readonly files: VerifierFiles;
   readonly highWater: HighWater;
@@ -111,7 +116,7 @@ function assemble(parts: Parts): Services {
   };
   const agentCa = ring.certificate('agent-ca');
   const { approvals, ekTemplate, selection } = config.enrollment;
-  const trust = existsSync(files.trust)
+  const roots = existsSync(files.trust)
     ? parseTrustStore(readSecretFile(files.trust, 32 * 1024 * 1024))
     : EMPTY_TRUST_STORE;
   const desk: EnrollmentDesk = {
@@ -121,7 +126,7 @@ function assemble(parts: Parts): Services {
     random,
     challenges: challengeMemory(),
     rules: { epoch, approvals: approvals ? { ekTemplate } : null },
-    trust: { ...trustFor(trust, 'ek'), revoked: new Set() },
+    trust: { ...trustFor(roots, 'ek'), revoked: new Set() },
     selection: parsePcrSelectionText(selection),
   };
   return {

@@ -1,4 +1,4 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   KEYS,
@@ -21,6 +22,7 @@ import {
   readSecretFile,
   checkSecretDirectory,
 } from '../../src/config/index.ts';
+import { openTrustChain } from '../../src/policy/index.ts';
 import { findConfig } from '../../src/cli/config-file.ts';
 import {
   OID,
@@ -68,6 +70,13 @@ function copy(name: string): string {
   cpSync(home, target, { recursive: true, preserveTimestamps: true });
   return target;
 }
+const P256 = { namedCurve: 'P-256' };
+/** Rewrites the first trust bundle's envelope. */
+function changeTrust(where: string, change: (envelope: Record<string, unknown>) => object): void {
+  const file = path.join(where, 'certificates/trust-bundles.json');
+  const [envelope] = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>[];
+  writeFileSync(file, JSON.stringify([change(envelope!)]));
+}
 const check = async (where: string) =>
   await cli('config', 'check', '--config', path.join(where, 'sealgate.yaml'), '--json');
 
@@ -86,7 +95,11 @@ describe('sealgate init', () => {
     for (const name of ['.', 'keys', 'offline', 'data', 'operators'])
       expect(statSync(at(name)).mode & 0o777).toBe(0o700);
     expect(readdirSync(at('keys'))).not.toContain('operator-ca.key');
-    expect(answer['takeOffline']).toEqual([at('offline/tls-ca.key'), at('offline/operator-ca.key')]);
+    expect(answer['takeOffline']).toEqual([
+      at('offline/tls-ca.key'),
+      at('offline/operator-ca.key'),
+      at('offline/policy-authority-1.key'),
+    ]);
   });
 
   it('issues a TLS certificate for the URL’s host under its own authority, whose fingerprint is pinned', () => {
@@ -121,6 +134,36 @@ describe('sealgate init', () => {
     expect(subjectNames(certificate('certificates/agent-ca.pem')).uris).toEqual([]);
   });
 
+  it('makes policy authorities and trust bundle version 1, with the keys that this verifier uses', async () => {
+    const { current, chain } = openTrustChain(
+      new Uint8Array(readFileSync(at('certificates/trust-bundles.json'))),
+      'example.org',
+    );
+    expect(chain).toHaveLength(1);
+    expect(current).toMatchObject({
+      version: 1,
+      previous: null,
+      issuer: 'https://verifier.example.org:9443',
+    });
+    expect(current.document.log).toEqual([answer['logKey']]);
+    expect(current.authorities).toMatchObject({ threshold: 1, keys: [{ name: 'policy-authority-1' }] });
+    const [authorization] = current.keys.authorization;
+    const own = createPrivateKey(readFileSync(at('keys/authorization.key')));
+    // RFC 7638 as another implementation computes it.
+    expect(authorization?.kid).toBe(await calculateJwkThumbprint(await exportJWK(createPublicKey(own))));
+    const authority = createPrivateKey(readFileSync(at('offline/policy-authority-1.key')));
+    expect(statSync(at('offline/policy-authority-1.key')).mode & 0o777).toBe(0o600);
+    expect(current.document.authorities.keys[0]?.key).toBe(
+      createPublicKey(authority).export({ type: 'spki', format: 'pem' }),
+    );
+    const several = path.join(directory, 'several');
+    expect((await cli('init', '--dir', several, '--policy-authorities', '3')).exit).toBe(0);
+    const file = new Uint8Array(readFileSync(path.join(several, 'certificates/trust-bundles.json')));
+    const { authorities } = openTrustChain(file, 'sealgate.local').current;
+    expect(authorities.threshold).toBe(2);
+    expect(authorities.keys).toHaveLength(3);
+  });
+
   it('never overwrites', async () => {
     const before = readFileSync(at('keys/log.key'), 'utf8');
     const again = await cli('init', '--dir', home, '--json');
@@ -147,6 +190,10 @@ describe('sealgate init', () => {
     ['--url', 'https://a/path'],
     ['--url', 'nonsense'],
     ['--operator', '../x'],
+    ['--policy-authorities', '0'],
+    ['--policy-authorities', '17'],
+    ['--policy-threshold', '2'],
+    ['--policy-threshold', 'x'],
   ])('refuses %s %s as wrong usage', async (flag, value) => {
     const target = path.join(directory, 'never');
     expect((await cli('init', '--dir', target, flag, value)).exit).toBe(2);
@@ -174,7 +221,11 @@ describe('sealgate config', () => {
     expect(json(stdout)).toMatchObject({
       ok: true,
       trustDomain: 'example.org',
-      warnings: [expect.stringContaining('tls-ca'), expect.stringContaining('operator-ca')],
+      warnings: [
+        expect.stringContaining('operator-ca'),
+        expect.stringContaining('policy-authority-1'),
+        expect.stringContaining('tls-ca'),
+      ],
     });
     rmSync(path.join(copy('offline'), 'offline'), { recursive: true });
     expect(json((await check(path.join(directory, 'offline'))).stdout)['warnings']).toEqual([]);
@@ -245,6 +296,90 @@ describe('sealgate config', () => {
       },
       'key-file',
     ],
+    [
+      'no trust bundles',
+      (where: string) => {
+        rmSync(path.join(where, 'certificates/trust-bundles.json'));
+      },
+      'trust-bundle-file',
+    ],
+    [
+      'an empty list of trust bundles',
+      (where: string) => {
+        writeFileSync(path.join(where, 'certificates/trust-bundles.json'), '[]');
+      },
+      'trust-bundle-chain',
+    ],
+    [
+      'trust bundles that are no list',
+      (where: string) => {
+        writeFileSync(path.join(where, 'certificates/trust-bundles.json'), '{}');
+      },
+      'trust-bundle-form',
+    ],
+    [
+      'a trust bundle that is no envelope',
+      (where: string) => {
+        writeFileSync(path.join(where, 'certificates/trust-bundles.json'), '[1]');
+      },
+      'trust-bundle-form',
+    ],
+    [
+      'a trust bundle that nobody signed',
+      (where: string) => {
+        changeTrust(where, (envelope) => ({
+          ...envelope,
+          signatures: [{ sig: Buffer.alloc(64).toString('base64') }],
+        }));
+      },
+      'policy-signatures',
+    ],
+    [
+      'a trust bundle that was altered',
+      (where: string) => {
+        changeTrust(where, (envelope) => {
+          const text = Buffer.from(String(envelope['payload']), 'base64').toString();
+          const payload = Buffer.from(text.replace('verifier.example.org', 'verifier.example.net'));
+          return { ...envelope, payload: payload.toString('base64') };
+        });
+      },
+      'policy-signatures',
+    ],
+    [
+      'the trust bundles of another verifier',
+      (where: string) => {
+        cpSync(
+          path.join(directory, 'several/certificates/trust-bundles.json'),
+          path.join(where, 'certificates/trust-bundles.json'),
+        );
+      },
+      'trust-bundle-domain',
+    ],
+    ...['log', 'authorization', 'ear', 'status', 'jwt-svid'].map(
+      (name) =>
+        [
+          `a ${name} key that the trust bundle does not have`,
+          (where: string) => {
+            const type = name === 'log' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', P256);
+            writeFileSync(
+              path.join(where, `keys/${name}.key`),
+              type.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+            );
+          },
+          'trust-bundle-keys',
+        ] as [string, (where: string) => void, string],
+    ),
+    ...['agent-ca', 'svid-ca', 'ak-ca'].map(
+      (name) =>
+        [
+          `an authority ${name} that the trust bundle does not have`,
+          (where: string) => {
+            for (const file of [`keys/${name}.key`, `certificates/${name}.pem`])
+              cpSync(path.join(directory, 'people', file), path.join(where, file));
+          },
+          'trust-bundle-keys',
+        ] as [string, (where: string) => void, string],
+    ),
   ])('check refuses %s', async (name, spoil, expected) => {
     const where = copy(name.replaceAll(' ', '-'));
     spoil(where);

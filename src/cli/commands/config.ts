@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { Refusal } from '../../base/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
-import { KEYS, VERIFIER_SCHEMA, configKeys, expiryOf, readKeyRing } from '../../config/index.ts';
+import { VERIFIER_SCHEMA, configKeys, expiryOf, readKeyRing, readTrustBundles } from '../../config/index.ts';
 import type { Expiry } from '../../config/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
 import { systemClock } from '../clock.ts';
@@ -68,6 +68,7 @@ function check(context: CommandContext, { config, files }: FoundConfig): void {
   const expiries: Expiry[] = [];
   try {
     const ring = readKeyRing(files);
+    readTrustBundles(files, config, ring);
     const now = systemClock.now();
     for (const name of ['tls-ca', 'tls', 'operator-ca', 'agent-ca', 'svid-ca', 'ak-ca'] as const)
       expiries.push(expiryOf(name, ring.certificate(name), now));
@@ -113,9 +114,10 @@ function expiryWarnings(expiries: readonly Expiry[]): string[] {
 /** Keys that a running verifier doesn't need are worth most to who steals them. */
 function offlineWarnings(files: FoundConfig['files']): string[] {
   const directory = path.join(path.dirname(files.config), 'offline');
-  return KEYS.filter(({ name }) => existsSync(path.join(directory, `${name}.key`))).map(
-    ({ name }) => `the key ${name} is still on this machine: take it offline`,
-  );
+  const names = existsSync(directory) ? readdirSync(directory).sort() : [];
+  return names
+    .filter((name) => name.endsWith('.key'))
+    .map((name) => `the key ${name.slice(0, -4)} is still on this machine: take it offline`);
 }
 
 /** A misspelt override would be the default, silently. */

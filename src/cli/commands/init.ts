@@ -13,6 +13,8 @@ interface Options {
   readonly dir: string;
   readonly url: string;
   readonly operator: string;
+  readonly policyAuthorities: string;
+  readonly policyThreshold?: string;
 }
 
 /** `sealgate init`: a verifier's keys, certificates, configuration and first operator. */
@@ -24,6 +26,8 @@ export function registerInit(program: Command, context: CommandContext): void {
     .option('--dir <directory>', 'where to; nothing that is there is overwritten', 'sealgate')
     .option('--url <url>', 'where hosts and operators reach the verifier', 'https://localhost:8443')
     .option('--operator <name>', 'name of the first operator, who is an admin', 'admin')
+    .option('--policy-authorities <number>', 'keys of policy authorities to make (1 to 16)', '1')
+    .option('--policy-threshold <number>', 'how many of them must sign a policy (default: more than half)')
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
@@ -41,10 +45,33 @@ function init(context: CommandContext, options: Options): void {
     throw new UsageError('--operator: a-z, 0-9, dot, hyphen');
   const directory = path.resolve(options.dir);
   const now = systemClock.now();
-  const order = { trustDomain, url: httpsUrl(options.url), origin: `${trustDomain}/log`, operator, now };
+  const authorities = authoritiesOf(options);
+  const order = {
+    trustDomain,
+    authorities,
+    url: httpsUrl(options.url),
+    origin: `${trustDomain}/log`,
+    operator,
+    now,
+  };
   const installation = planInstallation(order, systemRandom);
   writeInstallation(directory, installation.files);
   report(context, directory, trustDomain, installation);
+}
+
+/** How many authorities, and how many of them must sign: by default more than half. */
+function authoritiesOf({ policyAuthorities, policyThreshold }: Options): {
+  count: number;
+  threshold: number;
+} {
+  const number = (flag: string, text: string, most: number): number => {
+    const value = /^[1-9][0-9]?$/.test(text) ? Number(text) : 0;
+    if (value < 1 || value > most) throw new UsageError(`${flag}: a number from 1 to ${String(most)}`);
+    return value;
+  };
+  const count = number('--policy-authorities', policyAuthorities, 16);
+  const half = String(Math.floor(count / 2) + 1);
+  return { count, threshold: number('--policy-threshold', policyThreshold ?? half, count) };
 }
 
 /** Scheme, host and port; nothing else belongs into a verifier's address. */

@@ -48,7 +48,7 @@ function registerInit(policy: Command, { io, json }: CommandContext): void {
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  sealgate policy init policy/ --trust-domain prod.example.org\n')
     .action((directory: string, { trustDomain }: { trustDomain: string }) => {
-      if (!/^[a-z0-9](?:[a-z0-9.-]{0,253}[a-z0-9])?$/.test(trustDomain))
+      if (!/^[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?$/.test(trustDomain))
         throw new UsageError('--trust-domain is a name like prod.example.org');
       const files = writeStarter(directory, trustDomain, systemClock);
       if (json) {

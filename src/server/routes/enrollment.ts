@@ -92,7 +92,7 @@ export const ENROLLMENT_ROUTES: readonly Route[] = [
 
 /** An active host gets its certificate; every other only hears its state and id. */
 function answer(
-  { agentIssuer, random }: Services,
+  { agentIssuer, random, trust }: Services,
   host: HostRecord,
   now: number,
   proof: Readonly<Record<string, unknown>>,
@@ -101,10 +101,16 @@ function answer(
   if (state !== 'active') return { status: 202, json: { state, hostId } };
   const issued = issueAgentCertificate(host, agentIssuer, now, random);
   const { leaf = null, proof: text = null } = proof as { leaf?: string | null; proof?: string | null };
-  // No trust bundle is published until there are policy authorities that sign one.
   return {
     status: 200,
-    json: { state, hostId, agentCertificatePem: toPem(issued), trustBundles: [], leaf, proof: text },
+    json: {
+      state,
+      hostId,
+      agentCertificatePem: toPem(issued),
+      trustBundles: [...trust.chain],
+      leaf,
+      proof: text,
+    },
   };
 }
 

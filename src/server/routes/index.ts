@@ -6,6 +6,7 @@ import { HOST_ROUTES } from './hosts.ts';
 import { logRoutes } from './log.ts';
 import { operationRoutes } from './operation.ts';
 import { OPERATOR_ROUTES } from './operators.ts';
+import { TRUST_ROUTES } from './trust.ts';
 
 /** Every route there is; tests walk this list. */
 export function allRoutes(services: Services, metrics: Metrics, openApi: () => object): readonly Route[] {
@@ -15,5 +16,6 @@ export function allRoutes(services: Services, metrics: Metrics, openApi: () => o
     ...ENROLLMENT_ROUTES,
     ...HOST_ROUTES,
     ...OPERATOR_ROUTES,
+    ...TRUST_ROUTES,
   ];
 }
