@@ -11,7 +11,6 @@ import { refuse } from './refusal.ts';
 export class Reader {
   readonly structure: string;
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   readonly #base: number;
   #at = 0;
 
@@ -22,7 +21,6 @@ export class Reader {
    */
   constructor(bytes: Uint8Array, structure: string, base = 0) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.structure = structure;
     this.#base = base;
   }
@@ -38,31 +36,35 @@ export class Reader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.#byte(this.#take(1));
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), false);
+    const at = this.#take(2);
+    return (this.#byte(at) << 8) | this.#byte(at + 1);
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), false);
+    return this.#quad(this.#take(4));
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#take(8), false);
+    const at = this.#take(8);
+    return wide(this.#quad(at), this.#quad(at + 4));
   }
 
   u16le(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    const at = this.#take(2);
+    return this.#byte(at) | (this.#byte(at + 1) << 8);
   }
 
   u32le(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return this.#quadLe(this.#take(4));
   }
 
   u64le(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true);
+    const at = this.#take(8);
+    return wide(this.#quadLe(at + 4), this.#quadLe(at));
   }
 
   /** A view of the next `length` bytes; the length is checked against what remains before anything else. */
@@ -117,6 +119,23 @@ export class Reader {
     });
   }
 
+  // Numbers are put together by hand: making a DataView takes longer than reading most structures. The callers of
+  // these three have taken the bytes, so none of them is missing.
+
+  #byte(at: number): number {
+    return this.#bytes[at] ?? 0;
+  }
+
+  #quad(at: number): number {
+    const low = (this.#byte(at + 1) << 16) | (this.#byte(at + 2) << 8) | this.#byte(at + 3);
+    return this.#byte(at) * 0x1000000 + low;
+  }
+
+  #quadLe(at: number): number {
+    const low = this.#byte(at) | (this.#byte(at + 1) << 8) | (this.#byte(at + 2) << 16);
+    return this.#byte(at + 3) * 0x1000000 + low;
+  }
+
   #take(length: number): number {
     if (!Number.isSafeInteger(length) || length < 0) this.malformed(`impossible length ${String(length)}`);
     if (length > this.remaining) {
@@ -126,4 +145,9 @@ export class Reader {
     this.#at += length;
     return start;
   }
+}
+
+/** high · 2³² + low; through a number where one holds it exactly, which spares two BigInts. */
+function wide(high: number, low: number): bigint {
+  return high < 0x200000 ? BigInt(high * 0x100000000 + low) : (BigInt(high) << 32n) | BigInt(low);
 }

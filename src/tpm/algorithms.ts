@@ -33,17 +33,31 @@ export function isHashName(text: string): text is HashName {
  * @throws Refusal `malformed` for any other algorithm: unknown is never skipped
  */
 export function hashFromId(id: number, structure: string): HashName {
-  const name = HASH_NAMES.find((candidate) => HASHES[candidate].id === id);
   return (
-    name ?? refuse('malformed', `${structure}: unknown hash algorithm 0x${id.toString(16)}`, { structure })
+    nameOf(id) ??
+    refuse('malformed', `${structure}: unknown hash algorithm 0x${id.toString(16)}`, { structure })
   );
 }
 
 /** Reads a TPMI_ALG_HASH. @throws Refusal `malformed` with the offset for any algorithm that isn't known */
 export function readHash(reader: Reader): HashName {
   const id = reader.u16();
-  const name = HASH_NAMES.find((candidate) => HASHES[candidate].id === id);
-  return name ?? reader.malformed(`unknown hash algorithm 0x${id.toString(16)}`);
+  return nameOf(id) ?? reader.malformed(`unknown hash algorithm 0x${id.toString(16)}`);
+}
+
+function nameOf(id: number): HashName | undefined {
+  switch (id) {
+    case TPM_ALG.SHA1:
+      return 'sha1';
+    case TPM_ALG.SHA256:
+      return 'sha256';
+    case TPM_ALG.SHA384:
+      return 'sha384';
+    case TPM_ALG.SHA512:
+      return 'sha512';
+    default:
+      return undefined;
+  }
 }
 
 /** The TPM_ALG_ID of a hash algorithm. */
@@ -59,11 +73,19 @@ export function digestSize(name: HashName): number {
 /** H(parts one after the other). */
 export function digest(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
   const [only] = parts;
-  // One part at once takes half the time of a hash object: quotes are checked by the thousand.
-  if (parts.length === 1 && only !== undefined) return new Uint8Array(oneShot(name, only, 'buffer'));
+  // One part at once takes a third of the time of a hash object, as text rather than as memory of its own: quotes are
+  // checked by the thousand.
+  if (parts.length === 1 && only !== undefined) return bytesOf(oneShot(name, only, 'binary'));
   const hash = createHash(name);
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());
+}
+
+/** The bytes of a `binary` string: one character each. */
+function bytesOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = text.charCodeAt(at);
+  return bytes;
 }
 
 /** HMAC_H(key, parts one after the other). */

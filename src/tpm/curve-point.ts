@@ -51,7 +51,12 @@ export function isScalar(curve: CurveName, value: Uint8Array): boolean {
   if (order === undefined) return false;
   // Equal lengths compare as bytes as they do as numbers. What a TPM writes has the length of the field.
   if (value.length !== order.length) return toInteger(value) > 0n && toInteger(value) < toInteger(order);
-  return Buffer.compare(value, order) < 0 && value.some((byte) => byte !== 0);
+  return Buffer.compare(value, order) < 0 && !isZero(value);
+}
+
+function isZero(value: Uint8Array): boolean {
+  for (const byte of value) if (byte !== 0) return false;
+  return true;
 }
 
 /** The orders as big-endian bytes without leading zeros. */

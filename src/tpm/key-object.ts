@@ -107,7 +107,9 @@ function parseSpki(der: Uint8Array): KeyObject | undefined {
 function importKey(material: KeyMaterial): KeyObject {
   const jwk = toJwk(material);
   try {
-    return createPublicKey({ key: jwk, format: 'jwk' });
+    const spki = createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'der', type: 'spki' });
+    // OpenSSL verifies somewhat faster with a key that its own decoder made than with one put together from numbers.
+    return createPublicKey({ key: spki, format: 'der', type: 'spki' });
   } catch {
     return refuse('e6', 'the key can’t be imported', { type: material.type });
   }

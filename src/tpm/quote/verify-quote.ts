@@ -1,5 +1,5 @@
 import { LIMITS, Refusal, refuse } from '../../base/index.ts';
-import { attestHeader, isQuote, parseAnyMagic, parseAttest } from '../attest.ts';
+import { attestHeader, isQuote, parseAnyMagic } from '../attest.ts';
 import type { AttestHeader, QuoteAttest } from '../attest.ts';
 import { TPM_GENERATED, TPM_ST } from '../constants.ts';
 import { parseSignature } from '../signature.ts';
@@ -159,7 +159,7 @@ function e1Sizes({ attest, signature }: QuoteEvidence): void {
 /** The body only of what says to be a TPM's quote: another one is read by no check. */
 function readQuote({ magic, type }: AttestHeader, bytes: Uint8Array): QuoteAttest | undefined {
   if (magic !== TPM_GENERATED || type !== TPM_ST.ATTEST_QUOTE) return undefined;
-  const attest = parseAttest(bytes);
+  const attest = parseAnyMagic(bytes); // its size (e1) and magic are known
   return isQuote(attest) ? attest : undefined;
 }
 
