@@ -4,7 +4,7 @@ export type { OpenOptions } from './tpm.ts';
 export { TpmError, isTpmError } from './tpm-error.ts';
 export { parseRc } from './rc.ts';
 export type { RcLayer, ResponseCode } from './rc.ts';
-export { peerCredentials, tryLockFile } from './libc.ts';
+export { peerCredentials, sendUnixDatagram, tryLockFile } from './libc.ts';
 export type { PeerCredentials } from './libc.ts';
 export type { Session, SessionOptions } from './session.ts';
 export type { TpmObject } from './object.ts';

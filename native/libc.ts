@@ -7,6 +7,7 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
+const AF_UNIX = 1;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const UCRED_SIZE = 12;
@@ -40,7 +41,6 @@ export function peerCredentials(descriptor: number): PeerCredentials {
 }
 
 const SHUT_RDWR = 2;
-const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 /** sizeof(struct sockaddr_storage): room for an address of any family. */
@@ -77,4 +77,39 @@ export function tryLockFile(descriptor: number): boolean {
   return (
     loadLibrary(LIBRARIES.c).function('flock', 'i32', ['i32', 'i32'])(descriptor, LOCK_EX | LOCK_NB) === 0
   );
+}
+
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0x80000;
+/** sizeof(sun_path). */
+const SUN_PATH = 108;
+
+/**
+ * Sends one datagram to a Unix socket, which Node has no call for: sd_notify(3) is done so.
+ * @param path of the socket; `@` at the beginning names an abstract one
+ * @returns false when nobody receives there
+ * @throws RangeError when the path is no socket's or there is nothing to send
+ */
+export function sendUnixDatagram(path: string, data: Uint8Array): boolean {
+  const name = Buffer.from(path, 'utf8');
+  if (name.length === 0 || name.length >= SUN_PATH || data.length === 0)
+    throw new RangeError('not a path of a Unix socket, or nothing to send');
+  if (path.startsWith('@')) name[0] = 0;
+  // An abstract name ends where the address does; a path ends with its NUL.
+  const address = Buffer.alloc(2 + name.length + (path.startsWith('@') ? 0 : 1));
+  address.writeUInt16LE(AF_UNIX);
+  name.copy(address, 2);
+  const c = loadLibrary(LIBRARIES.c);
+  const descriptor = c.function('socket', 'i32', ['i32', 'i32', 'i32'])(
+    AF_UNIX,
+    SOCK_DGRAM | SOCK_CLOEXEC,
+    0,
+  );
+  if (descriptor < 0) return false;
+  try {
+    const sendto = c.function('sendto', 'size', ['i32', 'memory', 'size', 'i32', 'memory', 'u32']);
+    return sendto(descriptor, Buffer.from(data), data.length, 0, address, address.length) === data.length;
+  } finally {
+    c.function('close', 'i32', ['i32'])(descriptor);
+  }
 }

@@ -1472,6 +1472,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'policy-mismatch',
     'The bundle could not be examined within its bounds of time and memory: split it or shrink its lists.',
   ),
+  'secret-record': rule(
+    'sealing',
+    'verifier-fault',
+    'The store’s secret is altered: restore the store, or put the secret again.',
+  ),
   'policy-revoked': rule(
     'policy',
     'revoked-authorization',
@@ -1508,6 +1513,27 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'request',
     'verifier-fault',
     'Look at the verifier’s own words above; `sealgate config check` names what it can’t use.',
+  ),
+  // Talking to a verifier (src/client)
+  'verifier-address': rule(
+    'request',
+    'malformed-request',
+    'Give https://HOST:PORT, the CA fingerprint that host invite prints, and certificate and key of one pair.',
+  ),
+  'verifier-unreachable': rule(
+    'request',
+    'verifier-fault',
+    'Look whether the verifier runs and the network leads to it, then try again.',
+  ),
+  'verifier-pin': rule(
+    'verification',
+    'runtime-identity-mismatch',
+    'Somebody else may answer at this URL: ask the operator which fingerprint the verifier’s CA has.',
+  ),
+  'verifier-name': rule(
+    'verification',
+    'runtime-identity-mismatch',
+    'Use the URL that the verifier’s certificate is for, or have a certificate issued for this one.',
   ),
   // The host agent (src/agent)
   'agent-not-enrolled': rule(

@@ -4,7 +4,7 @@ export type { BootAggregate, PcrSource } from './boot-aggregate.ts';
 export { POLICY_FILES, RUN_DIRECTORY, compileImaRules } from './compile.ts';
 export type { CompiledImaRules, ImaExpectations } from './compile.ts';
 export { imaCoverage, type ImaCoverage, type KnownPolicy } from './coverage.ts';
-export { digestEntries, type DigestOrder, type DigestedEntries } from './entries.ts';
+export { digestEntries, frameEntries, type DigestOrder, type DigestedEntries } from './entries.ts';
 export { KnownDigests, type KnownMemory } from './known-digests.ts';
 export type { BufferFinding, FileFinding, ImaFindings, Listed, MeasuredKey } from './findings.ts';
 export type { RunFile } from './judge.ts';
@@ -16,6 +16,6 @@ export { inspectIma, readImaEntries, type ImaEntry, type ImaReport } from './rea
 export { IMA_PCR } from './pcr-chains.ts';
 export { NO_IMA_RULES, imaRulesShape, parseImaRules, type ImaRules } from './rules.ts';
 export { verifyIma, verifyImaWith, type EntryDigester, type ImaList } from './run-passes.ts';
-export { decodeImaState, encodeImaState } from './state.ts';
+export { decodeImaState, encodeImaState, imaStateDigest } from './state.ts';
 export type { BankState, BootCounters, ImaState } from './state.ts';
 export { isVerifiedIma, type ImaQuestion, type VerifiedIma } from './verify.ts';

@@ -1,0 +1,12 @@
+export { systemClock } from './clock.ts';
+export type { CheckpointMemory } from './checkpoint-memory.ts';
+export { enrollHost } from './enroll-host.ts';
+export type { EnrollOrder } from './enroll-host.ts';
+export type { EvidenceLogs, LogPaths } from './evidence-logs.ts';
+export { Host, openHost } from './host.ts';
+export type { HostOptions, LockedTpm } from './host.ts';
+export type { HostIdentity } from './host-identity.ts';
+export { DEFAULT_TCTI, openTpm, tctiOf } from './open-tpm.ts';
+export type { PolicyMemory } from './policy-memory.ts';
+export type { HostQuote } from './quote.ts';
+export { DEFAULT_STATE, StateDirectory } from './state-directory.ts';

@@ -1,0 +1,72 @@
+import type { Readable, Writable } from 'node:stream';
+import type { JsonObject } from '../base/index.ts';
+import type { HolderBinding } from '../authorization/index.ts';
+import type { Denial } from '../lifecycle/index.ts';
+
+/** Who asks over the local socket, as the kernel says. */
+export interface LocalCaller {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What a run is connected to; it belongs to the one who asked. */
+export interface RunStreams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** Signals that the caller sends on, by name without SIG. */
+  readonly onSignal: (listener: (signal: string) => void) => void;
+  /** Told to the caller while it runs. */
+  readonly event: (event: JsonObject) => void;
+  /** Fires when the caller is gone or the agent stops: what runs is ended. */
+  readonly signal: AbortSignal;
+}
+
+/** How a run ended: as `sealgate run` exits, and what it reports. */
+export interface RunEnd {
+  /** The child's exit status; null when a signal ended it or nothing ran. */
+  readonly status: number | null;
+  readonly signal: string | null;
+  /** Why nothing ran, or why it was ended. */
+  readonly denial: Denial | null;
+  readonly report: JsonObject;
+}
+
+/** An execution under way that the next attestation renews. */
+export interface ActiveExecution {
+  readonly executionId: string;
+  /** Of its current authorization. */
+  readonly jti: string;
+  readonly sequence: number;
+  /** A holder proof by its workload key. */
+  readonly prove: (binding: HolderBinding) => Promise<string>;
+}
+
+/** What an attestation renewed for one execution. */
+export interface RenewedExecution {
+  readonly executionId: string;
+  /** The new authorization artifact. */
+  readonly authorization: string;
+  /** The new credentials as in a first release; empty where it has none. */
+  readonly credentials: readonly JsonObject[];
+}
+
+/** What runs artifacts: the gateway, as the agent needs it. The command line puts it in. */
+export interface RunnerPort {
+  /** Runs one artifact to its end. @throws Refusal when it may not run */
+  run(order: JsonObject, caller: LocalCaller, streams: RunStreams): Promise<RunEnd>;
+  /** Executions under way, at most 256, each to be named in the next attestation. */
+  active(): readonly ActiveExecution[];
+  /** Puts renewed authorizations and credentials in place, atomically. */
+  renew(renewed: readonly RenewedExecution[]): Promise<void>;
+  /** Ends executions: TERM, after a grace KILL, credentials wiped. */
+  end(executionIds: readonly string[], reason: Denial): Promise<void>;
+}
+
+/** Runs nothing: for `host attest` and tests of attestation alone. */
+export const NO_EXECUTIONS: Pick<RunnerPort, 'active' | 'renew' | 'end'> = {
+  active: () => [],
+  renew: () => Promise.resolve(),
+  end: () => Promise.resolve(),
+};

@@ -1,0 +1,127 @@
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { Refusal, isJsonObject, refuse } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
+import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame, jsonOf } from './socket/frames.ts';
+import type { Frame } from './socket/frames.ts';
+
+/** Where the agent listens when nobody says otherwise. */
+export const DEFAULT_SOCKET = '/run/sealgate/agent.sock';
+
+/** What a request is connected to. */
+export interface LocalStreams {
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+  readonly stderr?: Writable;
+  readonly onEvent?: (event: JsonObject) => void;
+  /** Called with a function that sends a signal (by name without SIG) to what runs. */
+  readonly onSignals?: (send: (signal: string) => void) => void;
+  /** Ends the request: what runs is ended by the agent. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Asks the agent over its local socket, and relays standard streams and signals while it answers.
+ * @param request `{ "v": 1, "op": "run" | "status", … }` (docs/PROTOCOL.md, "Local socket")
+ * @returns the result frame's object
+ * @throws Refusal `agent-unreachable` when nobody listens there or the agent ended; the agent's denial
+ */
+export async function askAgent(
+  path: string,
+  request: JsonObject,
+  streams: LocalStreams = {},
+): Promise<JsonObject> {
+  const socket = await open(path);
+  const abort = (): void => {
+    socket.destroy();
+  };
+  streams.signal?.addEventListener('abort', abort, { once: true });
+  try {
+    const result = receive(socket, path, streams);
+    socket.write(encodeJsonFrame('request', request));
+    streams.onSignals?.((signal) => {
+      if (!socket.destroyed) socket.write(encodeJsonFrame('signal', { signal }));
+    });
+    if (streams.stdin !== undefined) relayInput(streams.stdin, socket);
+    else socket.write(encodeFrame('stdin'));
+    return requireAnswer(await result);
+  } finally {
+    streams.signal?.removeEventListener('abort', abort);
+    socket.destroy();
+  }
+}
+
+function open(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      resolve(socket);
+    });
+    socket.once('error', (error) => {
+      const code = 'code' in error ? String(error.code) : error.message;
+      reject(new Refusal('agent-unreachable', `no agent answers at its socket (${code})`, { path }));
+    });
+  });
+}
+
+/** Sends what is read, and waits while the agent doesn't take it. */
+function relayInput(stdin: Readable, socket: Socket): void {
+  stdin.on('data', (chunk: Buffer | string) => {
+    const bytes = new Uint8Array(Buffer.from(chunk));
+    let flows = true;
+    for (let at = 0; at < bytes.length; at += MAX_PAYLOAD)
+      flows = !socket.destroyed && socket.write(encodeFrame('stdin', bytes.slice(at, at + MAX_PAYLOAD)));
+    if (flows || socket.destroyed) return;
+    stdin.pause();
+    socket.once('drain', () => stdin.resume());
+  });
+  stdin.once('end', () => {
+    if (!socket.destroyed) socket.write(encodeFrame('stdin'));
+  });
+  // A terminal or pipe that is still open must not keep the process when the answer has come.
+  socket.once('close', () => {
+    stdin.pause();
+  });
+}
+
+function receive(socket: Socket, path: string, streams: LocalStreams): Promise<JsonObject> {
+  const decoder = new FrameDecoder();
+  return new Promise((resolve, reject) => {
+    const take = (frame: Frame): void => {
+      if (frame.type === 'result') resolve(jsonOf(frame));
+      else if (frame.type === 'event') streams.onEvent?.(jsonOf(frame));
+      else if (frame.type === 'stdout') deliver(streams.stdout, frame.payload, socket);
+      else if (frame.type === 'stderr') deliver(streams.stderr, frame.payload, socket);
+      else refuse('local-frame', 'a frame that an agent doesn’t send', { type: frame.type });
+    };
+    socket.on('data', (bytes: Buffer) => {
+      try {
+        for (const frame of decoder.push(new Uint8Array(bytes))) take(frame);
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+    // Also without an error: an agent that ended before its result gave none.
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      reject(new Refusal('agent-unreachable', 'the agent ended before it answered', { path }));
+    });
+  });
+}
+
+function deliver(output: Writable | undefined, bytes: Uint8Array, socket: Socket): void {
+  if (output === undefined || output.write(bytes)) return;
+  socket.pause();
+  output.once('drain', () => socket.resume());
+}
+
+/** The agent's denial becomes ours, with its check and reason. */
+function requireAnswer(result: JsonObject): JsonObject {
+  const { denial } = result;
+  if (Object.keys(result).length !== 1 || !isJsonObject(denial)) return result;
+  const { check, reason, detail } = denial;
+  if (typeof check !== 'string' || typeof reason !== 'string')
+    return refuse('local-frame', 'a denial without check and reason');
+  throw Refusal.revive({ check, reason, detail: isJsonObject(detail) ? detail : {} });
+}
