@@ -85,6 +85,9 @@ export function judgeAgentCertificate(
   const [uri, ...more] = path.findings.uris;
   if (uri === undefined || more.length > 0)
     return refuse('agent-certificate', 'the certificate doesn’t name exactly one agent');
+  // An operator's name, say: not an agent's, and no malformed one either.
+  if (!uri.startsWith('spiffe://'))
+    return refuse('agent-certificate', 'the certificate is not of an agent of this trust domain', { uri });
   const id = parseSpiffeId(uri);
   const hostId = /^\/sealgate\/agent\/([0-9a-f]{64})$/.exec(id.path)?.[1];
   if (id.trustDomain !== trustDomain || hostId === undefined)

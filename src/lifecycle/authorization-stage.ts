@@ -177,7 +177,10 @@ function claimsOf(
     ...(parent === null ? {} : { par_hash: signingInputHash(parent.token) }),
     policy: { uri: policy.uri, digest: policy.bundle.hash, ids: deciding },
     gov: { trust_domain: deps.trustDomain, authorities: policy.authorities },
-    attr: { ...attributionOf(policy.bundle, request.artifact.name), signers: artifact.signers.map(({ key }) => key) },
+    attr: {
+      ...attributionOf(policy.bundle, request.artifact.name),
+      signers: artifact.signers.map(({ key }) => key),
+    },
   };
 }
 

@@ -7,6 +7,8 @@ export { EVIDENCE_TYPE, parseEvidence, treeFileDigests } from './evidence-collec
 export type { ClaimedEvidence, EvidenceItem } from './evidence-collection.ts';
 export * from './execution-record.ts';
 export * from './execution-request.ts';
+export { RELEASE_LOST, endExecution, ranOut, reportOutcome, revokeExecution } from './outcome.ts';
+export type { Outcome, StoredExecution } from './outcome.ts';
 export type * from './policy-port.ts';
 export type * from './ports.ts';
 export { finishDecision } from './prepared.ts';
@@ -19,3 +21,4 @@ export type {
   PreparedDenial,
 } from './prepared.ts';
 export { quotedSelection, sealedSelection } from './quote-stage.ts';
+export { requirePolicy } from './request-stage.ts';

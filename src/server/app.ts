@@ -8,6 +8,7 @@ import { parseJsonObject } from '../base/index.ts';
 import { judgeCaller } from './caller.ts';
 import type { Caller } from './caller.ts';
 import type { Services } from './compose.ts';
+import type { DenialTally } from './denial-tally.ts';
 import { Metrics } from './metrics.ts';
 import { AdminProblem, problemOf } from './problem.ts';
 import { RefusalLog } from './refusal-log.ts';
@@ -24,7 +25,7 @@ export async function buildApp(services: Services, sink?: LogSink): Promise<Fast
   app.server.headersTimeout = services.config.limits.headersSeconds * 1000;
   app.server.maxConnections = services.config.limits.connections;
   acceptStrictJson(app, services);
-  answerProblems(app, metrics, refusals);
+  answerProblems(app, metrics, refusals, services.denials);
   await app.register(rateLimit, { global: false });
   limitAddresses(app, services);
   await app.register(swagger, {
@@ -39,22 +40,35 @@ export async function buildApp(services: Services, sink?: LogSink): Promise<Fast
   return app;
 }
 
+/** What a route says of its bodies' JSON, where Fastify keeps it. */
+interface JsonConfig {
+  readonly jsonLimits?: Route['json'];
+}
+
 /** One parser for one content type; the strict one, so that nobody reads a body in two ways. */
 function acceptStrictJson(app: FastifyInstance, { config }: Services): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     try {
       const bytes = new Uint8Array(body as Buffer);
-      done(null, parseJsonObject(bytes, 'body', { maxBytes: config.limits.evidenceBytes, maxDepth: 32 }));
+      const { jsonLimits } = request.routeOptions.config as JsonConfig;
+      const limits = { maxBytes: config.limits.evidenceBytes, maxDepth: 32, ...jsonLimits };
+      done(null, parseJsonObject(bytes, 'body', limits));
     } catch (error) {
       done(error as Error);
     }
   });
 }
 
-function answerProblems(app: FastifyInstance, metrics: Metrics, refusals: RefusalLog): void {
+function answerProblems(
+  app: FastifyInstance,
+  metrics: Metrics,
+  refusals: RefusalLog,
+  denials: DenialTally,
+): void {
   const answer = async (error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const problem = await refusals.logged(problemOf(error, request.id), request);
+    denials.count(problem);
     metrics.denied(problem.stage, problem.code);
     if (problem.fault) request.log.error({ err: error }, 'fault');
     else request.log.info({ stage: problem.stage, code: problem.code, check: problem.check }, 'denied');
@@ -127,6 +141,7 @@ function addRoute(
     method: one.method,
     url: one.url,
     exposeHeadRoute: false,
+    config: { jsonLimits: one.json } as object,
     bodyLimit: one.evidence === true ? limits.evidenceBytes : limits.bodyBytes,
     schema: {
       summary: one.summary,
@@ -158,6 +173,7 @@ function addRoute(
 
 function describeAccess({ access }: Route): string {
   if (access.who === 'anyone') return 'anyone';
+  if (access.who === 'operator-or-agent') return 'operator (any), agent (active)';
   return access.who === 'agent' ? `agent (${access.standing})` : `operator (${access.role})`;
 }
 

@@ -1,10 +1,10 @@
-import type { LeafActor, Records } from '../audit/index.ts';
+import type { HostState, LeafActor, Records } from '../audit/index.ts';
 import { refuse } from '../base/index.ts';
 import { hasRole, parseOperatorId } from '../config/index.ts';
 import type { KeyRing, Role } from '../config/index.ts';
 import { agentAccess, judgeAgentCertificate, readHost } from '../enrollment/index.ts';
 import type { Operator, PresentedAgent, StoredHost } from '../enrollment/index.ts';
-import { parseCertificate, tlsClientProfile, verifyPath } from '../x509/index.ts';
+import { parseCertificate, sameName, tlsClientProfile, verifyPath } from '../x509/index.ts';
 import type { Certificate } from '../x509/index.ts';
 import { AdminProblem } from './problem.ts';
 
@@ -13,6 +13,8 @@ export type Access =
   | { readonly who: 'anyone' }
   /** An operator with the role; `any`: whatever the role. */
   | { readonly who: 'operator'; readonly role: Role | 'any' }
+  /** Any operator, or the agent of an active host. */
+  | { readonly who: 'operator-or-agent' }
   /** The agent of an enrolled host; `attestation`: also of a quarantined one, or with an expired certificate. */
   | { readonly who: 'agent'; readonly standing: 'active' | 'attestation' };
 
@@ -64,6 +66,13 @@ export async function judgeCaller(
   if (access.who === 'anyone') return { kind: 'anyone' };
   if (leaf === undefined) return refuse('caller-certificate', 'this needs a client certificate');
   const certificate = parseCertificate(leaf);
+  if (access.who === 'operator-or-agent') {
+    // By the issuer's name it is only chosen which path is judged; the path itself decides.
+    const operators = context.ring.certificate('operator-ca');
+    return sameName(certificate.issuer, operators.subject)
+      ? await judgeOperator('any', certificate, context)
+      : await judgeAgent('active', certificate, context);
+  }
   return access.who === 'operator'
     ? await judgeOperator(access.role, certificate, context)
     : await judgeAgent(access.standing, certificate, context);
@@ -100,9 +109,13 @@ async function judgeAgent(
   if (host === undefined) return refuse('caller-certificate', 'the host of the certificate is not enrolled');
   if (host.host.agent.keyId === agent.keyId) onKnown?.({ kind: 'host', id: agent.hostId });
   if (agentAccess(agent, host.host) === 'attestation-only' && standing === 'active')
-    throw new AdminProblem(
-      'not-permitted',
-      'the host is quarantined or its certificate has expired: attest it first',
-    );
+    return refuseAttestationOnly(host.host.state);
   return { kind: 'agent', agent, host, certificate };
+}
+
+/** What an agent hears that may only attest now. @throws Refusal `host-quarantined`, `caller-expired` */
+export function refuseAttestationOnly(state: HostState): never {
+  if (state === 'quarantined')
+    return refuse('host-quarantined', 'the host is quarantined: it may attest, nothing else');
+  return refuse('caller-expired', 'the agent certificate has ended: attest the host first');
 }

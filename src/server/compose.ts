@@ -12,7 +12,15 @@ import { deriveKey, groupCommit, openWorkerStore } from '../store/index.ts';
 import type { StoreOperations } from '../store/index.ts';
 import { parsePcrSelectionText } from '../tpm/index.ts';
 import { EMPTY_TRUST_STORE, parseTrustStore, trustFor } from '../x509/index.ts';
+import type { DecisionDeps } from '../lifecycle/index.ts';
+import { Chores } from './chores.ts';
+import { decisionDeps } from './decision-deps.ts';
+import { DenialTally } from './denial-tally.ts';
+import { governance } from './governance.ts';
+import type { Governance } from './governance.ts';
 import { HighWater, requireHighWater } from './high-water.ts';
+import { LiveExecutions } from './live-executions.ts';
+import { LogClock } from './log-clock.ts';
 
 /** Everything that routes use; made once at start. */
 export interface Services {
@@ -30,6 +38,20 @@ export interface Services {
   readonly caFingerprint: string;
   readonly desk: EnrollmentDesk;
   readonly agentIssuer: AgentIssuer;
+  /** Policy and secrets, as operators change them. */
+  readonly governance: Governance;
+  /** The active policy bundle. */
+  readonly policy: DecisionDeps['policy'];
+  /** Stored secrets, as decisions take them. */
+  readonly secrets: DecisionDeps['secrets'];
+  /** What decisions are made with. */
+  readonly decisions: DecisionDeps;
+  /** Executions that have not ended. */
+  readonly live: LiveExecutions;
+  /** Refusals that are no leaf of their own. */
+  readonly denials: DenialTally;
+  /** Fingerprints of EK authorities that were revoked; enrollment looks at it. */
+  readonly revokedEkCas: Set<string>;
   /** Ends everything in order; changes under way are committed first. */
   close(): Promise<void>;
 }
@@ -49,7 +71,14 @@ export interface ComposeInput {
  * puts the parts together.
  * @throws Refusal when a key, the store or its log is not what it should be
  */
-export async function compose({ config, files, clock, random, onError }: ComposeInput): Promise<Services> {
+export async function compose({
+  config,
+  files,
+  clock: wall,
+  random,
+  onError,
+}: ComposeInput): Promise<Services> {
+  const clock = new LogClock(wall);
   const ring = readKeyRing(files);
   const trust = readTrustBundles(files, config, ring);
   const origin = logOrigin(config);
@@ -65,9 +94,14 @@ export async function compose({ config, files, clock, random, onError }: Compose
     const head = await store.head();
     await requireHighWater(files.highWater, { size: BigInt(head?.size ?? 0), tiles: store.tiles }, logKey);
     const highWater = new HighWater(files.highWater, onError);
-    const ledger = groupCommit(async (changes) => noted(await store.commit(changes), highWater));
+    await clock.load(store);
+    const ledger = groupCommit(async (changes) => {
+      const committed = await store.commit(changes);
+      clock.committed(committed);
+      return noted(committed, highWater);
+    });
     if (head === undefined || head.size === '0') await openLog(ledger, origin);
-    return assemble({
+    return await assemble({
       config,
       files,
       clock,
@@ -79,6 +113,7 @@ export async function compose({ config, files, clock, random, onError }: Compose
       logKey,
       highWater,
       epoch: await store.epoch(),
+      onError,
     });
   } catch (error) {
     await store.close();
@@ -102,19 +137,36 @@ async function openLog(ledger: Ledger, origin: string): Promise<void> {
 
 type Parts = Pick<
   Services,
-  'config' | 'ring' | 'trust' | 'clock' | 'random' | 'store' | 'ledger' | 'logKey' | 'epoch'
+  'config' | 'ring' | 'trust' | 'random' | 'store' | 'ledger' | 'logKey' | 'epoch'
 > & {
+  readonly clock: LogClock;
   readonly files: VerifierFiles;
   readonly highWater: HighWater;
+  readonly onError: (error: unknown) => void;
 };
 
-function assemble(parts: Parts): Services {
+async function assemble(parts: Parts): Promise<Services> {
   const { config, files, ring, clock, random, store, ledger, epoch, highWater } = parts;
   const records: Records = {
     get: (ref) => store.get(ref),
     list: (kind, options) => store.list(kind, options),
   };
-  const agentCa = ring.certificate('agent-ca');
+  const agentIssuer = agentIssuerOf(parts);
+  const revokedEkCas = await readRevokedEkCas(records);
+  const governed = governance({ ...parts, records });
+  const { policies: policy, secrets } = governed;
+  const live = new LiveExecutions(records);
+  await live.load();
+  const denials = new DenialTally(clock.now());
+  const decisions = await decisionDeps({
+    ...parts,
+    records,
+    agentIssuer,
+    policy,
+    secrets,
+    trust: { issuer: parts.trust.current.issuer, authorizations: parts.trust.current.keys.authorization },
+  });
+  const chores = startChores(parts, denials, live);
   const { approvals, ekTemplate, selection } = config.enrollment;
   const roots = existsSync(files.trust)
     ? parseTrustStore(readSecretFile(files.trust, 32 * 1024 * 1024))
@@ -126,7 +178,7 @@ function assemble(parts: Parts): Services {
     random,
     challenges: challengeMemory(),
     rules: { epoch, approvals: approvals ? { ekTemplate } : null },
-    trust: { ...trustFor(roots, 'ek'), revoked: new Set() },
+    trust: { ...trustFor(roots, 'ek'), revoked: revokedEkCas },
     selection: parsePcrSelectionText(selection),
   };
   return {
@@ -134,17 +186,64 @@ function assemble(parts: Parts): Services {
     records,
     desk,
     caFingerprint: fingerprint(ring.certificate('tls-ca').raw),
-    agentIssuer: {
-      certificate: agentCa.raw,
-      key: ring.privateKey('agent-ca'),
-      trustDomain: config.trustDomain,
-    },
+    agentIssuer,
+    governance: governed,
+    policy,
+    secrets,
+    decisions,
+    live,
+    denials,
+    revokedEkCas,
     close: async () => {
+      await chores.stop();
+      // Best effort: a store that can't write must not keep the process from ending.
+      await denials.write(ledger, clock.now()).catch(parts.onError);
       await highWater.settled();
       await store.close();
     },
   };
 }
+
+function agentIssuerOf({ ring, config }: Parts): AgentIssuer {
+  const [certificate, key] = [ring.certificate('agent-ca').raw, ring.privateKey('agent-ca')];
+  return { certificate, key, trustDomain: config.trustDomain };
+}
+
+/** What is done as time passes. */
+function startChores(
+  { clock, ledger, store, onError }: Parts,
+  denials: DenialTally,
+  live: LiveExecutions,
+): Chores {
+  return new Chores(
+    [
+      { everyMs: MINUTE_MS, run: () => denials.write(ledger, clock.now()) },
+      { everyMs: SWEEP_MS, run: () => live.sweep(clock.now(), ledger) },
+      // Only what had ended by the log's own time: a wall clock that is set back must not bring a nonce to life.
+      { everyMs: HOUR_MS, run: () => store.forget(clock.newestLeaf) },
+    ],
+    onError,
+  );
+}
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const SWEEP_MS = 15_000;
+
+/** EK authorities that operators revoked. */
+async function readRevokedEkCas(records: Records): Promise<Set<string>> {
+  const found = new Set<string>();
+  let after = EK_CA;
+  for (;;) {
+    const rows = await records.list('revoked', { after, limit: 1000 });
+    for (const { id } of rows) if (id.startsWith(EK_CA)) found.add(id.slice(EK_CA.length));
+    const last = rows.at(-1)?.id;
+    if (last?.startsWith(EK_CA) !== true) return found;
+    after = last;
+  }
+}
+
+const EK_CA = 'ek-ca/';
 
 /** The log's key as relying parties write it. */
 export const logVkey = ({ logKey }: Pick<Services, 'logKey'>): string => formatVkey(logKey);

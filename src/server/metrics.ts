@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ChallengePurpose, CommittedAnswer, Decided } from '../lifecycle/index.ts';
 
 /** What the verifier counts; labels have few values, none is foreign text. */
 export class Metrics {
@@ -14,6 +15,35 @@ export class Metrics {
     name: 'sealgate_denials_total',
     help: 'Denials by stage and code.',
     labelNames: ['stage', 'code'] as const,
+    registers: [this.#registry],
+  });
+  readonly #decisions = new Counter({
+    name: 'sealgate_decisions_total',
+    help: 'Decisions by purpose, outcome, stage and code.',
+    labelNames: ['purpose', 'outcome', 'stage', 'code'] as const,
+    registers: [this.#registry],
+  });
+  readonly #latency = new Histogram({
+    name: 'sealgate_decision_seconds',
+    help: 'Time from the request to its durable decision.',
+    labelNames: ['purpose', 'outcome'] as const,
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [this.#registry],
+  });
+  readonly #waiting = new Gauge({
+    name: 'sealgate_decisions_waiting',
+    help: 'Decisions that are being made now.',
+    registers: [this.#registry],
+  });
+  readonly #hosts = new Gauge({
+    name: 'sealgate_hosts',
+    help: 'Hosts by state.',
+    labelNames: ['state'] as const,
+    registers: [this.#registry],
+  });
+  readonly #live = new Gauge({
+    name: 'sealgate_executions_live',
+    help: 'Executions that have not ended.',
     registers: [this.#registry],
   });
   readonly #logSize = new Gauge({
@@ -37,6 +67,32 @@ export class Metrics {
 
   denied(stage: string, code: string): void {
     this.#denials.inc({ stage, code });
+  }
+
+  /** Makes a decision, and counts and times it. */
+  async decision<A extends CommittedAnswer>(
+    purpose: ChallengePurpose,
+    decide: () => Promise<Decided<A>>,
+  ): Promise<Decided<A>> {
+    const stop = this.#latency.startTimer();
+    this.#waiting.inc();
+    try {
+      const decided = await decide();
+      const { outcome } = decided;
+      const { stage, code } = decided.outcome === 'deny' ? decided.denial : { stage: '', code: '' };
+      this.#decisions.inc({ purpose, outcome, stage, code });
+      stop({ purpose, outcome });
+      return decided;
+    } finally {
+      this.#waiting.dec();
+    }
+  }
+
+  /** What there is now: hosts by state, executions that have not ended. */
+  standing(hosts: ReadonlyMap<string, number>, live: number): void {
+    this.#hosts.reset();
+    for (const [state, count] of hosts) this.#hosts.set({ state }, count);
+    this.#live.set(live);
   }
 
   /** The page, with what is measured when it is asked for. */

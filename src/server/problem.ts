@@ -3,6 +3,7 @@ import { Refusal } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { DENIAL_STATUS, toDenial } from '../lifecycle/denial.ts';
 import type { Denial } from '../lifecycle/denial.ts';
+import { DecidedDenial } from './decided.ts';
 
 /** What the admin API says besides the denials of the lifecycle. */
 export const ADMIN_STATUS = {
@@ -62,6 +63,7 @@ export interface Problem {
 
 /** Any error as the problem that the caller is told. What isn't a refusal is a fault, and the caller learns no more. */
 export function problemOf(error: unknown, requestId: string): Problem {
+  if (error instanceof DecidedDenial) return denialProblem(error.denial, requestId, error.auditIndex);
   if (error instanceof LoggedDenial)
     return denialProblem(toDenial(error.refusal), requestId, error.auditIndex);
   if (error instanceof Refusal) return denialProblem(toDenial(error), requestId);

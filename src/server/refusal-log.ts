@@ -43,12 +43,11 @@ export class RefusalLog {
     if (denial.code === 'malformed-request') return problem;
     if (!this.#mayWrite(by)) return problem;
     try {
-      const { check, reason, stage, code, remedy, detail } = denial;
       const leaf = leafBody({
         v: 1,
         kind: 'refusal',
         action: `${request.method} ${url}`,
-        denial: boundedDenial({ check, reason, stage, code, remedy, detail }),
+        denial: boundedDenial(denial),
         by,
       });
       const committed = await this.#services.ledger.commit({

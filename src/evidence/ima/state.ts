@@ -32,7 +32,12 @@ export interface ImaState {
 
 /** The stored form. Its member `digest` is SHA-256 over the JCS of the rest. */
 export function encodeImaState(state: ImaState): JsonObject {
-  const body: JsonObject = {
+  const body = stateBody(state);
+  return { ...body, digest: toHex(jcsSha256(body)) };
+}
+
+function stateBody(state: ImaState): JsonObject {
+  return {
     version: 1,
     boot: { ...state.boot },
     entries: state.entries,
@@ -43,7 +48,11 @@ export function encodeImaState(state: ImaState): JsonObject {
     findings: state.findings as unknown as JsonObject,
     rules: state.rules,
   };
-  return { ...body, digest: toHex(jcsSha256(body)) };
+}
+
+/** SHA-256 (hex) over the JCS of a state: its member `digest` in the stored form. */
+export function imaStateDigest(state: ImaState): string {
+  return toHex(jcsSha256(stateBody(state)));
 }
 
 /**

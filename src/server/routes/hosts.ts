@@ -16,6 +16,7 @@ import type { HostRecord, Invitation, Operator, StoredHost } from '../../enrollm
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../compose.ts';
 import { AdminProblem } from '../problem.ts';
+import { withEpoch } from '../revocation.ts';
 import { operatorOf, route } from '../route.ts';
 import type { Reply, Route } from '../route.ts';
 
@@ -137,17 +138,19 @@ export const HOST_ROUTES: readonly Route[] = [
         approveHost(host, operatorOf(call).operator, call.body.terms ?? undefined),
       ),
   }),
-  transition('quarantine', 'Stop a host until it is looked at', (host, reason, by) =>
-    quarantineHost(host, reason, { kind: 'operator', id: by.certificate }),
+  transition('quarantine', 'Stop a host until it is looked at', (host, reason, by, now) =>
+    withEpoch(quarantineHost(host, reason, { kind: 'operator', id: by.certificate }), now),
   ),
   transition('restore', 'End a quarantine', restoreHost),
-  transition('revoke', 'End a host for good', revokeHost),
+  transition('revoke', 'End a host for good', (host, reason, by, now) =>
+    withEpoch(revokeHost(host, reason, by), now),
+  ),
 ];
 
 function transition(
   verb: string,
   summary: string,
-  act: (host: StoredHost, reason: string, by: Operator) => Change,
+  act: (host: StoredHost, reason: string, by: Operator, now: number) => Change,
 ): Route {
   return route({
     method: 'POST',
@@ -158,7 +161,7 @@ function transition(
     body: REASON,
     handle: async (call) =>
       await change(call.services, call.params.hostId, (host) =>
-        act(host, call.body.reason, operatorOf(call).operator),
+        act(host, call.body.reason, operatorOf(call).operator, call.now),
       ),
   });
 }

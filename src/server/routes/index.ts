@@ -1,12 +1,18 @@
 import type { Services } from '../compose.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Route } from '../route.ts';
+import { CHALLENGE_ROUTES } from './challenges.ts';
 import { ENROLLMENT_ROUTES } from './enrollment.ts';
+import { executionRoutes } from './executions.ts';
 import { HOST_ROUTES } from './hosts.ts';
 import { logRoutes } from './log.ts';
 import { operationRoutes } from './operation.ts';
 import { OPERATOR_ROUTES } from './operators.ts';
+import { POLICY_ROUTES } from './policy.ts';
+import { REVOCATION_ROUTES } from './revocations.ts';
+import { SECRET_ROUTES } from './secrets.ts';
 import { TRUST_ROUTES } from './trust.ts';
+import { WELL_KNOWN_ROUTES } from './well-known.ts';
 
 /** Every route there is; tests walk this list. */
 export function allRoutes(services: Services, metrics: Metrics, openApi: () => object): readonly Route[] {
@@ -14,8 +20,14 @@ export function allRoutes(services: Services, metrics: Metrics, openApi: () => o
     ...operationRoutes(metrics, openApi),
     ...logRoutes(services.config.log.entries),
     ...ENROLLMENT_ROUTES,
+    ...CHALLENGE_ROUTES,
+    ...executionRoutes(metrics),
+    ...REVOCATION_ROUTES,
+    ...WELL_KNOWN_ROUTES,
     ...HOST_ROUTES,
     ...OPERATOR_ROUTES,
     ...TRUST_ROUTES,
+    ...POLICY_ROUTES,
+    ...SECRET_ROUTES,
   ];
 }

@@ -1,0 +1,148 @@
+import Type from 'typebox';
+import type { JsonObject } from '../../base/index.ts';
+import { quarantineHost, readHost } from '../../enrollment/index.ts';
+import {
+  EXECUTION,
+  RELEASE_LOST,
+  decideExecution,
+  parseExecutionRecord,
+  reportOutcome,
+} from '../../lifecycle/index.ts';
+import { lifecycleCaller } from '../agent-call.ts';
+import { requireCommitted } from '../committed.ts';
+import type { Services } from '../compose.ts';
+import { requireAllowed } from '../decided.ts';
+import { executionJson } from '../execution-json.ts';
+import type { Metrics } from '../metrics.ts';
+import { AdminProblem } from '../problem.ts';
+import { asJson, route } from '../route.ts';
+import type { Reply, Route } from '../route.ts';
+
+const closed = { additionalProperties: false } as const;
+const ID = Type.Object(
+  { executionId: Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }) },
+  closed,
+);
+/** The lifecycle reads it: closed, typed and bounded (docs/PROTOCOL.md); here it is an object with these members. */
+const object = Type.Object({}, { additionalProperties: true });
+const SUBMISSION = Type.Object({ request: object, proofs: object, evidence: object }, closed);
+const REPORT = Type.Object({ proof: Type.String({ minLength: 1, maxLength: 4096 }) }, closed);
+const QUERY = Type.Object(
+  {
+    after: Type.Optional(Type.String({ maxLength: 64 })),
+    host: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+  },
+  closed,
+);
+/** Executions in one answer, and records that are looked at for it. */
+const PAGE_SIZE = 200;
+const MOST_READ = 2000;
+
+/** Executions: asked for, reported, looked at. */
+export function executionRoutes(metrics: Metrics): readonly Route[] {
+  return [
+    route({
+      method: 'POST',
+      url: '/v1/executions',
+      summary: 'Ask to execute an artifact: verified, decided, logged; credentials sealed to the host’s TPM',
+      access: { who: 'agent', standing: 'active' },
+      body: SUBMISSION,
+      evidence: true,
+      handle: async (call) => {
+        const { decisions, ledger } = call.services;
+        const decided = await metrics.decision('execution', () =>
+          decideExecution(asJson(call.body), lifecycleCaller(call), decisions, ledger),
+        );
+        const answer = requireAllowed(decided);
+        await noteExecution(call.services, asJson(call.body));
+        return { status: 201, json: { ...answer } as unknown as JsonObject };
+      },
+    }),
+    report('started', 'An execution has begun, as its gateway reports'),
+    report('ended', 'An execution has ended, as its gateway reports'),
+    route({
+      method: 'GET',
+      url: '/v1/executions',
+      summary: 'Executions, in pages; of one host, if it is named',
+      access: { who: 'operator', role: 'any' },
+      query: QUERY,
+      handle: async ({ services, query }) => ({ status: 200, json: await page(services, query) }),
+    }),
+    route({
+      method: 'GET',
+      url: '/v1/executions/:executionId',
+      summary: 'One execution',
+      access: { who: 'operator', role: 'any' },
+      params: ID,
+      handle: async ({ services, params }) => {
+        const found = await services.decisions.executions.get(params.executionId);
+        if (found === undefined) throw new AdminProblem('not-found', 'no such execution');
+        return { status: 200, json: executionJson(params.executionId, found.body) };
+      },
+    }),
+  ];
+}
+
+/** The list of live executions learns of a new one: when its authorization ends, from its record. */
+async function noteExecution({ decisions, live }: Services, body: JsonObject): Promise<void> {
+  const { request } = body;
+  const executionId = (request as JsonObject)['executionId'];
+  if (typeof executionId !== 'string') return;
+  const found = await decisions.executions.get(executionId);
+  if (found !== undefined) live.note(executionId, found.body.expires);
+}
+
+function report(event: 'started' | 'ended', summary: string): Route {
+  return route({
+    method: 'POST',
+    url: `/v1/executions/:executionId/${event}`,
+    summary,
+    access: { who: 'agent', standing: 'attestation' },
+    params: ID,
+    body: REPORT,
+    handle: async (call) => {
+      const { services, params, body } = call;
+      const { executionId } = params;
+      const caller = lifecycleCaller(call);
+      const outcome = await reportOutcome(executionId, event, body.proof, caller, services.decisions);
+      const committed = requireCommitted(await services.ledger.commit(outcome.change));
+      if (event === 'ended') services.live.ended(executionId);
+      if (outcome.releaseLost) await quarantine(services, caller.hostId);
+      return ok({ executionId, state: outcome.state, ...committed });
+    },
+  });
+}
+
+const ok = (json: JsonObject): Reply => ({ status: 200, json });
+
+/**
+ * What was sealed to a session of the gateway's own did not open there: somebody with the TPM took its one opening, so
+ * the host is looked at before anything more is released to it.
+ */
+async function quarantine({ records, ledger, config }: Services, hostId: string): Promise<void> {
+  const stored = await readHost(records, hostId);
+  if (stored?.host.state !== 'active') return;
+  await ledger.commit(quarantineHost(stored, RELEASE_LOST, { kind: 'verifier', id: config.replica }));
+}
+
+async function page(
+  { records }: Services,
+  { after, host }: { readonly after?: string; readonly host?: string },
+): Promise<JsonObject> {
+  const executions: JsonObject[] = [];
+  let last = after;
+  for (let looked = 0; looked < MOST_READ && executions.length < PAGE_SIZE; looked += PAGE_SIZE) {
+    const rows = await records.list(EXECUTION, {
+      limit: PAGE_SIZE,
+      ...(last === undefined ? {} : { after: last }),
+    });
+    for (const { id, body } of rows) {
+      const record = parseExecutionRecord(body);
+      last = id;
+      if (host === undefined || record.hostId === host) executions.push(executionJson(id, record));
+      if (executions.length === PAGE_SIZE) break;
+    }
+    if (rows.length < PAGE_SIZE) return { executions, next: null };
+  }
+  return { executions, next: last ?? null };
+}

@@ -1,0 +1,66 @@
+import Type from 'typebox';
+import type { RevocableKind } from '../../audit/index.ts';
+import type { JsonObject } from '../../base/index.ts';
+import { requireCommitted } from '../committed.ts';
+import { revokedRecord } from '../decision-records.ts';
+import { AdminProblem } from '../problem.ts';
+import { REVOCABLE_ID, revocationChange } from '../revocation.ts';
+import { operatorOf, route } from '../route.ts';
+import type { Route } from '../route.ts';
+
+const closed = { additionalProperties: false } as const;
+// Object.keys gives text[]; these are the keys of a constant.
+const KINDS = Object.keys(REVOCABLE_ID) as RevocableKind[];
+const ORDER = Type.Object(
+  {
+    kind: Type.Union(KINDS.map((kind) => Type.Literal(kind))),
+    id: Type.String({ minLength: 1, maxLength: 512 }),
+    reason: Type.String({ minLength: 1, maxLength: 500 }),
+  },
+  closed,
+);
+const PAGE = Type.Object({ after: Type.Optional(Type.String({ maxLength: 600 })) }, closed);
+const PAGE_SIZE = 200;
+
+/** What is no longer believed: decided anew from here on, and what is being decided is denied at its commit. */
+export const REVOCATION_ROUTES: readonly Route[] = [
+  route({
+    method: 'POST',
+    url: '/v1/revocations',
+    summary: 'Revoke a host, key, authority, artifact, signer, initiator, policy or execution',
+    access: { who: 'operator', role: 'revoke' },
+    body: ORDER,
+    handle: async (call) => {
+      const { services, body, now } = call;
+      if ((await services.records.get(revokedRecord(body))) !== undefined)
+        throw new AdminProblem('conflict', 'it is revoked already');
+      const change = await revocationChange(body, operatorOf(call).operator, services, now);
+      const committed = requireCommitted(await services.ledger.commit(change));
+      if (body.kind === 'execution') services.live.ended(body.id);
+      if (body.kind === 'ek-ca') services.revokedEkCas.add(body.id);
+      return { status: 201, json: { kind: body.kind, id: body.id, state: 'revoked', ...committed } };
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/v1/revocations',
+    summary: 'What was revoked, in pages',
+    access: { who: 'operator', role: 'any' },
+    query: PAGE,
+    handle: async ({ services, query: { after } }) => {
+      const rows = await services.records.list('revoked', {
+        limit: PAGE_SIZE,
+        ...(after === undefined ? {} : { after }),
+      });
+      const revocations = rows.map(({ id, body, leaf }): JsonObject => {
+        const at = id.indexOf('/');
+        const { reason = null, by = null, at: time = null } = body;
+        return { kind: id.slice(0, at), id: id.slice(at + 1), reason, by, at: time, auditIndex: leaf };
+      });
+      return {
+        status: 200,
+        json: { revocations, next: rows.length === PAGE_SIZE ? (rows.at(-1)?.id ?? null) : null },
+      };
+    },
+  }),
+];
