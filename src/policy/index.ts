@@ -43,6 +43,7 @@ export { POLICY_JSON_SCHEMA } from './json-schema.ts';
 export { lintBundle } from './lint.ts';
 export {
   MANIFEST_TYPE,
+  authenticateManifest,
   manifestBytes,
   manifestOf,
   openBundle,
@@ -51,8 +52,16 @@ export {
   requireSuccessor,
   verifyManifest,
 } from './manifest.ts';
-export type { ManifestTrust, PolicyHighWater, PolicyManifest, VerifiedManifest } from './manifest.ts';
-export type { CompiledPolicies, PolicyParser } from './ports.ts';
+export type {
+  ManifestTrust,
+  PolicyHighWater,
+  PolicyManifest,
+  SignedManifest,
+  VerifiedManifest,
+} from './manifest.ts';
+export type { CompiledPolicies, ExaminedBundle, PolicyParser } from './ports.ts';
+export { examineBundle, loadBundle } from './examine.ts';
+export type { LoadedBundle } from './examine.ts';
 export { escapeSegment, expandSpiffeTemplate, parseSpiffeTemplate, templateUses } from './spiffe-template.ts';
 export type { SpiffeParts } from './spiffe-template.ts';
 export { TRUST_BUNDLE_TYPE, readTrustBundle, trustBundleBytes } from './trust-bundle.ts';

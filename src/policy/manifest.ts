@@ -32,12 +32,18 @@ export interface PolicyHighWater {
   readonly hash: string;
 }
 
-declare const verified: unique symbol;
-/** A manifest that enough authorities signed, in its time, no older than any seen. Only {@link verifyManifest} makes it. */
-export interface VerifiedManifest extends AuthoritySignatures {
-  readonly [verified]: true;
+declare const signed: unique symbol;
+/** A manifest of this domain that enough authorities signed, whenever. Only {@link authenticateManifest} makes one. */
+export interface SignedManifest extends AuthoritySignatures {
+  readonly [signed]: true;
   readonly manifest: PolicyManifest;
   readonly artifactTrust: ArtifactTrust;
+}
+
+declare const verified: unique symbol;
+/** A manifest that enough authorities signed, in its time, no older than any seen. Only {@link verifyManifest} makes it. */
+export interface VerifiedManifest extends SignedManifest {
+  readonly [verified]: true;
 }
 
 /** What a verifier or gateway brings: pinned authorities, its own domain, and what it has seen. */
@@ -92,14 +98,27 @@ export function manifestBytes(manifest: PolicyManifest): Uint8Array {
  *   `policy-rollback`, `policy-expired`, `trust-document`
  */
 export function verifyManifest(bytes: Uint8Array, trust: ManifestTrust, clock: Clock): VerifiedManifest {
+  const found = authenticateManifest(bytes, trust);
+  requireNotOlder(found.manifest, trust.highest);
+  requireInTime(found.manifest, clock.now());
+  return found as VerifiedManifest;
+}
+
+/**
+ * The part of {@link verifyManifest} that doesn't change with time: for who loads again what was published before.
+ * @throws Refusal `malformed`, `policy-payload-type`, `policy-signatures`, `policy-manifest`, `policy-domain`,
+ *   `trust-document`
+ */
+export function authenticateManifest(
+  bytes: Uint8Array,
+  trust: Omit<ManifestTrust, 'highest'>,
+): SignedManifest {
   const { payload, signers, unknown } = openSigned(bytes, MANIFEST_TYPE, trust.authorities);
   const manifest = parseManifest(payload);
   if (manifest.trustDomain !== trust.trustDomain)
     refuse('policy-domain', 'the policy is of another trust domain', { trustDomain: manifest.trustDomain });
-  requireNotOlder(manifest, trust.highest);
-  requireInTime(manifest, clock.now());
   const artifactTrust = readTrust(manifest.artifactTrust);
-  return { manifest, artifactTrust, signers, unknown } as unknown as VerifiedManifest;
+  return { manifest, artifactTrust, signers, unknown } as unknown as SignedManifest;
 }
 
 /** A manifest as signed; canonical, so that one policy has one manifest. @throws Refusal `malformed`, `policy-manifest` */
@@ -130,10 +149,10 @@ function requireInTime(manifest: PolicyManifest, now: number): void {
 }
 
 /**
- * The bundle that a verified manifest names, and nothing else: its hash and each member that both have.
+ * The bundle that a signed manifest names, and nothing else: its hash and each member that both have.
  * @throws Refusal `policy-bundle-hash`, `policy-manifest`, and those of `parseBundle`
  */
-export function openBundle({ manifest }: VerifiedManifest, bytes: Uint8Array): PolicyBundle {
+export function openBundle({ manifest }: SignedManifest, bytes: Uint8Array): PolicyBundle {
   const bundle = parseBundle(bytes);
   if (bundle.hash !== manifest.hash)
     refuse('policy-bundle-hash', 'the bundle is not the one that the authorities signed', {

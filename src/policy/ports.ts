@@ -1,12 +1,27 @@
-import type { CedarPolicies, PolicyFile } from './cedar/compile.ts';
+import type { JsonObject } from '../base/index.ts';
+import type { CedarPolicies } from './cedar/compile.ts';
 
 /**
- * Where text that somebody submitted is parsed. Some texts trap the engine (deep nesting overflows its stack) and it
- * is poisoned then, so a service parses in a worker that it throws away; a command may parse in its own process.
+ * Where a bundle that somebody submitted is parsed and compiled. Some policies trap the engine (deep nesting overflows
+ * its stack) and it is poisoned then, so a service does it in a worker that it throws away, within bounds of time and
+ * memory; a command may do it in its own process ({@link examineBundle}).
  */
 export interface PolicyParser {
-  /** @throws Refusal those of `compilePolicies`, `policy-engine` when the worker died or took too long */
-  compile(files: readonly PolicyFile[], schema: PolicyFile | undefined): Promise<CompiledPolicies>;
+  /**
+   * @param bytes the bundle's JSON
+   * @throws Refusal those of `examineBundle`; `policy-examination` when the worker died or took too long
+   */
+  examine(bytes: Uint8Array): Promise<ExaminedBundle>;
+}
+
+/** What is known of a bundle that is whole: every part of it can be loaded. */
+export interface ExaminedBundle {
+  /** policyHash. */
+  readonly hash: string;
+  /** The manifest that its authorities must have signed. */
+  readonly manifest: JsonObject;
+  /** What is probably not meant. */
+  readonly warnings: readonly string[];
 }
 
 /** Policies, and what the validator finds odd about them. */

@@ -34,6 +34,8 @@ export interface Route {
   readonly params?: TSchema;
   readonly query?: TSchema;
   readonly body?: TSchema;
+  /** Bounds of the body's JSON where the ordinary ones are too narrow. */
+  readonly json?: { readonly maxDepth: number; readonly maxValues: number };
   /** True for bodies with evidence: the larger limit. */
   readonly evidence?: boolean;
   readonly handle: (call: Call<never, never, never>) => Promise<Reply>;
