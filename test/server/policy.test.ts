@@ -91,7 +91,7 @@ describe('policy over HTTPS', () => {
     // Signed all the same: authorities can be wrong as well. The manifest names the broken bundle's hash.
     const { hashBundle, MANIFEST_TYPE, manifestBytes, manifestOf, signAsAuthority } =
       await import('../../src/policy/index.ts');
-    const hash = hashBundle(broken as never);
+    const hash = hashBundle(broken);
     const manifest = signAsAuthority(manifestBytes({ ...manifestOf(first), hash }), MANIFEST_TYPE, authority);
     expect((await post('/v1/policy/stage', { bundle: broken, manifest })).json).toMatchObject({
       check: expect.stringMatching(/^policy-(?:invalid|engine)$/) as string,
