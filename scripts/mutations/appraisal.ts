@@ -53,4 +53,11 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: 'test/cli/verify-evidence.test.ts',
   },
+  {
+    name: 'appraisal-lockdown-without-command-line-rule',
+    file: 'src/appraisal/references.ts',
+    find: "if (lockdown !== 'none') fail(",
+    replace: "if (lockdown === 'integrity' && builtInPolicies.length > 99) fail(",
+    test,
+  },
 ];

@@ -160,4 +160,25 @@ export const mutations: readonly Mutation[] = [
     replace: 'boot.length > 24 &&',
     test: MATCH,
   },
+  {
+    name: 'eventlog-unexplained-stub-pcrs-accepted',
+    file: `${FOLDER}/verify.ts`,
+    find: 'USER_SPACE_PCRS: readonly number[] = [11, 15]',
+    replace: 'USER_SPACE_PCRS: readonly number[] = [11, 12, 13, 14, 15]',
+    test: MATCH,
+  },
+  {
+    name: 'eventlog-no-command-line-without-stub-pcrs',
+    file: `${FOLDER}/interpret.ts`,
+    find: '[11, 12].filter((pcr) => none || ',
+    replace: '[11, 12].filter((pcr) => ',
+    test: MATCH,
+  },
+  {
+    name: 'eventlog-command-line-without-its-stub-pcr',
+    file: `${FOLDER}/interpret.ts`,
+    find: 'none || context.events(pcr).length > 0',
+    replace: 'none',
+    test: MATCH,
+  },
 ];

@@ -52,7 +52,7 @@ export interface EventLogReferences {
 
 /** What must be true for an IMA list to mean anything (PROTOCOL 7, coverage). */
 export interface CoverageReferences {
-  /** Names of built-in policies (`tcb`) of which one must be asked for on the verified command line. */
+  /** Names of built-in policies (`tcb`) of which one must be asked for on the verified command line, by its rule. */
   readonly builtInPolicies: readonly string[];
   /** Digests of custom policies, as measured, and what each of them exempts from measuring. */
   readonly policyFiles: readonly { readonly sha256: string; readonly exempt: readonly string[] }[];
@@ -96,7 +96,7 @@ const EVENT_LOG: Shape<EventLogReferences> = object(
   {},
   {
     secureBoot: object({ enabled: boolean, enforced: boolean }),
-    commandLine: object({ lines, arguments: lines, prefixes: lines, required: lines }),
+    commandLine: object({ lines, arguments: lines, prefixes: list(name, 10_000), required: lines }),
     bootApplications: digests,
     drivers: digests,
     bootFiles: digests,
@@ -165,7 +165,20 @@ export function parseReferences(value: JsonValue): ReferenceValues {
   }
   if (empty && (pcrs ?? []).length === 0 && ima === undefined) fail('references', 'about anything');
   if (gateway !== undefined && ima === undefined) fail('references.gateway', 'usable without ima');
+  requireCommandLineRule(references);
   return references;
+}
+
+/**
+ * A built-in IMA policy and lockdown are asked for on the command line, and another argument of the same line can take
+ * them back (`lsm=` without lockdown, `ima_template=`, another root): they are only as good as a rule for the whole line.
+ */
+function requireCommandLineRule({ ima, eventLog }: ReferenceValues): void {
+  if (ima === undefined || eventLog?.commandLine !== undefined) return;
+  const { builtInPolicies, lockdown } = ima.coverage;
+  const without = 'usable without a rule for the kernel command line (eventLog.commandLine)';
+  if (builtInPolicies.length > 0) fail('references.ima.coverage.builtInPolicies', without);
+  if (lockdown !== 'none') fail('references.ima.coverage.lockdown', without);
 }
 
 /** IMA rules of the references; rules that allow nothing where there are none. */

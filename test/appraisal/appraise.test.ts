@@ -223,4 +223,25 @@ describe('reference values as a document', () => {
   ])('refuses %s', (_name, value) => {
     expectRefusal('references-form', () => parseReferences(value as never));
   });
+
+  // The command line of a host could take back what it asks for: `lsm=` without lockdown, for one.
+  it.each([
+    ['a built-in IMA policy', { builtInPolicies: ['tcb'], lockdown: 'none' }],
+    ['lockdown', { builtInPolicies: [], lockdown: 'integrity' }],
+  ] as const)('refuses %s without a rule for the command line', (_, asked) => {
+    const eventLog: EventLogReferences = { secureBoot: { enabled: true, enforced: true } };
+    const coverage = { ...ima.coverage, ...asked };
+    const references = referencesJson({ ...golden, eventLog, ima: { ...ima, coverage } });
+    const refusal = expectRefusal('references-form', () => parseReferences(references));
+    expect(refusal.reason).toContain('commandLine');
+    const nothing = { ...ima.coverage, builtInPolicies: [], lockdown: 'none' } as const;
+    expect(() =>
+      parseReferences(referencesJson({ ...golden, eventLog, ima: { ...ima, coverage: nothing } })),
+    ).not.toThrow();
+  });
+
+  it('refuses an empty prefix: every argument begins with it', () => {
+    const commandLine = { lines: [], arguments: [], prefixes: [''], required: [] };
+    expectRefusal('references-form', () => parseReferences(referencesJson(boot({ commandLine }))));
+  });
 });

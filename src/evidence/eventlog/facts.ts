@@ -112,7 +112,7 @@ export const FACT_PCRS: Readonly<Record<FactName, readonly number[]>> = {
   dmaProtectionDisabled: [7],
   sbatLevel: [7],
   grubCommands: [8],
-  // Also 11 and 12 when the log has events for them, see the rule.
+  // Also 11 and 12 when the log has events for them, or no command line at all: see interpretEventLog.
   kernelCommandLine: [8],
   bootFiles: [9],
   unifiedKernelImage: [11],

@@ -51,7 +51,7 @@ export function interpretEventLog(
     ...unifiedKernelFacts(context),
   };
   const good = (pcr: number): boolean => context.sound(pcr) && usable(pcr);
-  const facts = only(made, (name) => factPcrs(context, name).every(good));
+  const facts = only(made, (name) => factPcrs(context, name, made).every(good));
   let ties: readonly DataTie[] | undefined;
   const complete: EventLogFacts = { ...facts, separators: separatedPcrs(context).filter(good) };
   return {
@@ -76,9 +76,13 @@ function separatedPcrs(context: RuleContext): number[] {
   return pcrs.filter((pcr) => context.events(pcr).some((event) => isSeparator(context, event)));
 }
 
-/** systemd-stub may replace a command line, so its PCRs count as soon as they are in use. */
-function factPcrs(context: RuleContext, name: FactName): readonly number[] {
+/**
+ * systemd-stub may replace a command line, so its PCRs count as soon as they are in use. Whether they are, the log alone
+ * doesn't prove (whoever sends it can leave events out), so "none was measured" needs their values.
+ */
+function factPcrs(context: RuleContext, name: FactName, facts: EventLogFacts): readonly number[] {
   const own = FACT_PCRS[name];
   if (name !== 'kernelCommandLine') return own;
-  return [...own, ...[11, 12].filter((pcr) => context.events(pcr).length > 0)];
+  const none = facts.kernelCommandLine?.length === 0;
+  return [...own, ...[11, 12].filter((pcr) => none || context.events(pcr).length > 0)];
 }

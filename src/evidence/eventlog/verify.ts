@@ -11,8 +11,12 @@ import type { PcrMatch, PcrTable } from './match.ts';
 import { parseEventLog } from './parse.ts';
 import type { DataTie, Problem } from './rules/context.ts';
 
-/** From here on user space extends PCRs without telling the firmware's log (systemd: 11, 12, 13, 15). */
-const FIRST_USER_SPACE_PCR = 11;
+/**
+ * PCRs that user space extends without telling the firmware's log: systemd-pcrextend's phases in 11, machine id and file
+ * systems in 15. What is in 12–14 a boot loader put there, which has the log at hand: unexplained it hides a command
+ * line, an extension or a list of keys.
+ */
+const USER_SPACE_PCRS: readonly number[] = [11, 15];
 
 /**
  * A log whose PCRs a verified quote confirms. Only {@link examineEventLog} makes one, so policy that asks for it can't
@@ -78,7 +82,7 @@ export interface EventLogExamination {
  * Verifies an event log against quoted PCRs: (f), e24, e25 and f1–f13, without throwing.
  *
  * Failures: `no-event-log`, `malformed`, `bank-not-extended` (CVE-2021-42299), `e24` per diverging PCR or
- * `log-older-than-boot` when nothing matches, `e25` for unexplained PCRs of 0–9. Broken rules f2–f10 are no failures
+ * `log-older-than-boot` when nothing matches, `e25` for unexplained PCRs of 0–9 and 12–14. Broken rules f2–f10 are no failures
  * here: they cost the facts that they touch and stand in `problems`.
  * @param bytes undefined or empty when the host sent none: a verdict of its own (f13), never "nothing to check"
  */
@@ -133,7 +137,7 @@ export function matchFailures(match: PcrMatch): Refusal[] {
     .filter((bank) => !match.notExtended.includes(bank))
     .map((bank) => new Refusal('e24', `the log has no ${bank} digests`, { bank }));
   const unexplained = match.unexplained
-    .filter(({ bank, pcr }) => pcr < FIRST_USER_SPACE_PCR && !match.notInLog.includes(bank))
+    .filter(({ bank, pcr }) => !USER_SPACE_PCRS.includes(pcr) && !match.notInLog.includes(bank))
     .map(
       ({ bank, pcr }) =>
         new Refusal('e25', `PCR ${String(pcr)} of ${bank} is extended, but no event says by what`, {

@@ -166,7 +166,7 @@ describe('matching (e24, e25)', () => {
     expect(failures[0]?.detail['pcrs']).toHaveLength(6);
   });
 
-  it('e25: PCR 0–9 that no event explains are refused, 11–15 reported, 10 and 16–23 are not the log’s', () => {
+  it('e25: PCR 0–9 that no event explains are refused, 11 and 15 reported, 10 and 16–23 are not the log’s', () => {
     const withoutGrub = boot({ command: [], commandLine: [], kernel: [] });
     const { failures, match } = examineEventLog(
       withoutGrub,
@@ -180,6 +180,46 @@ describe('matching (e24, e25)', () => {
     const userSpace = pcrsAfter(log, { 10: other, 11: other, 15: other, 16: other, 23: other });
     const { verified } = examineEventLog(log, quoted(userSpace));
     expect(verified?.match.unexplained.map(({ pcr }) => pcr)).toEqual([11, 15]);
+  });
+
+  it('a command line in PCR 12 can’t be hidden: by leaving PCR 12 or its events out', () => {
+    const line = { pcr: 12, type: EV.IPL, data: Buffer.from('init=/bin/sh\0', 'utf16le') };
+    const real = boot({ commandLine: [SOUND.commandLine, line] });
+    const after = replayEventLog(parseEventLog(real), 'sha256').get(12)!;
+    const examine = (bytes: Uint8Array, changes: Record<number, Uint8Array>): EventLogExamination =>
+      examineEventLog(bytes, quoted(pcrsAfter(bytes, changes)));
+    // All of it: the fact has both lines.
+    const whole = examine(real, { 12: after }).verified?.facts;
+    expect(whole?.kernelCommandLine).toContain('init=/bin/sh');
+    expect(whole?.stubParameters).toHaveLength(1);
+    // PCR 12 not quoted: its events are nobody's, and neither is the command line.
+    const unquoted = examine(real, {}).verified?.facts;
+    expect(unquoted).toHaveProperty('grubCommands');
+    expect(unquoted).not.toHaveProperty('kernelCommandLine');
+    expect(unquoted).not.toHaveProperty('stubParameters');
+    // Its events left out: the quote says that there were some.
+    const { failures, verified } = examine(log, { 12: after });
+    expect(verified).toBeNull();
+    expect(failures.map(({ check, detail }) => [check, detail['pcr']])).toEqual([['e25', 12]]);
+    // Another value than theirs.
+    expect(checks(examine(real, { 12: other }))).toEqual(['e24']);
+  });
+
+  it('"no command line was measured" needs PCR 11 and 12', () => {
+    const chained = boot({ commandLine: [] });
+    const initial = new Uint8Array(32);
+    const facts = (changes: Record<number, Uint8Array>): EventLogFacts | undefined =>
+      examineEventLog(chained, quoted(pcrsAfter(chained, changes))).verified?.facts;
+    expect(facts({ 11: initial, 12: initial })?.kernelCommandLine).toEqual([]);
+    for (const changes of [{}, { 11: initial }, { 12: initial }, { 11: other, 12: initial }])
+      expect(facts(changes)).not.toHaveProperty('kernelCommandLine');
+  });
+
+  it.each([12, 13, 14])('e25: a quoted PCR %i that no event explains is refused', (pcr) => {
+    const examined = examineEventLog(log, quoted(pcrsAfter(log, { [pcr]: other })));
+    expect(examined.failures.map(({ check, detail }) => [check, detail['pcr']])).toEqual([['e25', pcr]]);
+    const initial = pcrsAfter(log, { [pcr]: new Uint8Array(32) });
+    expect(examineEventLog(log, quoted(initial)).failures).toEqual([]);
   });
 
   it('CVE-2021-42299: a used bank whose PCR 0–7 are initial is refused, logged or not', () => {
