@@ -174,7 +174,7 @@ export function requestDigest(request: ExecutionRequest): Uint8Array {
 
 /** qualifyingData of the execution's quote: SHA-256(label ‖ nonce ‖ requestDigest). */
 export function executionQualifyingData(nonce: Uint8Array, digest: Uint8Array): Uint8Array {
-  return labelled('sealgate/execution/v1\0', nonce, digest);
+  return labelledDigest('sealgate/execution/v1\0', nonce, digest);
 }
 
 /** What PCR 23 is extended with after its reset: SHA-256(label ‖ nonce ‖ artifactDigest ‖ requestDigest). */
@@ -183,7 +183,12 @@ export function artifactMeasurement(
   artifactDigest: string,
   digest: Uint8Array,
 ): Uint8Array {
-  return labelled('sealgate/artifact/v1\0', nonce, fromHex(artifactDigest.replace(/^sha256:/, '')), digest);
+  return labelledDigest(
+    'sealgate/artifact/v1\0',
+    nonce,
+    fromHex(artifactDigest.replace(/^sha256:/, '')),
+    digest,
+  );
 }
 
 /** The value of PCR 23 in the sha256 bank after reset and one extend. */
@@ -193,7 +198,7 @@ export function artifactPcr(measurement: Uint8Array): Uint8Array {
 
 /** policyRef of a first release: SHA-256(label ‖ executionId). */
 export function releasePolicyRef(executionId: string): Uint8Array {
-  return labelled('sealgate/release/v1\0', utf8(executionId));
+  return labelledDigest('sealgate/release/v1\0', utf8(executionId));
 }
 
 /** Canonical text of a request, for evidence storage and the audit package. */
@@ -201,7 +206,8 @@ export function canonicalRequest(request: ExecutionRequest): string {
   return canonicalJson(request as unknown as JsonObject);
 }
 
-function labelled(label: string, ...parts: readonly Uint8Array[]): Uint8Array {
+/** SHA-256(label ‖ parts). */
+export function labelledDigest(label: string, ...parts: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256').update(label);
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());

@@ -1,3 +1,5 @@
+export { attestationDigest, attestationQualifyingData } from './attestation-request.ts';
+export type { AttestationRequest, RenewalRequest } from './attestation-request.ts';
 export { CHALLENGE_LIFETIME_MS, checkNonce, makeNonce } from './challenge.ts';
 export type { ChallengeBinding, ChallengeKey, ChallengePurpose, IssuedChallenge } from './challenge.ts';
 export { decideExecution, prepareExecution } from './decide.ts';
