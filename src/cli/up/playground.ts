@@ -1,0 +1,296 @@
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { collectEvidence } from '../../agent/collect-evidence.ts';
+import { enrollHost, openHost, openTpm } from '../../agent/index.ts';
+import type { Host } from '../../agent/index.ts';
+import { dsseJson, encodeStatement, normalKey, signDsse } from '../../artifact/index.ts';
+import type { SigningKey } from '../../artifact/index.ts';
+import { refuse, toBase64url, utf8 } from '../../base/index.ts';
+import type { JsonObject } from '../../base/index.ts';
+import { VerifierClient } from '../../client/index.ts';
+import { planInstallation, writeInstallation } from '../../config/index.ts';
+import { LocalIssuer } from '../../identity/index.ts';
+import type { PolicyBundle } from '../../policy/index.ts';
+import { BOOT_BANKS, emulateBoot, startSwtpm } from '../../testing/index.ts';
+import type { Swtpm } from '../../testing/index.ts';
+import { parsePcrSelectionText } from '../../tpm/index.ts';
+import { EMPTY_TRUST_STORE, addToStore, formatTrustStore, parseCertificate } from '../../x509/index.ts';
+import { systemClock } from '../clock.ts';
+import { learnFromDirectory } from '../learn-evidence.ts';
+import { systemRandom } from '../random.ts';
+import { sharedFile } from '../shared-files.ts';
+import { measureInput } from '../artifact-files.ts';
+import { buildPlaygroundPolicy, signPolicy } from './playground-policy.ts';
+import { VerifierProcess, freePort } from './verifier-process.ts';
+
+export const TRUST_DOMAIN = 'playground.test';
+const OPERATOR = 'operator';
+const HOST_NAME = 'host-a';
+const ISSUER = 'https://people.playground.test';
+const QUOTED = parsePcrSelectionText('sha256:0,1,2,3,4,5,6,7,8,9,10,14');
+
+/** Where everything of a playground is. */
+export interface PlaygroundFiles {
+  readonly directory: string;
+  /** Of the verifier: `sealgate.yaml`, keys, store. */
+  readonly verifier: string;
+  readonly config: string;
+  readonly profile: string;
+  /** State directory of the host. */
+  readonly host: string;
+  readonly eventLog: string;
+  readonly artifact: string;
+}
+
+function filesBelow(directory: string): PlaygroundFiles {
+  const at = (...names: string[]): string => path.join(directory, ...names);
+  return {
+    directory,
+    verifier: at('verifier'),
+    config: at('verifier', 'sealgate.yaml'),
+    profile: at('verifier', 'operators', `${OPERATOR}.yaml`),
+    host: at('host'),
+    eventLog: at('eventlog.bin'),
+    artifact: at('artifacts', 'report'),
+  };
+}
+
+/**
+ * A whole Sealgate on one machine: an emulated TPM that booted, a verifier in a process of its own, a policy authority,
+ * an artifact signer, an initiator, and one host. Each method is one step; none is skipped or simulated but the TPM.
+ */
+export class Playground implements AsyncDisposable {
+  readonly files: PlaygroundFiles;
+  readonly swtpm: Swtpm;
+  readonly #authority: () => SigningKey;
+  readonly #signer = ed25519();
+  readonly #issuer: LocalIssuer;
+  readonly #holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  readonly #pins: { readonly url: string; readonly caFingerprint: string; readonly logKey: string };
+  #verifier: VerifierProcess | undefined;
+  #operator: VerifierClient | undefined;
+  #host: Host | undefined;
+  #bundle: PolicyBundle | undefined;
+
+  private constructor(files: PlaygroundFiles, swtpm: Swtpm, pins: Playground['pins']) {
+    this.files = files;
+    this.swtpm = swtpm;
+    this.#pins = pins;
+    this.#authority = () => readAuthority(files.verifier);
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    this.#issuer = new LocalIssuer(ISSUER, key, systemRandom);
+  }
+
+  get pins(): { readonly url: string; readonly caFingerprint: string; readonly logKey: string } {
+    return this.#pins;
+  }
+
+  /** A TPM with a certified EK; `init`; the TPM maker’s root among those that the operator trusts. */
+  static async make(): Promise<Playground> {
+    const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-up-'));
+    const files = filesBelow(directory);
+    const swtpm = await startSwtpm({ banks: BOOT_BANKS.filter((bank) => bank !== 'sha512') });
+    try {
+      const url = `https://localhost:${String(await freePort())}`;
+      const installation = planInstallation(
+        {
+          trustDomain: TRUST_DOMAIN,
+          url,
+          origin: `${TRUST_DOMAIN}/log`,
+          operator: OPERATOR,
+          now: systemClock.now(),
+        },
+        systemRandom,
+      );
+      writeInstallation(files.verifier, installation.files);
+      trustMaker(path.join(files.verifier, 'trust.json'), swtpm);
+      const { caFingerprint, logKey } = installation;
+      return new Playground(files, swtpm, { url, caFingerprint, logKey });
+    } catch (error) {
+      await swtpm.stop();
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get operator(): VerifierClient {
+    return this.#operator ?? refuse('internal', 'the verifier was not started');
+  }
+
+  get host(): Host {
+    return this.#host ?? refuse('internal', 'the host was not enrolled');
+  }
+
+  get bundle(): PolicyBundle {
+    return this.#bundle ?? refuse('internal', 'there is no policy yet');
+  }
+
+  get verifierPid(): number | undefined {
+    return this.#verifier?.pid;
+  }
+
+  /** Extends the recorded boot into the TPM, as firmware and boot loaders would. @returns how many events */
+  async boot(): Promise<number> {
+    const log = sharedFile('boot/secure-boot.eventlog.bin');
+    await using tpm = await openTpm(this.swtpm.tcti);
+    const events = await emulateBoot(tpm, log);
+    writeFileSync(this.files.eventLog, log, { mode: 0o600 });
+    return events;
+  }
+
+  async startVerifier(): Promise<void> {
+    this.#verifier = await VerifierProcess.start(this.files.config);
+    const read = (ending: string): string =>
+      readFileSync(path.join(this.files.verifier, 'operators', `${OPERATOR}.${ending}`), 'utf8');
+    this.#operator = await VerifierClient.connect({
+      ...this.#pins,
+      certificatePem: read('pem'),
+      keyPem: read('key'),
+    });
+  }
+
+  /** Collects evidence of the host as it is now, and learns reference values from it. @returns what was learned */
+  async learn(): Promise<readonly string[]> {
+    const directory = path.join(this.files.directory, 'golden');
+    await using tpm = await openTpm(this.swtpm.tcti);
+    await collectEvidence(tpm, {
+      directory,
+      nonce: systemRandom.bytes(32),
+      selection: QUOTED,
+      eventlog: this.files.eventLog,
+      ima: path.join(this.files.directory, 'no-ima'),
+    });
+    const { references, learned } = learnFromDirectory(directory, 'playground');
+    this.#bundle = buildPlaygroundPolicy({
+      trustDomain: TRUST_DOMAIN,
+      now: systemClock.now(),
+      references,
+      artifactSigner: this.#signer.publicKey.key,
+      issuer: ISSUER,
+      issuerKeys: await this.#issuer.jwks(),
+    });
+    return learned;
+  }
+
+  /** Signs the bundle as the policy authority, stages and publishes it. @returns the policyHash */
+  async publish(): Promise<string> {
+    const { bundle } = this;
+    await this.stage(signPolicy(bundle, this.#authority()));
+    await this.operator.request('POST', '/v1/policy/publish', { body: { digest: bundle.hash } });
+    return bundle.hash;
+  }
+
+  /** Asks the verifier to take the bundle under a manifest. */
+  async stage(manifest: JsonObject): Promise<void> {
+    await this.operator.request('POST', '/v1/policy/stage', { body: { bundle: this.bundle.json, manifest } });
+  }
+
+  /** The bundle's manifest, signed by somebody who is no authority. */
+  strangersManifest(): JsonObject {
+    return signPolicy(this.bundle, ed25519());
+  }
+
+  async storeSecret(): Promise<void> {
+    const value = toBase64url(utf8(`correct horse ${toBase64url(systemRandom.bytes(6))}`));
+    await this.operator.request('POST', '/v1/secrets', { body: { name: 'database-password', value } });
+  }
+
+  /** Invites the host and enrolls it with the join token. @returns the hostId */
+  async enroll(): Promise<string> {
+    const { json } = await this.operator.request('POST', '/v1/invitations', {
+      body: {
+        name: HOST_NAME,
+        labels: { purpose: 'playground' },
+        platform: 'playground',
+        ekTemplate: 'L-1',
+        ek: null,
+        host: null,
+        restartCounters: false,
+        needsApproval: false,
+        ttlSeconds: 600,
+      },
+    });
+    const { token } = json;
+    if (typeof token !== 'string') return refuse('internal', 'the invitation has no token');
+    const { hostId } = await enrollHost({
+      ...this.#pins,
+      name: HOST_NAME,
+      token,
+      state: this.files.host,
+      tcti: this.swtpm.tcti,
+      ekTemplate: 'L-1',
+      eventLog: this.files.eventLog,
+      imaList: path.join(this.files.directory, 'no-ima'),
+    });
+    this.#host = await openHost({ state: this.files.host });
+    return hostId;
+  }
+
+  /** Writes the artifact and signs it. @returns its digest */
+  async sign(): Promise<string> {
+    const { artifact } = this.files;
+    mkdirSync(path.dirname(artifact), { recursive: true });
+    writeFileSync(artifact, sharedFile('playground/report.sh'));
+    chmodSync(artifact, 0o755);
+    const { digests } = await measureInput(artifact);
+    const sha256 = Buffer.from(digests.sha256).toString('hex');
+    const signedAt = Math.floor(systemClock.now() / 1000) * 1000;
+    const envelope = signDsse(encodeStatement({ name: 'report', sha256, signedAt }), this.#signer);
+    writeFileSync(`${artifact}.dsse.json`, `${JSON.stringify(dsseJson(envelope))}\n`);
+    return `sha256:${sha256}`;
+  }
+
+  /** A copy of the artifact, with its signature, in a folder of its own. */
+  copyArtifact(folder: string): string {
+    const copy = path.join(this.files.directory, folder, path.basename(this.files.artifact));
+    for (const ending of ['', '.dsse.json']) cpSync(`${this.files.artifact}${ending}`, `${copy}${ending}`);
+    return copy;
+  }
+
+  /** A token for alice, and the key that it names. */
+  async initiator(): Promise<{ readonly token: string; readonly key: KeyObject }> {
+    const { privateKey: key } = this.#holder;
+    const now = Math.floor(systemClock.now() / 1000);
+    const order = { subject: 'alice', audience: TRUST_DOMAIN, now, lifetime: 300, confirmationKey: key };
+    return { token: await this.#issuer.issue(order), key };
+  }
+
+  /** Stops every process; the files stay when they are kept. */
+  async stop(keep = false): Promise<void> {
+    await this.#host?.close();
+    await this.#operator?.close();
+    await this.#verifier?.stop();
+    await this.swtpm.stop();
+    if (!keep) rmSync(this.files.directory, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+function ed25519(): SigningKey {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  return { privateKey, publicKey: normalKey(publicKey) };
+}
+
+/** The policy authority's key, which a real installation keeps away from the verifier. */
+function readAuthority(verifier: string): SigningKey {
+  const pem = readFileSync(path.join(verifier, 'offline', 'policy-authority-1.key'));
+  const privateKey = createPrivateKey(pem);
+  return { privateKey, publicKey: normalKey(privateKey) };
+}
+
+/** `sealgate trust add`: the CA that certified the emulated TPM's EK. */
+function trustMaker(file: string, { caCertificates }: Swtpm): void {
+  const entry = (role: 'anchor' | 'intermediate', der: Uint8Array) =>
+    ({ purpose: 'ek', role, vendor: undefined, certificate: parseCertificate(der) }) as const;
+  const store = addToStore(
+    addToStore(EMPTY_TRUST_STORE, entry('anchor', caCertificates.root)),
+    entry('intermediate', caCertificates.issuer),
+  );
+  writeFileSync(file, formatTrustStore(store), { mode: 0o600 });
+}
