@@ -1,4 +1,4 @@
-import { createHash, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { thumbprint } from '../authorization/index.ts';
 import {
   fromUtf8,
@@ -12,7 +12,7 @@ import {
 import type { Clock, JsonObject, JsonValue } from '../base/index.ts';
 import { checkSealed, decryptCredentials, parseSealed } from '../credential/sealing/index.ts';
 import type { RenewalBinding } from '../credential/sealing/index.ts';
-import { quotedSelection } from '../lifecycle/index.ts';
+import { attestationQualifyingData } from '../lifecycle/index.ts';
 import { parseAttest } from '../tpm/index.ts';
 import { parseSpki } from '../x509/index.ts';
 import type { Session } from '../../native/index.ts';
@@ -37,9 +37,6 @@ export interface AttestationOutcome {
   readonly renewed: readonly RenewedExecution[];
   readonly ended: JudgedAttestation['ended'];
 }
-
-/** PCRs besides the policy's in a host attestation's quote. */
-const ATTESTED = [10];
 
 /**
  * Attests this host and the given executions (PROTOCOL 6): challenge, quote with the IMA list after it, answer judged,
@@ -68,8 +65,7 @@ export async function attestHost(
     const binding = { audience: host.identity.trustDomain, nonce: challenge.nonce, requestDigest };
     const proofs = await Promise.all(executions.map(({ prove }) => prove(binding)));
     const qualifyingData = attestationQualifyingData(fromBase64url(challenge.nonce, 'nonce'), requestDigest);
-    const selection = quotedSelection(challenge.selection, ATTESTED);
-    const quote = await host.quoteNow(selection, qualifyingData, locked.tpm);
+    const quote = await host.quoteNow(challenge.selection, qualifyingData, locked.tpm);
     const evidence = hostEvidence(host, challenge, quote);
     const { json } = await host.client.request('POST', `/v1/hosts/${request.hostId}/attestations`, {
       body: { request, proofs, evidence: evidence.collection },
@@ -77,12 +73,6 @@ export async function attestHost(
     const judged = await judge(host, json, { request, requestDigest, quote, evidence, clock });
     return await take(host, judged, { locked, session, quote, requestDigest });
   });
-}
-
-/** qualifyingData of a host attestation's quote: SHA-256(label ‖ nonce ‖ requestDigest). */
-export function attestationQualifyingData(nonce: Uint8Array, requestDigest: Uint8Array): Uint8Array {
-  const hash = createHash('sha256').update('sealgate/attestation/v1\0').update(nonce).update(requestDigest);
-  return new Uint8Array(hash.digest());
 }
 
 interface Sent {

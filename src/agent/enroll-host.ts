@@ -57,7 +57,8 @@ export async function enrollHost(order: EnrollOrder): Promise<HostIdentity> {
       directory: state.path,
     });
   state.tidy();
-  const client = await VerifierClient.connect({ url: order.url, caFingerprint: order.caFingerprint });
+  const { url, caFingerprint, clock = systemClock } = order;
+  const client = await VerifierClient.connect({ url, caFingerprint, clock });
   try {
     const begun = readPending(state);
     const [pending, first] =

@@ -1,8 +1,10 @@
 import { VerifierClient } from '../client/index.ts';
 import { fromUtf8, refuse } from '../base/index.ts';
+import type { Clock } from '../base/index.ts';
 import type { VerifiedTrustBundle } from '../policy/index.ts';
 import type { PcrSelection } from '../tpm/index.ts';
 import type { Session, Tpm, TpmObject } from '../../native/index.ts';
+import { systemClock } from './clock.ts';
 import { CheckpointMemory } from './checkpoint-memory.ts';
 import { evidenceLogs } from './evidence-logs.ts';
 import type { EvidenceLogs, LogPaths } from './evidence-logs.ts';
@@ -22,6 +24,8 @@ export interface HostOptions extends Partial<LogPaths> {
   /** State directory; default `/var/lib/sealgate`. */
   readonly state?: string;
   readonly tcti?: string;
+  /** For the verifier's TLS certificate; default the machine's. */
+  readonly clock?: Clock;
 }
 
 /** A task's TPM while it has the lock: no command is sent after the lock's 30 s. */
@@ -44,6 +48,7 @@ export class Host implements AsyncDisposable {
   readonly policySeen: PolicyMemory;
   readonly #trust: TrustMemory;
   readonly #logs: LogPaths;
+  readonly #clock: Clock;
   #client: VerifierClient;
 
   /** @internal use {@link openHost} */
@@ -55,6 +60,7 @@ export class Host implements AsyncDisposable {
     readonly trust: TrustMemory;
     readonly client: VerifierClient;
     readonly logs: LogPaths;
+    readonly clock: Clock;
   }) {
     this.identity = parts.identity;
     this.state = parts.state;
@@ -63,6 +69,7 @@ export class Host implements AsyncDisposable {
     this.#trust = parts.trust;
     this.#client = parts.client;
     this.#logs = parts.logs;
+    this.#clock = parts.clock;
     this.checkpoint = new CheckpointMemory(parts.state, () => this.trust.log);
     this.policySeen = new PolicyMemory(parts.state);
   }
@@ -86,7 +93,7 @@ export class Host implements AsyncDisposable {
   async renewCertificate(pem: string): Promise<void> {
     this.state.write(STATE_FILES.agentCertificate, pem);
     const before = this.#client;
-    this.#client = await connectAsAgent(this.identity, this.state);
+    this.#client = await connectAsAgent(this.identity, this.state, this.#clock);
     await before.close();
   }
 
@@ -151,13 +158,14 @@ export async function openHost(options: HostOptions = {}): Promise<Host> {
   const state = StateDirectory.open(options.state ?? DEFAULT_STATE);
   const identity = readIdentity(state);
   const trust = TrustMemory.read(state, identity.trustDomain);
-  const client = await connectAsAgent(identity, state);
+  const clock = options.clock ?? systemClock;
+  const client = await connectAsAgent(identity, state, clock);
   const tpm = await openTpm(options.tcti ?? identity.tcti);
   try {
     const auth = required(state, STATE_FILES.akAuth);
     const ak = await tpm.openAttestationKey(identity.akHandle, auth, nameBytes(identity.akName));
     const { eventLog = identity.eventLog, imaList = identity.imaList } = options;
-    return new Host({ identity, state, tpm, ak, trust, client, logs: { eventLog, imaList } });
+    return new Host({ identity, state, tpm, ak, trust, client, logs: { eventLog, imaList }, clock });
   } catch (error) {
     await tpm.close();
     await client.close();
@@ -168,10 +176,12 @@ export async function openHost(options: HostOptions = {}): Promise<Host> {
 async function connectAsAgent(
   { url, caFingerprint }: HostIdentity,
   state: StateDirectory,
+  clock: Clock,
 ): Promise<VerifierClient> {
   return await VerifierClient.connect({
     url,
     caFingerprint,
+    clock,
     certificatePem: fromUtf8(required(state, STATE_FILES.agentCertificate), 'agent certificate'),
     keyPem: fromUtf8(required(state, STATE_FILES.agentKey), 'agent key'),
   });

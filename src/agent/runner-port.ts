@@ -1,7 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
 import type { JsonObject } from '../base/index.ts';
 import type { HolderBinding } from '../authorization/index.ts';
-import type { Denial } from '../lifecycle/index.ts';
+
+/** A denial as data: stage, code, check, reason, remedy, detail. */
+export type ExecutionDenial = JsonObject;
 
 /** Who asks over the local socket, as the kernel says. */
 export interface LocalCaller {
@@ -29,7 +31,7 @@ export interface RunEnd {
   readonly status: number | null;
   readonly signal: string | null;
   /** Why nothing ran, or why it was ended. */
-  readonly denial: Denial | null;
+  readonly denial: ExecutionDenial | null;
   readonly report: JsonObject;
 }
 
@@ -39,6 +41,9 @@ export interface ActiveExecution {
   /** Of its current authorization. */
   readonly jti: string;
   readonly sequence: number;
+  /** Unix ms: when it was issued and when it ends. */
+  readonly issued: number;
+  readonly expires: number;
   /** A holder proof by its workload key. */
   readonly prove: (binding: HolderBinding) => Promise<string>;
 }
@@ -61,7 +66,7 @@ export interface RunnerPort {
   /** Puts renewed authorizations and credentials in place, atomically. */
   renew(renewed: readonly RenewedExecution[]): Promise<void>;
   /** Ends executions: TERM, after a grace KILL, credentials wiped. */
-  end(executionIds: readonly string[], reason: Denial): Promise<void>;
+  end(executionIds: readonly string[], reason: ExecutionDenial): Promise<void>;
 }
 
 /** Runs nothing: for `host attest` and tests of attestation alone. */

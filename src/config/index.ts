@@ -1,3 +1,5 @@
+export { AGENT_SCHEMA } from './agent-schema.ts';
+export type { AgentConfig } from './agent-schema.ts';
 export { expiryOf } from './expiry.ts';
 export type { Expiry } from './expiry.ts';
 export { fingerprint, planInstallation, profileText } from './initialize.ts';

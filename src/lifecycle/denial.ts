@@ -773,7 +773,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'tpm-bindings': rule(
     'environment',
     'verifier-fault',
-    'Install the optional packages ffi-napi and ref-napi (npm ci), or build them with scripts/build-ffi.',
+    'Install the optional packages ffi-napi and ref-napi (npm ci), or compile them by scripts/build-ffi of this package.',
   ),
   'tpm-library': rule(
     'environment',
@@ -1011,6 +1011,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'execution',
     'replay-detected',
     'An execution ends once and starts once; look at its state with GET /v1/executions.',
+  ),
+  'execution-boot': rule(
+    'execution',
+    'runtime-identity-mismatch',
+    'Start the execution anew: it belongs to the boot and the key that it was allowed under.',
+  ),
+  'renewal-stale': rule(
+    'execution',
+    'replay-detected',
+    'Renew with the authorization that was issued last; one whose answer was lost is not given again.',
   ),
   'host-executions': rule(
     'audit',
@@ -1570,6 +1580,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verification',
     'invalid-verification',
     'The verifier’s answer is not what was asked for: trust nothing of it, and look who answers at this URL.',
+  ),
+  'agent-no-gateway': rule(
+    'execution',
+    'verifier-fault',
+    'Run the agent of a complete installation; this one attests only.',
   ),
   'local-frame': rule(
     'request',

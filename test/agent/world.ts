@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { EnrollOrder } from '../../src/agent/enroll-host.ts';
 import { readCertificate } from '../../src/config/index.ts';
@@ -14,7 +14,9 @@ import {
   toPem,
 } from '../../src/x509/index.ts';
 import { systemRandom } from '../support/random.ts';
-import { TRUST_DOMAIN, install, operatorTls, startVerifier } from '../support/verifier.ts';
+import { DecisionWorld } from '../server/decision-world.ts';
+import type { PolicyOptions } from '../server/decision-world.ts';
+import { TRUST_DOMAIN, operatorTls, startVerifier } from '../support/verifier.ts';
 import type { TestVerifier } from '../support/verifier.ts';
 
 /** A verifier that believes the maker of an emulated TPM, and its operators. */
@@ -22,9 +24,12 @@ export class AgentWorld {
   readonly directory: string;
   verifier: TestVerifier;
 
-  private constructor(directory: string, verifier: TestVerifier) {
-    this.directory = directory;
-    this.verifier = verifier;
+  readonly #decisions: DecisionWorld;
+
+  private constructor(decisions: DecisionWorld) {
+    this.#decisions = decisions;
+    this.directory = decisions.directory;
+    this.verifier = decisions.verifier;
   }
 
   static async start(
@@ -33,7 +38,7 @@ export class AgentWorld {
     environment: Record<string, string> = {},
   ): Promise<AgentWorld> {
     const directory = path.join(parent, 'verifier');
-    install(directory);
+    mkdirSync(directory, { mode: 0o700 });
     const { root, issuer } = tpm.caCertificates;
     const purpose = 'ek' as const;
     const store = [
@@ -45,7 +50,7 @@ export class AgentWorld {
       EMPTY_TRUST_STORE,
     );
     writeFileSync(path.join(directory, 'trust.json'), formatTrustStore(store), { mode: 0o600 });
-    return new AgentWorld(directory, await startVerifier(directory, environment));
+    return new AgentWorld(await DecisionWorld.open(directory, environment));
   }
 
   get url(): string {
@@ -54,6 +59,20 @@ export class AgentWorld {
 
   get caFingerprint(): string {
     return this.verifier.server.services.caFingerprint;
+  }
+
+  /** Publishes the next policy, whose platform `vm` needs nothing measured. */
+  async publish(options: PolicyOptions = {}): Promise<void> {
+    await this.#decisions.publish(options);
+  }
+
+  /** The verifier is away, and comes back on the same port. */
+  async stop(): Promise<void> {
+    await this.verifier.server.stop();
+  }
+  async comeBack(): Promise<void> {
+    const { port } = this.verifier.server.address;
+    this.verifier = await startVerifier(this.directory, { SEALGATE_LISTEN_PORT: String(port) });
   }
 
   /** An operator's request; throws what isn't 2xx. */

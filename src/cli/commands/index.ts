@@ -1,8 +1,12 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../run.ts';
+import { registerAgent } from './agent.ts';
 import { registerArtifact } from './artifact.ts';
 import { registerEvidenceCollect } from './evidence-collect.ts';
 import { registerConfig } from './config.ts';
+import { registerHostAttest } from './host-attest.ts';
+import { registerHostCheck } from './host-check.ts';
+import { registerHostEnroll } from './host-enroll.ts';
 import { registerInit } from './init.ts';
 import { registerInspectEkCert } from './inspect-ekcert.ts';
 import { registerInspectEventlog } from './inspect-eventlog.ts';
@@ -26,6 +30,10 @@ export const COMMANDS: readonly Register[] = [
   registerInit,
   registerConfig,
   registerServe,
+  registerAgent,
+  registerHostEnroll,
+  registerHostCheck,
+  registerHostAttest,
   registerArtifact,
   registerVerifyProof,
   registerInspectTpm,

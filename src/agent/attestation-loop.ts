@@ -1,0 +1,183 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { VerifierRefusal } from '../client/index.ts';
+import { Refusal } from '../base/index.ts';
+import type { Clock, JsonObject, Random } from '../base/index.ts';
+import { toDenial } from '../lifecycle/index.ts';
+import { attestHost } from './attest-host.ts';
+import type { AttestationOutcome } from './attest-host.ts';
+import type { HostAccess } from './host-access.ts';
+import type { ExecutionDenial, RunnerPort } from './runner-port.ts';
+
+/** When this host attests itself. */
+export interface AttestationTimes {
+  readonly intervalMs: number;
+  /** 0 to 0.5: how much of the interval it may be earlier, at random. */
+  readonly jitter: number;
+  readonly maxBackoffMs: number;
+}
+
+/** What the loop works with. */
+export interface AttestationLoopDeps {
+  readonly hosts: HostAccess;
+  readonly runner: Pick<RunnerPort, 'active' | 'renew' | 'end'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly times: AttestationTimes;
+  /** Told of every attestation and every failure. */
+  readonly report: (event: JsonObject) => void;
+}
+
+/** The last attestation, for `status`. */
+export interface AttestationState {
+  /** Unix ms of the last accepted one; null before it. */
+  readonly at: number | null;
+  readonly auditIndex: string | null;
+  readonly policyVersion: number | null;
+  /** What went wrong since, null when nothing did. */
+  readonly failure: { readonly check: string; readonly reason: string } | null;
+}
+
+const FIRST_BACKOFF_MS = 1000;
+/** How often it is looked at whether an execution needs renewal sooner. */
+const LOOK_MS = 2000;
+/** An authorization is renewed when this share of its time is left. */
+const RENEW_AT = 1 / 3;
+
+/**
+ * Continuous attestation (PROTOCOL 6): at start, then every interval with jitter, sooner when an authorization runs out,
+ * after failures with growing pauses. A denial ends executions; a verifier that is away does not: they end when their
+ * authorizations do.
+ */
+export class AttestationLoop {
+  readonly #deps: AttestationLoopDeps;
+  #state: AttestationState = { at: null, auditIndex: null, policyVersion: null, failure: null };
+  #running: Promise<AttestationOutcome> | undefined;
+  /** Denials in a row; the first of some kinds is asked again at once. */
+  #denials = 0;
+
+  constructor(deps: AttestationLoopDeps) {
+    this.#deps = deps;
+  }
+
+  get state(): AttestationState {
+    return this.#state;
+  }
+
+  /** Attests until the signal fires; never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    let backoff = FIRST_BACKOFF_MS;
+    while (!signal.aborted) {
+      let wait: number;
+      try {
+        await this.now();
+        backoff = FIRST_BACKOFF_MS;
+        wait = this.#interval();
+      } catch {
+        // It was reported. Also failing hosts don't come all at once.
+        wait = backoff * (1 - this.#jitter());
+        backoff = Math.min(2 * backoff, this.#deps.times.maxBackoffMs);
+      }
+      await this.#wait(wait, signal);
+    }
+  }
+
+  /** Attests at once, or joins the attestation that is under way. @throws Refusal, TpmError: reported already */
+  now(): Promise<AttestationOutcome> {
+    this.#running ??= this.#attest().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #attest(): Promise<AttestationOutcome> {
+    const { hosts, runner, clock, report } = this.#deps;
+    try {
+      const host = await hosts.current();
+      const outcome = await attestHost(host, runner.active(), clock);
+      this.#denials = 0;
+      await runner.renew(outcome.renewed);
+      for (const { executionId, denial } of outcome.ended) await runner.end([executionId], denial);
+      const { auditIndex, policyVersion, status, certificateRenewed } = outcome;
+      this.#state = { at: clock.now(), auditIndex, policyVersion, failure: null };
+      const counts = { renewed: outcome.renewed.length, ended: outcome.ended.length };
+      report({ event: 'attested', auditIndex, policyVersion, status, certificateRenewed, ...counts });
+      return outcome;
+    } catch (error) {
+      await this.#failed(error);
+      throw error;
+    }
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { hosts, runner, report } = this.#deps;
+    const refusal =
+      error instanceof Refusal
+        ? error
+        : new Refusal('internal', error instanceof Error ? error.message : String(error));
+    const { check, reason } = refusal;
+    this.#state = { ...this.#state, failure: { check, reason } };
+    const denied = error instanceof VerifierRefusal && endsExecutions(error, this.#denials++);
+    report({ event: denied ? 'denied' : 'failed', check, reason, ...leafOf(error) });
+    if (denied) {
+      const ids = runner.active().map(({ executionId }) => executionId);
+      if (ids.length > 0) await runner.end(ids, denialOf(error));
+    }
+    // A TPM that was restarted needs a new connection; a verifier that said no does not.
+    if (!(error instanceof VerifierRefusal) && check !== 'verifier-unreachable') await hosts.drop();
+  }
+
+  async #wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+    const until = this.#deps.clock.now() + milliseconds;
+    try {
+      for (;;) {
+        const left = Math.min(until, this.#renewalDue()) - this.#deps.clock.now();
+        if (left <= 0) return;
+        await sleep(Math.min(left, LOOK_MS), undefined, { signal });
+      }
+    } catch {
+      // The signal fired.
+    }
+  }
+
+  /** When the first authorization needs its renewal; after a failure the pause holds all the same. */
+  #renewalDue(): number {
+    if (this.#state.failure !== null) return Infinity;
+    const { at } = this.#state;
+    const dues = this.#deps.runner
+      .active()
+      .map(({ expires, issued }) => expires - (expires - issued) * RENEW_AT);
+    // Not again for what was renewed just now.
+    return Math.max(Math.min(Infinity, ...dues), (at ?? 0) + FIRST_BACKOFF_MS);
+  }
+
+  #interval(): number {
+    return this.#deps.times.intervalMs * (1 - this.#jitter());
+  }
+
+  /** 0 to `jitter`. */
+  #jitter(): number {
+    const [byte = 0] = this.#deps.random.bytes(1);
+    return this.#deps.times.jitter * (byte / 255);
+  }
+}
+
+/** Not of this host's trust: the verifier is busy, or the request came too late or under a policy of before. */
+const FAULTS = ['verifier-fault', 'rate-limited', 'too-large', 'conflict', 'not-found'];
+const ASK_AGAIN = ['policy-mismatch', 'expired-authorization', 'replay-detected'];
+
+function endsExecutions({ denial }: VerifierRefusal, denialsBefore: number): boolean {
+  if (FAULTS.includes(denial.code)) return false;
+  return denialsBefore > 0 || !ASK_AGAIN.includes(denial.code);
+}
+
+function denialOf(error: VerifierRefusal): ExecutionDenial {
+  const { stage, code, check, reason, remedy, detail } = error.denial;
+  return { stage, code, check, reason, remedy, detail };
+}
+
+const leafOf = (error: unknown): JsonObject =>
+  error instanceof VerifierRefusal
+    ? { leaf: error.auditIndex ?? null, remedy: error.denial.remedy }
+    : error instanceof Refusal
+      ? { leaf: null, remedy: toDenial(error).remedy }
+      : { leaf: null };

@@ -1,0 +1,189 @@
+import { isJsonObject, refuse, shape } from '../base/index.ts';
+import type { Clock, JsonObject, Random, Shape } from '../base/index.ts';
+import type { AgentConfig } from '../config/index.ts';
+import { AttestationLoop } from './attestation-loop.ts';
+import { HostAccess } from './host-access.ts';
+import type { LocalCaller, RunEnd, RunnerPort } from './runner-port.ts';
+import type { Conversation } from './socket/conversation.ts';
+import { LocalSocket } from './socket/server.ts';
+
+/** What the command line puts together. */
+export interface AgentInput {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Makes what runs artifacts on this host. */
+  readonly runner: (hosts: HostAccess) => RunnerPort;
+  /** Told of attestations, runs and failures. */
+  readonly report: (event: JsonObject) => void;
+}
+
+/** A host agent that answers. */
+export interface RunningAgent {
+  readonly socket: string;
+  /** The first attestation was accepted, or refused: then the agent stays and goes on trying. */
+  readonly attested: Promise<boolean>;
+  /** Takes no more requests, lets runs end within the grace, ends what is left, closes the TPM. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the host's daemon: it owns the TPM, attests the host and what runs on it, and answers the local socket.
+ * @throws Refusal when the host isn't enrolled, its TPM can't be opened or the socket is taken
+ */
+export async function startAgent({
+  config,
+  clock,
+  random,
+  runner: make,
+  report,
+}: AgentInput): Promise<RunningAgent> {
+  const { tcti } = config.tpm;
+  const { eventLog, imaList } = config.logs;
+  const hosts = new HostAccess({
+    state: config.state,
+    clock,
+    ...(tcti === '' ? {} : { tcti }),
+    ...(eventLog === '' ? {} : { eventLog }),
+    ...(imaList === '' ? {} : { imaList }),
+  });
+  const stopping = new AbortController();
+  try {
+    // What is wrong with state directory or TPM is said at once.
+    await hosts.current();
+    const runner = make(hosts);
+    const loop = new AttestationLoop({ hosts, runner, clock, random, times: timesOf(config), report });
+    const desk = new LocalDesk(runner, loop, hosts, stopping.signal, report);
+    const { path, mode, users, connections } = config.socket;
+    const socket = await LocalSocket.listen(
+      { path, mode: Number.parseInt(mode, 8), uids: usersOf(users), maxConnections: connections },
+      (conversation, caller) => desk.answer(conversation, caller),
+    );
+    const running = loop.run(stopping.signal);
+    // Joins the one that the loop has begun.
+    const attested = loop.now().then(
+      () => true,
+      () => false,
+    );
+    let stopped: Promise<void> | undefined;
+    const stop = async (): Promise<void> => {
+      stopping.abort();
+      await socket.close(config.shutdown.graceSeconds * 1000);
+      await desk.settled();
+      await running;
+      await hosts.drop();
+    };
+    return { socket: path, attested, stop: () => (stopped ??= stop()) };
+  } catch (error) {
+    await hosts.drop();
+    throw error;
+  }
+}
+
+const timesOf = ({
+  attestation,
+}: AgentConfig): ConstructorParameters<typeof AttestationLoop>[0]['times'] => ({
+  intervalMs: attestation.intervalSeconds * 1000,
+  jitter: attestation.jitterPercent / 100,
+  maxBackoffMs: attestation.maxBackoffSeconds * 1000,
+});
+
+const usersOf = (users: string): ReadonlySet<number> | null =>
+  users === '' ? null : new Set(users.split(',').map(Number));
+
+const anyObject: Shape<JsonObject> = (value, path, fail) =>
+  isJsonObject(value) ? value : fail(path, 'an object');
+const requestShape = shape.object(
+  { v: shape.literal(1), op: shape.oneOf('run', 'status', 'attest') },
+  { order: anyObject },
+);
+
+/** Answers one request of the local socket. */
+class LocalDesk {
+  readonly #runner: RunnerPort;
+  readonly #loop: AttestationLoop;
+  readonly #hosts: HostAccess;
+  readonly #stopping: AbortSignal;
+  readonly #report: (event: JsonObject) => void;
+  readonly #runs = new Set<Promise<JsonObject>>();
+
+  constructor(
+    runner: RunnerPort,
+    loop: AttestationLoop,
+    hosts: HostAccess,
+    stopping: AbortSignal,
+    report: (event: JsonObject) => void,
+  ) {
+    this.#runner = runner;
+    this.#loop = loop;
+    this.#hosts = hosts;
+    this.#stopping = stopping;
+    this.#report = report;
+  }
+
+  /** @throws Refusal: what the caller is told */
+  async answer(conversation: Conversation, caller: LocalCaller): Promise<void> {
+    const { op, order } = requestShape(await conversation.request(), 'request', (path, want) =>
+      refuse('local-frame', `${path} is not ${want}`),
+    );
+    if (op === 'status') conversation.end(await this.#status());
+    else if (op === 'attest') conversation.end(await this.#attest(caller));
+    else if (order === undefined) refuse('local-frame', 'a run without an order');
+    else {
+      const run = this.#run(conversation, caller, order);
+      this.#runs.add(run);
+      try {
+        conversation.end(await run);
+      } finally {
+        this.#runs.delete(run);
+      }
+    }
+  }
+
+  /** When every run has been cleaned up after. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#runs);
+  }
+
+  async #status(): Promise<JsonObject> {
+    const { identity } = await this.#hosts.current();
+    const { hostId, name, url, trustDomain } = identity;
+    const attestation: JsonObject = { ...this.#loop.state };
+    const executions = this.#runner.active().map(({ executionId }) => executionId);
+    return { v: 1, hostId, name, url, trustDomain, attestation, executions };
+  }
+
+  async #attest({ uid }: LocalCaller): Promise<JsonObject> {
+    if (uid !== 0 && uid !== process.getuid?.())
+      refuse('local-caller', 'only root and the agent’s own user may ask for an attestation', { uid });
+    const { auditIndex, policyVersion, status, certificateRenewed } = await this.#loop.now();
+    return { v: 1, auditIndex, policyVersion, status, certificateRenewed };
+  }
+
+  async #run(conversation: Conversation, caller: LocalCaller, order: JsonObject): Promise<JsonObject> {
+    if (this.#stopping.aborted) refuse('agent-unreachable', 'the agent is stopping');
+    const { stdin, gone } = conversation;
+    const stdout = conversation.output('stdout');
+    const stderr = conversation.output('stderr');
+    const end = await this.#runner.run(order, caller, {
+      ...{ stdin, stdout, stderr },
+      onSignal: (listener) => {
+        conversation.onSignal(listener);
+      },
+      event: (event) => {
+        conversation.event(event);
+      },
+      signal: gone,
+    });
+    this.#report({ event: 'ran', uid: caller.uid, status: end.status, signal: end.signal });
+    return endFrame(end);
+  }
+}
+
+const endFrame = ({ status, signal, denial, report }: RunEnd): JsonObject => ({
+  v: 1,
+  status,
+  signal,
+  denied: denial,
+  report,
+});
