@@ -223,7 +223,7 @@ describe('what the client takes as an answer', () => {
         response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }).end('x'),
     ],
   ])('refuses %s', async (_name, handler) => {
-    await expectRejection('verifier-answer', get({}, handler as Handler));
+    await expectRejection('verifier-answer', get({}, handler));
   });
 
   it('takes the statuses that were named, and no others', async () => {
