@@ -1,6 +1,5 @@
-import ffi from 'ffi-napi';
-import bindings from 'ffi-napi/lib/bindings.js';
-import ref from 'ref-napi';
+import { ffiPackages } from './ffi-packages.ts';
+import type { DynamicLibrary, FfiPackages } from './ffi-packages.ts';
 
 /**
  * C types of arguments: fixed-width integers, `size` for size_t, `address` for a pointer that C gave us (kept as a
@@ -20,24 +19,23 @@ export interface NativeFunction {
 
 // Pointers are plain integers, never 'pointer': ref-napi turns each one that it dereferences into a Buffer of 1 GiB,
 // which costs a full garbage collection (6 ms instead of 0.1 ms a call).
-const { void: none, uint8, uint16, uint32, int32, uint64 } = ref.types;
-const ARGUMENT_TYPE: Readonly<Record<CType, object>> = {
-  u8: uint8,
-  u16: uint16,
-  u32: uint32,
-  i32: int32,
-  size: uint64,
-  address: uint64,
-  memory: uint64,
-  text: uint64,
-};
-const RESULT_TYPE: Readonly<Record<CResult, object>> = {
-  void: none,
-  u32: uint32,
-  i32: int32,
-  size: uint64,
-  address: uint64,
-};
+const ARGUMENT_TYPE = {
+  u8: 'uint8',
+  u16: 'uint16',
+  u32: 'uint32',
+  i32: 'int32',
+  size: 'uint64',
+  address: 'uint64',
+  memory: 'uint64',
+  text: 'uint64',
+} as const satisfies Readonly<Record<CType, string>>;
+const RESULT_TYPE = {
+  void: 'void',
+  u32: 'uint32',
+  i32: 'int32',
+  size: 'uint64',
+  address: 'uint64',
+} as const satisfies Readonly<Record<CResult, string>>;
 
 const RANGE: Readonly<Partial<Record<CType, readonly [number, number]>>> = {
   u8: [0, 0xff],
@@ -50,11 +48,17 @@ const RANGE: Readonly<Partial<Record<CType, readonly [number, number]>>> = {
 
 /** A shared library in this process. It is never unloaded: its functions stay valid. */
 export class SharedLibrary {
-  readonly #library: InstanceType<typeof ffi.DynamicLibrary>;
+  readonly #packages: FfiPackages;
+  readonly #library: DynamicLibrary;
   readonly #functions = new Map<string, NativeFunction>();
 
-  /** @throws Error when the dynamic linker can't load it */
-  constructor(soname: string) {
+  /**
+   * @param packages see {@link ffiPackages}
+   * @throws Error when the dynamic linker can't load it
+   */
+  constructor(soname: string, packages: FfiPackages = ffiPackages()) {
+    const { ffi } = packages;
+    this.#packages = packages;
     this.#library = new ffi.DynamicLibrary(soname, ffi.DynamicLibrary.FLAGS.RTLD_NOW);
   }
 
@@ -66,17 +70,23 @@ export class SharedLibrary {
     const key = `${result} ${name}(${args.join()})`;
     let found = this.#functions.get(key);
     if (found === undefined) {
-      found = bind(this.#library.get(name), name, result, args);
+      found = bind(this.#packages, this.#library.get(name), name, result, args);
       this.#functions.set(key, found);
     }
     return found;
   }
 }
 
-function bind(symbol: Buffer, name: string, result: CResult, types: readonly CType[]): NativeFunction {
+function bind(
+  { ffi, bindings, ref }: FfiPackages,
+  symbol: Buffer,
+  name: string,
+  result: CResult,
+  types: readonly CType[],
+): NativeFunction {
   const cif = ffi.CIF(
-    RESULT_TYPE[result],
-    types.map((type) => ARGUMENT_TYPE[type]),
+    ref.types[RESULT_TYPE[result]],
+    types.map((type) => ref.types[ARGUMENT_TYPE[type]]),
   );
   // Calls that run at the same time need a frame each; others use one again.
   const free: Frame[] = [];
@@ -86,7 +96,7 @@ function bind(symbol: Buffer, name: string, result: CResult, types: readonly CTy
     types.forEach((type, i) => {
       checkArgument(name, i, type, values[i]);
     });
-    const frame = free.pop() ?? new Frame(types.length);
+    const frame = free.pop() ?? new Frame(types.length, ref.address);
     values.forEach((value, i) => {
       frame.set(i, value);
     });
@@ -124,14 +134,16 @@ const SLOT = 8;
 class Frame {
   readonly result = Buffer.alloc(SLOT);
   readonly pointers: Buffer;
+  readonly #addressOf: (buffer: Buffer) => number;
   readonly #values: Buffer;
   /** What the values point to, kept alive. */
   readonly #held: (Buffer | undefined)[] = [];
 
-  constructor(size: number) {
+  constructor(size: number, addressOf: (buffer: Buffer) => number) {
+    this.#addressOf = addressOf;
     this.#values = Buffer.alloc(SLOT * Math.max(1, size));
     this.pointers = Buffer.alloc(this.#values.length);
-    const start = ref.address(this.#values);
+    const start = addressOf(this.#values);
     for (let i = 0; i < size; i++) writeAddress(this.pointers, SLOT * i, start + SLOT * i);
   }
 
@@ -145,7 +157,7 @@ class Frame {
     }
     const memory = typeof value === 'string' ? Buffer.from(`${value}\0`, 'utf8') : value;
     this.#held[index] = memory ?? undefined;
-    writeAddress(this.#values, at, memory === null ? 0 : ref.address(memory));
+    writeAddress(this.#values, at, memory === null ? 0 : this.#addressOf(memory));
   }
 
   /** The result; nothing is held any more. */

@@ -1,4 +1,5 @@
 import { refuse } from '../src/base/index.ts';
+import { ffiPackages } from './ffi-packages.ts';
 import { SharedLibrary } from './ffi.ts';
 
 /** A library of tpm2-tss or the C library: the name that the dynamic linker knows, and who brings it. */
@@ -25,13 +26,14 @@ const loaded = new Map<string, SharedLibrary>();
 
 /**
  * Loads a library, once.
- * @throws Refusal `tpm-library` that says which Debian package to install
+ * @throws Refusal `tpm-library` that says which Debian package to install, `tpm-bindings` without ffi-napi
  */
 export function loadLibrary({ soname, debian }: LibraryName): SharedLibrary {
   let library = loaded.get(soname);
   if (library === undefined) {
+    const packages = ffiPackages();
     try {
-      library = new SharedLibrary(soname);
+      library = new SharedLibrary(soname, packages);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       // ffi-napi looks for a linker script of that name when there is no such library: ENOENT says just that.

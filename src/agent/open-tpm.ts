@@ -1,4 +1,3 @@
-import { refuse } from '../base/index.ts';
 import type { Tpm } from '../../native/index.ts';
 
 /** Where a TPM is looked for when nobody says: the resource manager of the kernel. */
@@ -10,8 +9,7 @@ export function tctiOf(given: string | undefined, environment: NodeJS.ProcessEnv
 }
 
 /**
- * Opens a TPM. The one place that loads node-tpm2, when it is needed and not before: a verifier runs where neither
- * ffi-napi nor the TPM software stack is installed.
+ * Opens a TPM. The one place that loads node-tpm2, when it is needed and not before: a verifier has no use for it.
  * @param tcti a configuration string of tpm2-tss
  * @throws Refusal `tpm-bindings` without ffi-napi; `tpm-library`, `tpm-tcti`, `tpm-unreachable` as node-tpm2 does
  */
@@ -20,21 +18,7 @@ export async function openTpm(tcti: string): Promise<Tpm> {
   return await native.Tpm.open(tcti);
 }
 
-/** node-tpm2, for what else it knows of the machine (SO_PEERCRED, flock). @throws Refusal `tpm-bindings` */
+/** node-tpm2, for what else it knows of the machine (SO_PEERCRED, flock). */
 export async function loadNative(): Promise<typeof import('../../native/index.ts')> {
-  try {
-    return await import('../../native/index.ts');
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (!isMissing(error, reason)) throw error;
-    return refuse('tpm-bindings', `the optional packages ffi-napi and ref-napi can’t be loaded: ${reason}`);
-  }
-}
-
-const MISSING = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND', 'ERR_DLOPEN_FAILED'];
-
-/** Not installed, built for another machine, or (node-gyp-build has no code for it) without a binary for this one. */
-function isMissing(error: unknown, reason: string): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return MISSING.includes(code) || reason.startsWith('No native build was found');
+  return await import('../../native/index.ts');
 }

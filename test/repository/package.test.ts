@@ -3,6 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Refusal } from '../../src/base/index.ts';
+import { toDenial } from '../../src/lifecycle/denial.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
@@ -34,6 +36,37 @@ describe('the packed project', () => {
     tarball = path.join(folder, packed?.filename ?? 'none');
   });
 
+  /** What a program in the folder prints. */
+  function run(target: string, program: string): string {
+    return execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: target,
+      env: userEnvironment,
+      encoding: 'utf8',
+    }).trim();
+  }
+
+  /** Each entry point, and whether importing it gives something. */
+  function imports(target: string): string[] {
+    const load = `const load = (entry) => import(entry).then((it) => Object.keys(it).length > 0, String);`;
+    const lines = entryPoints.map((entry) => `console.log('${entry}', await load('${entry}'));`);
+    return run(target, [load, ...lines].join('\n')).split('\n');
+  }
+
+  /** The check that refuses to open a TPM by a TCTI that nobody has. */
+  function openingATpm(target: string): string {
+    return run(
+      target,
+      `const { Tpm } = await import('sealgate/native');
+       await Tpm.open('nobody:').then(() => console.log('opened'), (error) => console.log(error.check));`,
+    );
+  }
+
+  it('holds the program that the remedy for missing bindings names', () => {
+    const listed = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' }).split('\n');
+    expect(toDenial(new Refusal('tpm-bindings', 'x')).remedy).toContain('scripts/build-ffi');
+    expect(listed).toContain('package/scripts/build-ffi');
+  });
+
   it.each([
     ['without install scripts', ['--ignore-scripts']],
     // ffi-napi's own install script may fail to compile; it is optional, so the installation must succeed without it.
@@ -48,26 +81,17 @@ describe('the packed project', () => {
         env: userEnvironment,
         stdio: 'ignore',
       });
-      // Where ffi-napi could not be compiled, node-tpm2 says that it is missing, and everything else works.
-      const program = entryPoints
-        .map((entry) => `console.log(${JSON.stringify(entry)}, await load(${JSON.stringify(entry)}));`)
-        .join('\n');
-      const load = `const load = async (entry) => {
-      try { return Object.keys(await import(entry)).length > 0; }
-      catch (error) { return error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes("'ffi-napi'") ? 'needs ffi-napi' : String(error); }
-    };\n`;
-      const output = execFileSync(process.execPath, ['--input-type=module', '-e', load + program], {
-        cwd: target,
-        env: userEnvironment,
-        encoding: 'utf8',
-      });
-      const compiled = !output.includes('sealgate/native needs ffi-napi');
-      if (flags.includes('--ignore-scripts')) expect(compiled, name).toBe(true);
-      const expected = (entry: string) =>
-        entry === 'sealgate/native' && !compiled ? 'needs ffi-napi' : 'true';
-      expect(output.trim().split('\n'), name).toEqual(
-        entryPoints.map((entry) => `${entry} ${expected(entry)}`),
-      );
+      expect(imports(target), name).toEqual(entryPoints.map((entry) => `${entry} true`));
+      const ffi = path.join(target, 'node_modules/ffi-napi');
+      // Where ffi-napi could not be compiled npm leaves it out, and opening a TPM says so.
+      expect(openingATpm(target), name).toBe(existsSync(ffi) ? 'tpm-tcti' : 'tpm-bindings');
+      if (flags.includes('--ignore-scripts')) {
+        expect(existsSync(ffi), 'the binaries that ffi-napi ships').toBe(true);
+        for (const optional of ['ffi-napi', 'ref-napi'])
+          rmSync(path.join(target, 'node_modules', optional), { recursive: true });
+        expect(imports(target), 'without ffi-napi').toEqual(entryPoints.map((entry) => `${entry} true`));
+        expect(openingATpm(target)).toBe('tpm-bindings');
+      }
       const help = execFileSync(path.join(target, 'node_modules/.bin/sealgate'), ['--help'], {
         encoding: 'utf8',
       });
