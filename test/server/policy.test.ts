@@ -189,12 +189,17 @@ describe('policy over HTTPS', () => {
   it('narrows operators: what it forbids, no role allows', async () => {
     const forbidding = bundleOf(3, second.hash, {
       'administer.cedar':
-        '@id("nobody-puts") forbid (principal, action == Action::"PutSecret", resource) when { context.operator.name == "admin" };',
+        '@id("nobody-puts") forbid (principal, action in [Action::"PutSecret", Action::"Approve"], resource) when { context.operator.name == "admin" };\n' +
+        '@id("not-eve") forbid (principal, action in Action::"Administer", resource) when { context.target.id == "eve" };',
     });
     await stage(forbidding);
     expect((await publish(forbidding)).status).toBe(200);
     const put = await post('/v1/secrets', { name: 'a', value: 'AAAA' });
     expect(put.json).toMatchObject({ check: 'policy-denied', detail: { ids: ['nobody-puts'] } });
+    const revoked = await post('/v1/revocations', { kind: 'initiator', id: 'eve', reason: 'x' });
+    expect(revoked.json).toMatchObject({ check: 'policy-denied', detail: { ids: ['not-eve'] } });
+    const approved = await post(`/v1/hosts/${'ab'.repeat(32)}/approve`, { terms: null });
+    expect(approved.json).toMatchObject({ check: 'policy-denied', detail: { ids: ['nobody-puts'] } });
     // Staging is not named there: the role is enough.
     expect((await stage(bundleOf(4, forbidding.hash))).status).toBe(201);
   });
@@ -271,6 +276,11 @@ describe('a verifier that starts again', () => {
     await put(wider);
     verifier = await startVerifier(directory);
     await expect(active()).rejects.toMatchObject({ check: 'policy-bundle-hash' });
+    // Without a policy nothing that gives trust goes on; what takes it away does.
+    const secret = await post('/v1/secrets', { name: 'b', value: 'AAAA' });
+    expect(secret.json).toMatchObject({ check: 'policy-bundle-hash' });
+    const revocation = { kind: 'initiator', id: 'mallory', reason: 'x' };
+    expect((await post('/v1/revocations', revocation)).status).toBeLessThan(300);
     await put(text);
     expect((await active())?.bundle.hash).toBe(before?.bundle.hash);
     await db.updateTable('records').set({ body: '{}' }).where('kind', '=', 'policy').execute();

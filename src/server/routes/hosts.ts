@@ -4,6 +4,7 @@ import type { JsonObject } from '../../base/index.ts';
 import {
   approveHost,
   invite,
+  labelHost,
   listEk,
   parseHost,
   parseInvitation,
@@ -13,6 +14,7 @@ import {
   revokeHost,
 } from '../../enrollment/index.ts';
 import type { HostRecord, Invitation, Operator, StoredHost } from '../../enrollment/index.ts';
+import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../compose.ts';
 import { AdminProblem } from '../problem.ts';
@@ -55,6 +57,18 @@ const TERMS = Type.Object(
   { terms: Type.Union([Type.Object({ name, labels, platform }, closed), Type.Null()]) },
   closed,
 );
+/** A null takes the label away; a null platform leaves it as it is. */
+const LABELS = Type.Object(
+  {
+    labels: Type.Record(
+      Type.String({ pattern: '^[a-z0-9][a-z0-9._/-]{0,62}$' }),
+      Type.Union([Type.String({ maxLength: 128 }), Type.Null()]),
+      closed,
+    ),
+    platform: Type.Union([platform, Type.Null()]),
+  },
+  closed,
+);
 /** Records in one answer. */
 const PAGE_SIZE = 200;
 
@@ -69,6 +83,7 @@ export const HOST_ROUTES: readonly Route[] = [
     handle: async (call) => {
       const { services, body, now } = call;
       const { ttlSeconds, ...terms } = body;
+      await requireNotForbidden(call, 'Invite', { kind: 'host', id: body.name });
       const context = { by: operatorOf(call).operator, now, epoch: services.epoch };
       const invited =
         ttlSeconds === null
@@ -133,36 +148,54 @@ export const HOST_ROUTES: readonly Route[] = [
     access: { who: 'operator', role: 'approve' },
     params: HOST_ID,
     body: TERMS,
-    handle: async (call) =>
-      await change(call.services, call.params.hostId, (host) =>
+    handle: async (call) => {
+      await requireNotForbidden(call, 'Approve', { kind: 'host', id: call.params.hostId });
+      return await change(call.services, call.params.hostId, (host) =>
         approveHost(host, operatorOf(call).operator, call.body.terms ?? undefined),
-      ),
+      );
+    },
   }),
-  transition('quarantine', 'Stop a host until it is looked at', (host, reason, by, now) =>
+  route({
+    method: 'POST',
+    url: '/v1/hosts/:hostId/labels',
+    summary: 'Change a host’s labels and platform, which decide what it may do: whoever may approve',
+    access: { who: 'operator', role: 'approve' },
+    params: HOST_ID,
+    body: LABELS,
+    handle: async (call) => {
+      await requireNotForbidden(call, 'Label', { kind: 'host', id: call.params.hostId });
+      return await change(call.services, call.params.hostId, (host) =>
+        labelHost(host, labelled(host.host, call.body), operatorOf(call).operator),
+      );
+    },
+  }),
+  transition('Quarantine', 'Stop a host until it is looked at', (host, reason, by, now) =>
     withEpoch(quarantineHost(host, reason, { kind: 'operator', id: by.certificate }), now),
   ),
-  transition('restore', 'End a quarantine', restoreHost),
-  transition('revoke', 'End a host for good', (host, reason, by, now) =>
+  transition('Restore', 'End a quarantine', restoreHost),
+  transition('Revoke', 'End a host for good', (host, reason, by, now) =>
     withEpoch(revokeHost(host, reason, by), now),
   ),
 ];
 
 function transition(
-  verb: string,
+  action: 'Quarantine' | 'Restore' | 'Revoke',
   summary: string,
   act: (host: StoredHost, reason: string, by: Operator, now: number) => Change,
 ): Route {
   return route({
     method: 'POST',
-    url: `/v1/hosts/:hostId/${verb}`,
+    url: `/v1/hosts/:hostId/${action.toLowerCase()}`,
     summary,
     access: { who: 'operator', role: 'revoke' },
     params: HOST_ID,
     body: REASON,
-    handle: async (call) =>
-      await change(call.services, call.params.hostId, (host) =>
+    handle: async (call) => {
+      await requireNotForbidden(call, action, { kind: 'host', id: call.params.hostId });
+      return await change(call.services, call.params.hostId, (host) =>
         act(host, call.body.reason, operatorOf(call).operator, call.now),
-      ),
+      );
+    },
   });
 }
 
@@ -181,6 +214,18 @@ async function hostOf({ records }: Services, hostId: string): Promise<StoredHost
   const found = await readHost(records, hostId);
   if (found === undefined) throw new AdminProblem('not-found', 'no such host');
   return found;
+}
+
+/** Labels and platform as they are, with what was asked for. */
+function labelled(
+  { labels: before, platform }: HostRecord,
+  order: { readonly labels: Readonly<Record<string, string | null>>; readonly platform: string | null },
+): { readonly labels: Readonly<Record<string, string>>; readonly platform: string } {
+  const merged = Object.entries({ ...before, ...order.labels });
+  const next = order.platform ?? platform;
+  if (next === null) throw new AdminProblem('conflict', 'the host has no platform yet: name one');
+  const kept = merged.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
+  return { labels: Object.fromEntries(kept), platform: next };
 }
 
 /** A host as operators see it. */

@@ -44,12 +44,12 @@ export const POLICY_ROUTES: readonly Route[] = [
     evidence: true,
     json: { maxDepth: BUNDLE_LIMITS.maxDepth + 2, maxValues: BUNDLE_LIMITS.maxValues },
     handle: async (call) => {
-      const { services, body, now } = call;
-      const caller = operatorOf(call);
+      const { services, body } = call;
+      const { operator } = operatorOf(call);
       const { bundle, manifest } = asJson(body) as { bundle: JsonObject; manifest: JsonObject };
-      const { policies, desk } = services.governance;
-      await requireNotForbidden(policies, caller, 'Stage', { kind: 'policy', id: 'staged' }, now);
-      return await commit(services, 201, await stagePolicy(desk, { bundle, manifest }, caller.operator));
+      const { desk } = services.governance;
+      await requireNotForbidden(call, 'Stage', { kind: 'policy', id: 'staged' });
+      return await commit(services, 201, await stagePolicy(desk, { bundle, manifest }, operator));
     },
   }),
   route({
@@ -59,11 +59,14 @@ export const POLICY_ROUTES: readonly Route[] = [
     access: { who: 'operator', role: 'policy' },
     body: Type.Object({ digest: DIGEST }, closed),
     handle: async (call) => {
-      const { services, body, now } = call;
-      const caller = operatorOf(call);
-      const { policies, desk } = services.governance;
-      await requireNotForbidden(policies, caller, 'Publish', { kind: 'policy', id: body.digest }, now);
-      return await commit(services, 200, await publishPolicy(desk, body.digest, caller.operator));
+      const { services, body } = call;
+      const { operator } = operatorOf(call);
+      await requireNotForbidden(call, 'Publish', { kind: 'policy', id: body.digest });
+      return await commit(
+        services,
+        200,
+        await publishPolicy(services.governance.desk, body.digest, operator),
+      );
     },
   }),
   route({

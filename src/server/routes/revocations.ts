@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import type { RevocableKind } from '../../audit/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import { revokedRecord } from '../decision-records.ts';
 import { AdminProblem } from '../problem.ts';
@@ -34,6 +35,7 @@ export const REVOCATION_ROUTES: readonly Route[] = [
       const { services, body, now } = call;
       if ((await services.records.get(revokedRecord(body))) !== undefined)
         throw new AdminProblem('conflict', 'it is revoked already');
+      await requireNotForbidden(call, 'Revoke', body);
       const change = await revocationChange(body, operatorOf(call).operator, services, now);
       const committed = requireCommitted(await services.ledger.commit(change));
       if (body.kind === 'execution') services.live.ended(body.id);

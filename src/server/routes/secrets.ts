@@ -32,17 +32,10 @@ export const SECRET_ROUTES: readonly Route[] = [
     handle: async (call) => {
       const { services, body, now } = call;
       const { records, ledger, governance, random } = services;
-      const caller = operatorOf(call);
       const target = { kind: 'secret', id: body.name };
       const known = (await records.get(target)) !== undefined;
-      await requireNotForbidden(
-        governance.policies,
-        caller,
-        known ? 'RotateSecret' : 'PutSecret',
-        target,
-        now,
-      );
-      const order = { ...body, by: caller.operator, now };
+      await requireNotForbidden(call, known ? 'RotateSecret' : 'PutSecret', target);
+      const order = { ...body, by: operatorOf(call).operator, now };
       const { change, facts } = await putSecret(records, order, governance.secretsKey, random);
       const { auditIndex = null } = requireCommitted(await ledger.commit(change));
       return { status: 201, json: { ...facts, auditIndex } };
@@ -69,10 +62,8 @@ export const SECRET_ROUTES: readonly Route[] = [
     params: Type.Object({ name: NAME }, closed),
     handle: async (call) => {
       const { services, params, now } = call;
-      const caller = operatorOf(call);
-      const target = { kind: 'secret', id: params.name };
-      await requireNotForbidden(services.governance.policies, caller, 'RemoveSecret', target, now);
-      const order = { name: params.name, by: caller.operator, now };
+      await requireNotForbidden(call, 'RemoveSecret', { kind: 'secret', id: params.name });
+      const order = { name: params.name, by: operatorOf(call).operator, now };
       const { change, facts } = await removeSecret(services.records, order);
       const { auditIndex = null } = requireCommitted(await services.ledger.commit(change));
       return { status: 200, json: { ...facts, auditIndex } };
