@@ -187,6 +187,16 @@ describe('building', () => {
     expect(refusal.detail).toMatchObject({ file: 'policy.yaml', line, member: 'policy.sealing.expiration' });
   });
 
+  it.each([10, 11, 15])('seals to no PCR %i, though it is quoted: user space moves it', (pcr) => {
+    const yaml = yamlWith('7,14"\n    ref', `7,${String(pcr)}"\n    ref`).replace(
+      'quoted: "sha256:0,1,2,3,4,5,6,7,8,9,14"',
+      'quoted: "sha256:0,1,2,3,4,5,6,7,8,9,10,11,14,15"',
+    );
+    expect(yaml).toContain('9,10,11,14,15');
+    const refusal = expectRefusal('policy-form', () => build({ 'policy.yaml': yaml }));
+    expect(refusal.detail).toMatchObject({ member: 'policy.platforms.server.sealed' });
+  });
+
   it('refuses artifact trust that no manifest can carry', () => {
     const trust = JSON.parse(text('artifacts.json')) as Record<string, JsonValue>;
     trust['deny'] = Array.from({ length: 2500 }, (_, i) => `sha256:${i.toString(16).padStart(64, '0')}`);

@@ -218,6 +218,25 @@ describe('the policy engine', () => {
   });
 });
 
+describe('an engine that says no while it loads', () => {
+  it.each(['preparsePolicySet', 'preparseSchema'] as const)('H6: %s', (failing) => {
+    let broken = false;
+    const failure = { type: 'failure' as const, errors: [] };
+    const engine = new PolicyEngine(() => {
+      const cedar = loadCedar();
+      return { ...cedar, ...(broken && { [failing]: () => failure }) };
+    });
+    engine.load('active', compile(PERMIT));
+    broken = true;
+    expectRefusal('policy-invalid', () => {
+      engine.load('active', compile(PERMIT));
+    });
+    // The next instance can't be loaded either: nothing is allowed by what a failed preparse left there.
+    const decision = engine.authorize(executeRequest(facts()));
+    expect(decision).toMatchObject({ allow: false, ids: [] });
+  });
+});
+
 describe('compiling policies', () => {
   it('H7: each policy has an @id of its own, across files', () => {
     expectRefusal('policy-id', () => compile('permit (principal, action, resource);'));
