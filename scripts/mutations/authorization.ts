@@ -21,7 +21,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'delegation-principal-not-compared',
     file: 'src/authorization/issue.ts',
-    find: 'child.sub !== before.sub || ',
+    find: 'child.sub !== before.sub ||',
     replace: '',
     test,
   },

@@ -204,8 +204,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'policy-forbids-in-vain',
     file: 'src/server/administer.ts',
-    find: 'if (!allow && ids.length > 0)',
-    replace: 'if (!allow && ids.length > 99)',
+    find: 'if (errors.length === 0 && !allow && ids.length > 0)',
+    replace: 'if (errors.length === 0 && !allow && ids.length > 99)',
     test: server,
   },
   {

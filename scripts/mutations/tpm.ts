@@ -70,8 +70,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'tpm-selection-not-compared',
     file: 'src/tpm/quote/body-checks.ts',
-    find: 'requested !== undefined && !samePcrSelection(quoted, requested)',
-    replace: 'requested !== undefined && requested.length === 0 && quoted.length > 0',
+    find: 'requested !== undefined && !samePcrSelection(selection, requested)',
+    replace: 'requested !== undefined && requested.length === 0 && selection.length > 0',
     test: CHECKS,
   },
   {
