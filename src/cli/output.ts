@@ -34,6 +34,12 @@ export function table(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => `${line(row)}\n`).join('');
 }
 
+/** One value of an answer as a cell of a table: foreign text made safe, `-` for none. */
+export function cell(value: JsonValue | undefined): string {
+  if (value === undefined || value === null || value === '') return '-';
+  return printable(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
 /** The members of an answer as rows for {@link table}, nested ones indented; foreign text made safe. */
 export function factRows(value: JsonObject, indent = ''): string[][] {
   return Object.entries(value).flatMap(([name, member]) =>

@@ -1,8 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { Refusal } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
+import { VerifierRefusal } from '../client/verifier-refusal.ts';
+import type { ReportedDenial } from '../client/verifier-refusal.ts';
 import { toDenial } from '../lifecycle/denial.ts';
-import type { Denial } from '../lifecycle/denial.ts';
 import { COMMANDS } from './commands/index.ts';
 import { UsageError } from './errors.ts';
 import { paint, printJson, printable } from './output.ts';
@@ -67,6 +68,12 @@ function report(error: unknown, io: Io, json: boolean): ExitCode {
     return usage(error.message, io, json, true);
   }
   if (error instanceof UsageError) return usage(error.message, io, json, false);
+  if (error instanceof VerifierRefusal) {
+    const { denial, auditIndex = null } = error;
+    printDenial(denial, io, json, { auditIndex });
+    if (!json && auditIndex !== null) io.stderr(`  audit   entry ${auditIndex}\n`);
+    return 1;
+  }
   if (error instanceof Refusal) {
     printDenial(toDenial(error), io, json);
     return 1;
@@ -84,13 +91,14 @@ function usage(message: string, io: Io, json: boolean, alreadyPrinted: boolean):
 }
 
 /** A denial as people read it (stderr) or as JSON with `members` of the command's own answer (stdout). */
-export function printDenial(denial: Denial, io: Io, json: boolean, members: JsonObject = {}): void {
+export function printDenial(denial: ReportedDenial, io: Io, json: boolean, members: JsonObject = {}): void {
   if (json) {
     printJson(io, { ok: false, denial: { ...denial }, ...members });
     return;
   }
+  const { stage, code, check, reason, remedy } = denial;
   io.stderr(
-    `${paint(io, 'red', 'denied')} ${denial.stage} ${denial.code} [${denial.check}]\n` +
-      `  reason  ${printable(denial.reason)}\n  remedy  ${denial.remedy}\n`,
+    `${paint(io, 'red', 'denied')} ${printable(stage)} ${printable(code)} [${printable(check)}]\n` +
+      `  reason  ${printable(reason)}\n  remedy  ${printable(remedy)}\n`,
   );
 }

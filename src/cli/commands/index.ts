@@ -4,6 +4,9 @@ import { registerAgent } from './agent.ts';
 import { registerArtifact } from './artifact.ts';
 import { registerEvidenceCollect } from './evidence-collect.ts';
 import { registerConfig } from './config.ts';
+import { registerHostChange } from './host-change.ts';
+import { registerHostInvite } from './host-invite.ts';
+import { registerHostList } from './host-list.ts';
 import { registerHostAttest } from './host-attest.ts';
 import { registerHostCheck } from './host-check.ts';
 import { registerHostEnroll } from './host-enroll.ts';
@@ -31,6 +34,9 @@ export const COMMANDS: readonly Register[] = [
   registerConfig,
   registerServe,
   registerAgent,
+  registerHostInvite,
+  registerHostList,
+  registerHostChange,
   registerHostEnroll,
   registerHostCheck,
   registerHostAttest,
