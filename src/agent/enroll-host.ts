@@ -42,6 +42,8 @@ export interface EnrollOrder extends Partial<LogPaths> {
 }
 
 const POLL_MS = 5000;
+/** Said of this EK: another one of the same TPM may be the one that is invited or listed. */
+const OTHER_EK = ['enroll-ek-template', 'enroll-admission'];
 
 /**
  * Enrolls this host (PROTOCOL 3): an AK under the EK at a free handle, a key of the agent, the credential challenge, a
@@ -142,7 +144,7 @@ async function offer(
     try {
       return await offerKeys(tpm, template, terms, send);
     } catch (error) {
-      if (!(error instanceof Refusal && error.check === 'enroll-ek-template')) throw error;
+      if (!(error instanceof Refusal && OTHER_EK.includes(error.check))) throw error;
     }
   }
   return await offerKeys(tpm, candidates.at(-1) ?? 'L-1', terms, send);
