@@ -10,7 +10,7 @@ import type { ClaimedEvidence } from './evidence-collection.ts';
 import { CHILDREN, HOST_EXECUTIONS } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import type { VerifiedParent } from './parent.ts';
-import type { PolicyApproval, Verified } from './policy-stage.ts';
+import type { PolicyApproval, Verified, VerifiedRequest } from './policy-stage.ts';
 import type { DecisionDeps, RecordVersion } from './ports.ts';
 
 /** What is minted in memory: worth nothing before the commit. */
@@ -67,7 +67,7 @@ export function namedEvidence(
  * @throws Refusal `expired`, `not_narrower`, `depth_invalid`, `principal_altered`, `authorization-form`
  */
 export async function mintAuthorization(
-  verified: Verified,
+  verified: VerifiedRequest,
   approval: PolicyApproval,
   deps: DecisionDeps,
 ): Promise<MintedAuthorization> {

@@ -29,7 +29,7 @@ import { identifyHost, identifyPrincipals } from './identity-stage.ts';
 import type { Principals } from './identity-stage.ts';
 import { ancestorPreconditions } from './parent.ts';
 import { enrolled, evaluatePolicy } from './policy-stage.ts';
-import type { PolicyApproval, Verified } from './policy-stage.ts';
+import type { PolicyApproval, VerifiedRequest } from './policy-stage.ts';
 import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 import { preparedAllow } from './prepared.ts';
 import type { Decided, ExecutionAnswer, Prepared, PreparedAllow } from './prepared.ts';
@@ -122,7 +122,7 @@ async function runStages(
   progress.signers = artifact.signers.map(({ key }) => key);
 
   progress.stage = 'policy';
-  const verified: Verified = { admitted, host, platform, principals, environment, artifact };
+  const verified: VerifiedRequest = { admitted, host, platform, principals, environment, artifact };
   const approval = await evaluatePolicy(verified);
   progress.deciding = approval.deciding;
 
@@ -138,7 +138,7 @@ async function runStages(
 
 /** Everything that the stages made. */
 interface Allowed {
-  readonly verified: Verified;
+  readonly verified: VerifiedRequest;
   readonly approval: PolicyApproval;
   readonly quote: AuthenticQuote;
   readonly minted: MintedAuthorization;
@@ -230,7 +230,7 @@ function executionFacts(
 }
 
 /** What may have moved since it was read (PROTOCOL 8): read again under the head's lock. */
-function preconditionsOf({ admitted, host, principals }: Verified): readonly Precondition[] {
+function preconditionsOf({ admitted, host, principals }: VerifiedRequest): readonly Precondition[] {
   return [
     unchanged(host.record, 'state-moved', 'the host changed while the request was decided'),
     unchanged(admitted.policy.record, 'policy-moved', 'another policy bundle became active'),
@@ -245,7 +245,7 @@ function preconditionsOf({ admitted, host, principals }: Verified): readonly Pre
 
 /** Nonce, execution id, status index and a bearer token work once. */
 function onceOf(
-  { admitted: { request, now }, principals: { initiator } }: Verified,
+  { admitted: { request, now }, principals: { initiator } }: VerifiedRequest,
   { claims }: MintedAuthorization,
 ): readonly OnceOnly[] {
   const bearer = initiator?.once ?? null;

@@ -1540,6 +1540,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'runtime-identity-mismatch',
     'Somebody else may answer at this URL: ask the operator which fingerprint the verifier’s CA has.',
   ),
+  'log-root': rule(
+    'audit',
+    'invalid-verification',
+    'Keep what you have of this log and show it to another auditor: its entries are not those that it signed.',
+  ),
   'verifier-name': rule(
     'verification',
     'runtime-identity-mismatch',

@@ -1,3 +1,5 @@
+export { decideAttestation } from './attest.ts';
+export type { AttestationAnswer } from './attest.ts';
 export { attestationDigest, attestationQualifyingData } from './attestation-request.ts';
 export type { AttestationRequest, RenewalRequest } from './attestation-request.ts';
 export { CHALLENGE_LIFETIME_MS, checkNonce, makeNonce } from './challenge.ts';

@@ -23,12 +23,17 @@ export interface PolicyApproval {
 
 /** What the stages before it verified. */
 export interface Verified {
-  readonly admitted: AdmittedRequest;
+  readonly admitted: Pick<AdmittedRequest, 'request' | 'policy' | 'now'>;
   readonly host: HostFacts;
   readonly platform: Platform;
   readonly principals: Principals;
   readonly environment: Environment;
   readonly artifact: VerifiedArtifact;
+}
+
+/** The same of a first request: with everything that came with it. */
+export interface VerifiedRequest extends Verified {
+  readonly admitted: AdmittedRequest;
 }
 
 /**

@@ -6,7 +6,7 @@ import type { GrantedCredential } from '../policy/index.ts';
 import { parseSpiffeId, toPem } from '../x509/index.ts';
 import { parsePublic } from '../tpm/index.ts';
 import type { MintedAuthorization } from './authorization-stage.ts';
-import type { PolicyApproval, Verified } from './policy-stage.ts';
+import type { PolicyApproval, Verified, VerifiedRequest } from './policy-stage.ts';
 import type { DecisionDeps } from './ports.ts';
 import type { AuthenticQuote } from './quote-stage.ts';
 import { sealedSelection } from './quote-stage.ts';
@@ -33,7 +33,7 @@ export interface SealedRelease {
  * @throws Refusal `credential-…`, `secret-unknown`, `sealed-…`
  */
 export async function sealRelease(
-  verified: Verified,
+  verified: VerifiedRequest,
   approval: PolicyApproval,
   minted: MintedAuthorization,
   { quote, pcrs }: AuthenticQuote,

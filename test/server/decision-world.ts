@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { Tpm } from '../../native/index.ts';
-import type { Session, TpmObject } from '../../native/index.ts';
+import type { NewAttestationKey, Session, TpmObject } from '../../native/index.ts';
 import { dsseJson, encodeStatement, normalKey, signDsse } from '../../src/artifact/index.ts';
 import {
   makeHolderProof,
@@ -11,7 +11,7 @@ import {
 } from '../../src/authorization/index.ts';
 import type { OutcomeReport } from '../../src/authorization/index.ts';
 import { jcsSha256, toBase64url, utf8 } from '../../src/base/index.ts';
-import type { JsonObject } from '../../src/base/index.ts';
+import type { JsonObject, JsonValue } from '../../src/base/index.ts';
 import { checkSealed, decryptCredentials, parseSealed } from '../../src/credential/index.ts';
 import type { OwnTerms, SealedBinding } from '../../src/credential/index.ts';
 import {
@@ -85,6 +85,8 @@ export interface AskOptions {
   readonly request?: Partial<ExecutionRequest>;
   /** What the gateway measures, when not what it asks for. */
   readonly measured?: string;
+  /** The artifact's content. */
+  readonly content?: string;
   /** What the artifact's signature is over. */
   readonly signed?: string;
   readonly qualifyingData?: (nonce: Uint8Array, digest: Uint8Array) => Uint8Array;
@@ -186,6 +188,7 @@ export class DecisionHost {
   readonly emulator: Swtpm;
   tpm: Tpm;
   ak: TpmObject;
+  readonly #made: NewAttestationKey;
   readonly hostId: string;
   tls: { cert: string; key: string };
 
@@ -193,12 +196,13 @@ export class DecisionHost {
     world: DecisionWorld,
     emulator: Swtpm,
     tpm: Tpm,
-    made: { ak: TpmObject; hostId: string; tls: { cert: string; key: string } },
+    made: { made: NewAttestationKey; hostId: string; tls: { cert: string; key: string } },
   ) {
     this.world = world;
     this.emulator = emulator;
     this.tpm = tpm;
-    this.ak = made.ak;
+    this.#made = made.made;
+    this.ak = made.made.key;
     this.hostId = made.hostId;
     this.tls = made.tls;
   }
@@ -215,8 +219,13 @@ export class DecisionHost {
       ...{ restartCounters: false, needsApproval: false, ttlSeconds: null },
     });
     if (listed.status !== 201) throw new Error(`invite: ${listed.text}`);
-    const ak = await host.akUnderEk();
-    const { ekCertificate: _, ...request } = await host.request(ak, { name });
+    const under = await tpm.endorsementKey('L-2');
+    const made = await tpm.attestationKey({ ek: under });
+    await under.flush();
+    const ak = made.key;
+    const request: Record<string, JsonValue> = { ...(await host.request(ak, { name })) };
+    // Its hash is listed: no authority has to vouch for it.
+    delete request['ekCertificate'];
     const offer = await world.verifier.call({ method: 'POST', url: '/v1/enrollments', body: request });
     if (offer.status !== 201) throw new Error(`enroll: ${offer.text}`);
     const answer = await host.answer(ak, offer.json as JsonObject, request);
@@ -225,7 +234,13 @@ export class DecisionHost {
     if (active.status !== 200) throw new Error(`activate: ${active.text}`);
     const key = host.agent.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const tls = { cert: String(active.json['agentCertificatePem']), key };
-    return new DecisionHost(world, emulator, tpm, { ak, hostId, tls });
+    return new DecisionHost(world, emulator, tpm, { made, hostId, tls });
+  }
+
+  /** The AK again, after a restart. */
+  async loadKey(): Promise<void> {
+    const { handle, authValue, key } = this.#made;
+    this.ak = await this.tpm.openAttestationKey(handle, authValue, key.name);
   }
 
   async close(): Promise<void> {
@@ -274,7 +289,9 @@ export class DecisionHost {
     const challenge = await this.challenge(options.purpose ?? 'execution');
     const workload = ec();
     const { x = '', y = '' } = workload.publicKey.export({ format: 'jwk' });
-    const artifact = createHash('sha256').update('report').digest('hex');
+    const artifact = createHash('sha256')
+      .update(options.content ?? 'report')
+      .digest('hex');
     const statement = encodeStatement({
       name: 'report',
       sha256: options.signed ?? artifact,
@@ -338,10 +355,11 @@ export class DecisionHost {
   }
 
   /** Asks, and keeps what opens the answer. */
-  async run(options: AskOptions = {}): Promise<Allowed> {
+  async run(options: AskOptions = {}, afterwards: 'flush' | 'keep' = 'flush'): Promise<Allowed> {
     const { session, nonceTpm } = await this.session();
     const { body, request, digest, attest, values, workload } = await this.prepare(nonceTpm, options);
     const answer = await this.post('/v1/executions', body);
+    if (afterwards === 'flush') await session.flush();
     if (answer.status !== 201) throw new Error(answer.text);
     const { jti } = claimsOf(String(answer.json['authorization']));
     const own: OwnTerms = {

@@ -1,36 +1,425 @@
+import { generateKeyPairSync } from 'node:crypto';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Tpm } from '../../native/index.ts';
 import { leafHash, parseLogProof, verifyLogProof } from '../../src/audit/index.ts';
 import { utf8 } from '../../src/base/index.ts';
+import type { JsonObject } from '../../src/base/index.ts';
+import { executionQualifyingData } from '../../src/lifecycle/index.ts';
+import { parseCertificate, parsePem } from '../../src/x509/index.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { DecisionHost, DecisionWorld, claimsOf } from './decision-world.ts';
+import { DecisionHost, DecisionWorld, claimsOf, newExecutionId } from './decision-world.ts';
+import type { Allowed, AskOptions } from './decision-world.ts';
 
+// The whole way over HTTPS with emulated TPMs: init, serve, policy, enrollment, challenge, execution, renewal.
 let world: DecisionWorld;
 let host: DecisionHost;
+let other: DecisionHost;
 beforeAll(async () => {
   world = await DecisionWorld.open(path.join(temporaryDirectory(), 'v'));
   await world.publish();
   host = await DecisionHost.enroll(world, 'host-a');
+  other = await DecisionHost.enroll(world, 'host-b');
 }, 120_000);
 afterAll(async () => {
   await host.close();
+  await other.close();
   await world.verifier.server.stop();
 });
 
-describe('an execution over HTTPS', () => {
+const text = (value: unknown): string => String(value);
+const ec = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+const stateOf = async (executionId: string) =>
+  (await world.operate('GET', `/v1/executions/${executionId}`)).json['state'];
+/** What an attestation needs to know of an execution. */
+const liveOf = ({ answer, workload }: Allowed, sequence = 0) => ({
+  token: text(answer['authorization']),
+  sequence,
+  workload,
+});
+
+describe('an execution', () => {
   it('is allowed, logged with a proof, and opens on its TPM', async () => {
-    const { request, answer, own, session } = await host.run();
-    const leaf = new Uint8Array(Buffer.from(String(answer['leaf']), 'base64url'));
-    const proof = parseLogProof(utf8(String(answer['proof'])));
+    const { request, answer, own, session } = await host.run({}, 'keep');
+    const leaf = new Uint8Array(Buffer.from(text(answer['leaf']), 'base64url'));
+    const proof = parseLogProof(utf8(text(answer['proof'])));
     const { logKey } = world.verifier.server.services;
     expect(verifyLogProof(proof, { logKeys: [logKey], leafHash: leafHash(leaf) })).toEqual([]);
     const opened = await host.open(answer['sealed'], own, session);
     expect(opened['credentials']).toMatchObject([
       { name: 'workload', kind: 'x509-svid', id: 'spiffe://example.org/vm/report' },
     ]);
-    const claims = claimsOf(String(answer['authorization']));
+    const claims = claimsOf(text(answer['authorization']));
     expect(claims.attr).toMatchObject({ owner: 'team-a', purpose: 'monthly figures' });
     const shown = await world.operate('GET', `/v1/executions/${request.executionId}`);
     expect(shown.json).toMatchObject({ state: 'issued', hostId: host.hostId, artifact: { name: 'report' } });
+    const list = await world.operate('GET', `/v1/executions?host=${host.hostId}`);
+    expect(list.text).toContain(request.executionId);
+    expect((await world.operate('GET', `/v1/executions?host=${other.hostId}`)).json['executions']).toEqual(
+      [],
+    );
+  });
+
+  it('starts and ends as its workload key reports, and only as it does', async () => {
+    const { request, workload } = await host.run();
+    const { executionId } = request;
+    const stranger = await other.report(executionId, 'ended', workload, { status: 0 });
+    expect(stranger.json).toMatchObject({ check: 'caller-host', status: 403 });
+    const foreign = await host.report(executionId, 'ended', ec(), { status: 0 });
+    expect(foreign.json).toMatchObject({ check: 'holder_binding_failed' });
+    const mixed = await host.report(executionId, 'started', workload, { executionId: newExecutionId() });
+    expect(mixed.json).toMatchObject({ check: 'holder_binding_failed' });
+    expect(await stateOf(executionId)).toBe('issued');
+    expect((await host.report(executionId, 'started', workload)).json).toMatchObject({ state: 'running' });
+    expect((await host.report(executionId, 'started', workload)).json).toMatchObject({
+      check: 'execution-ended',
+      code: 'replay-detected',
+    });
+    const ended = await host.report(executionId, 'ended', workload, { status: 3 });
+    expect(ended.json).toMatchObject({ state: 'ended', executionId });
+    expect(await world.leaf(ended.json['auditIndex'])).toMatchObject({
+      kind: 'outcome',
+      state: 'ended',
+      reportedBy: 'host',
+      exit: { status: 3 },
+    });
+    const again = await host.report(executionId, 'ended', workload, { status: 0 });
+    expect(again.json).toMatchObject({ check: 'execution-ended' });
+    const unknown = await host.report(newExecutionId(), 'ended', workload, { status: 0 });
+    expect(unknown.json).toMatchObject({ check: 'execution-unknown' });
+  });
+});
+
+describe('a request is denied', () => {
+  const otherQuote = () => new Uint8Array(32).fill(5);
+  it.each<[string, string, string, AskOptions]>([
+    ['another artifact measured', 'artifact-pcr', 'artifact', { measured: `sha256:${'1'.repeat(64)}` }],
+    ['an artifact that nobody signed', 'dsse-subject', 'artifact', { signed: '2'.repeat(64) }],
+    ['a foreign workload key', 'holder_binding_failed', 'authorization', { workloadProof: ec() }],
+    ['a quote over something else', 'e16', 'environment', { qualifyingData: otherQuote }],
+    ['a challenge for attestation', 'e2', 'request', { purpose: 'attestation' }],
+    ['another verifier', 'wrong-verifier', 'request', { request: { verifier: 'other.example' } }],
+    ['policy', 'policy-denied', 'policy', { request: { privileged: true } }],
+    [
+      'a credential that is not granted',
+      'policy-credential',
+      'policy',
+      { request: { credentials: ['root'] } },
+    ],
+    [
+      'another bundle',
+      'policy-not-active',
+      'request',
+      { request: { policyHash: `sha256:${'3'.repeat(64)}` } },
+    ],
+    [
+      'a session’s nonce that is no TPM’s',
+      'sealed-nonce',
+      'sealing',
+      { request: { nonceTPM: 'A'.repeat(60) } },
+    ],
+    ['evidence that is none', 'evidence-form', 'request', { body: (body) => ({ ...body, evidence: {} }) }],
+    ['a body with more than it takes', 'malformed', 'request', { body: (body) => ({ ...body, more: 1 }) }],
+  ])('for %s: %s', async (_, check, stage, options) => {
+    const { status, type, json } = await host.ask(options);
+    expect(type).toContain('application/problem+json');
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(json).toMatchObject({ check });
+    expect(json).toMatchObject({ stage });
+    expect(text(json['remedy'])).toMatch(/^[A-Z]/);
+    // Every denial of a known host has its leaf, and the leaf says the same; what can't be read asked for nothing.
+    if (stage === 'request' && json['code'] === 'malformed-request')
+      expect(json).not.toHaveProperty('auditIndex');
+    else expect(await world.leaf(json['auditIndex'])).toMatchObject({ denial: { check } });
+    expect(json).not.toHaveProperty('sealed');
+    expect(json).not.toHaveProperty('authorization');
+  });
+
+  it('the second time, from another host, and with another host’s challenge', async () => {
+    const { sent, status } = await host.ask();
+    expect(status).toBe(201);
+    expect((await host.post('/v1/executions', sent)).json).toMatchObject({ code: 'replay-detected' });
+    expect((await other.post('/v1/executions', sent)).json).toMatchObject({ check: 'caller-host' });
+    const { nonce = '' } = await host.challenge('execution');
+    expect((await other.ask({ nonce })).json).toMatchObject({ check: 'e2' });
+    const parts = nonce.slice(0, -4);
+    expect((await host.ask({ nonce: `${parts}AAAA` })).json).toMatchObject({ check: 'e2' });
+  });
+
+  it('twice at the same time: one of them', async () => {
+    const { nonceTpm, session } = await host.session();
+    const { body } = await host.prepare(nonceTpm);
+    const answers = await Promise.all([1, 2, 3].map(() => host.post('/v1/executions', body)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409]);
+    await session.flush();
+  });
+
+  it('for attestation evidence, and the reverse', async () => {
+    const { session, nonceTpm } = await host.session();
+    const attestation = await host.prepareAttestation([], nonceTpm);
+    const { body } = await host.prepare(nonceTpm);
+    const mixed = { ...body, evidence: attestation.body.evidence as unknown as JsonObject };
+    const first = await host.post('/v1/executions', mixed);
+    expect(first.json).toMatchObject({ stage: 'environment' });
+    expect([first.json['check'], ...failedOf(first.json)]).toContain('e16');
+    const execution = await host.prepare(nonceTpm);
+    const again = await host.prepareAttestation([], nonceTpm);
+    const swapped = { ...again.body, evidence: execution.body['evidence'] };
+    const second = await host.attest(swapped);
+    expect([second.json['check'], ...failedOf(second.json)]).toContain('e16');
+    const labelled = await host.prepareAttestation([], nonceTpm, { label: executionQualifyingData });
+    expect((await host.attest(labelled.body)).json).toMatchObject({ check: 'e16' });
+    const purpose = await host.prepareAttestation([], nonceTpm, { purpose: 'execution' });
+    expect((await host.attest(purpose.body)).json).toMatchObject({ check: 'e2' });
+    await session.flush();
+  });
+
+  it('while the host has as many executions as policy allows', async () => {
+    await world.publish({ executionsPerHost: 1 });
+    const { status } = await other.ask();
+    expect(status).toBe(201);
+    expect((await other.ask()).json).toMatchObject({ check: 'host-executions', code: 'policy-mismatch' });
+    await world.publish();
+  });
+});
+
+const failedOf = (json: Record<string, unknown>): string[] => {
+  const detail = json['detail'] as { failed?: { check: string }[] } | undefined;
+  return (detail?.failed ?? []).map(({ check }) => check);
+};
+
+describe('a host attestation', () => {
+  it('renews an execution, and its credentials open in the session that was quoted', async () => {
+    const run = await host.run();
+    await host.report(run.request.executionId, 'started', run.workload);
+    const { session, nonceTpm } = await host.session();
+    const { body, digest, terms } = await host.prepareAttestation([liveOf(run)], nonceTpm);
+    const { status, json, text: raw } = await host.attest(body);
+    expect(status, raw).toBe(200);
+    expect(json).toMatchObject({ ended: [], agentCertificatePem: null });
+    const [token = ''] = json['authorizations'] as string[];
+    const [before, after] = [claimsOf(text(run.answer['authorization'])), claimsOf(token)];
+    expect(after).toMatchObject({
+      client_id: before.client_id,
+      sub: before.sub,
+      cnf: before.cnf,
+      txn: before.txn,
+    });
+    expect(after.jti).not.toBe(before.jti);
+    expect(after.eat_nonce).toBe(body.request.nonce);
+    const binding = {
+      kind: 'renewal' as const,
+      requestDigest: digest,
+      authorizations: [{ executionId: run.request.executionId, jti: after.jti }],
+    };
+    const opened = await host.open(json['sealed'], terms(binding), session);
+    expect(opened['executions']).toMatchObject([
+      { executionId: run.request.executionId, credentials: [{ name: 'workload', kind: 'x509-svid' }] },
+    ]);
+    const leaf = JSON.parse(Buffer.from(text(json['leaf']), 'base64url').toString()) as object;
+    expect(leaf).toMatchObject({ purpose: 'attestation', outcome: 'allow', executions: [before.client_id] });
+
+    // The authorization that it had renews nothing any more; the one that it has does.
+    const second = await host.session();
+    const stale = await host.prepareAttestation([liveOf(run)], second.nonceTpm);
+    expect((await host.attest(stale.body)).json).toMatchObject({
+      authorizations: [],
+      sealed: null,
+      ended: [{ executionId: before.client_id, denial: { check: 'renewal-stale' } }],
+    });
+    const current = { token, sequence: 1, workload: run.workload };
+    const third = await host.prepareAttestation([current], second.nonceTpm);
+    expect((await host.attest(third.body)).json['authorizations']).toHaveLength(1);
+    await session.flush();
+    await second.session.flush();
+  });
+
+  it('ends what may not go on: a foreign key, another host’s execution, what policy no longer permits', async () => {
+    const { session, nonceTpm } = await host.session();
+    const run = await host.run();
+    const theirs = await other.run();
+    const { body } = await host.prepareAttestation(
+      [liveOf(theirs), { ...liveOf(run), workload: ec() }],
+      nonceTpm,
+    );
+    expect((await host.attest(body)).json['ended']).toMatchObject([
+      { executionId: theirs.request.executionId, denial: { check: 'execution-unknown' } },
+      { executionId: run.request.executionId, denial: { check: 'holder_binding_failed' } },
+    ]);
+    expect(await stateOf(run.request.executionId)).toBe('revoked');
+    expect(await stateOf(theirs.request.executionId)).toBe('issued');
+
+    const second = await host.run();
+    await world.publish({
+      cedar:
+        '@id("none") permit (principal, action == Action::"Execute", resource) when { context.request.privileged };',
+    });
+    const denied = await host.prepareAttestation([liveOf(second)], nonceTpm);
+    expect((await host.attest(denied.body)).json).toMatchObject({
+      authorizations: [],
+      ended: [{ denial: { check: 'policy-denied', stage: 'policy' } }],
+    });
+    expect(await stateOf(second.request.executionId)).toBe('revoked');
+    await world.publish();
+    await session.flush();
+  });
+
+  it('is of the host that asks, of its address, and of its form', async () => {
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepareAttestation([], nonceTpm);
+    const url = `/v1/hosts/${host.hostId}/attestations`;
+    expect((await other.post(url, body)).json).toMatchObject({ check: 'caller-host' });
+    expect((await host.post(`/v1/hosts/${other.hostId}/attestations`, body)).json).toMatchObject({
+      check: 'request-form',
+    });
+    expect((await host.attest({ ...body, proofs: ['a.b.c'] })).json).toMatchObject({ check: 'request-form' });
+    expect((await host.attest(body)).status).toBe(200);
+    expect((await host.attest(body)).json).toMatchObject({ code: 'replay-detected' });
+    await session.flush();
+  });
+
+  it('renews an agent certificate that ends soon', async () => {
+    const { services } = world.verifier.server;
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepareAttestation([], nonceTpm);
+    const [leaf] = parsePem(utf8(host.tls.cert));
+    const { notAfter } = parseCertificate(leaf ?? new Uint8Array());
+    const { decideAttestation } = await import('../../src/lifecycle/index.ts');
+    const caller = { hostId: host.hostId, agentKey: agentKeyOf(host), notAfter: Date.now() - 1000 };
+    const decided = await decideAttestation(
+      body as unknown as JsonObject,
+      host.hostId,
+      caller,
+      services.decisions,
+      services.ledger,
+    );
+    if (decided.outcome === 'deny') throw new Error(JSON.stringify(decided.denial));
+    const [renewed] = parsePem(utf8(decided.answer.agentCertificatePem ?? ''));
+    const certificate = parseCertificate(renewed ?? new Uint8Array());
+    expect(certificate.notAfter).toBeGreaterThanOrEqual(notAfter);
+    expect(certificate.publicKey.keyId).toBe(caller.agentKey);
+    expect(await world.leaf(decided.auditIndex)).toMatchObject({
+      released: [{ kind: 'agent-certificate', serial: certificate.serial }],
+    });
+    await session.flush();
+  });
+});
+
+function agentKeyOf({ tls }: DecisionHost): string {
+  const [leaf] = parsePem(utf8(tls.cert));
+  return parseCertificate(leaf ?? new Uint8Array()).publicKey.keyId;
+}
+
+describe('revocations', () => {
+  it('of an execution end it; of an artifact, stop it; twice is a conflict', async () => {
+    const { request, workload } = await host.run();
+    const order = { kind: 'execution', id: request.executionId, reason: 'by mistake' };
+    const revoked = await world.operate('POST', '/v1/revocations', order);
+    expect(revoked.json).toMatchObject({ state: 'revoked' });
+    expect(await world.leaf(revoked.json['auditIndex'])).toMatchObject({
+      kind: 'revocation',
+      subject: { kind: 'execution', id: request.executionId },
+    });
+    expect(await stateOf(request.executionId)).toBe('revoked');
+    expect((await host.report(request.executionId, 'ended', workload, { status: 0 })).json).toMatchObject({
+      check: 'execution-ended',
+    });
+    expect((await world.operate('POST', '/v1/revocations', order)).json).toMatchObject({ code: 'conflict' });
+    expect((await world.operate('POST', '/v1/revocations', { ...order, kind: 'host' })).json).toMatchObject({
+      check: 'revocation-subject',
+    });
+    expect((await world.operate('GET', '/v1/revocations')).text).toContain(request.executionId);
+    const { sent } = await other.ask({ content: 'broken' });
+    const { artifact } = sent['request'] as unknown as Allowed['request'];
+    await world.operate('POST', '/v1/revocations', {
+      kind: 'artifact',
+      id: artifact.digest,
+      reason: 'broken',
+    });
+    expect((await other.ask({ content: 'broken' })).json).toMatchObject({
+      check: 'artifact-revoked',
+      code: 'revoked-authorization',
+    });
+  });
+});
+
+describe('standing', () => {
+  it('a quarantined host attests and gets nothing; restored, it goes on', async () => {
+    const quarantined = await world.operate('POST', `/v1/hosts/${host.hostId}/quarantine`, {
+      reason: 'look',
+    });
+    expect(quarantined.status).toBe(200);
+    const refused = await host.post('/v1/challenges', { v: 1, purpose: 'execution' });
+    expect(refused.json).toMatchObject({ check: 'host-quarantined', code: 'revoked-authorization' });
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepareAttestation([], nonceTpm);
+    expect((await host.attest(body)).json).toMatchObject({ sealed: null, agentCertificatePem: null });
+    await session.flush();
+    await world.operate('POST', `/v1/hosts/${host.hostId}/restore`, { reason: 'fine' });
+    expect((await host.post('/v1/challenges', { v: 1, purpose: 'execution' })).status).toBe(201);
+  });
+
+  it('a host whose boot was changed, or that lost what was sealed to it, is denied', async () => {
+    const run = await other.run();
+    await other.tpm.pcrExtend(0, { sha256: new Uint8Array(32).fill(1) });
+    const { session, nonceTpm } = await other.session();
+    const { body } = await other.prepareAttestation([liveOf(run)], nonceTpm);
+    expect((await other.attest(body)).json).toMatchObject({
+      check: 'pcr-value',
+      code: 'environment-integrity-failure',
+    });
+    await session.flush();
+    const lost = await other.report(run.request.executionId, 'ended', run.workload, {
+      reason: 'release-lost',
+    });
+    expect(lost.json).toMatchObject({ state: 'failed' });
+    expect((await world.operate('GET', `/v1/hosts/${other.hostId}`)).json['state']).toBe('quarantined');
+  });
+
+  it('an attestation after a reboot renews nothing of before', async () => {
+    const run = await host.run();
+    await host.tpm.close();
+    await host.emulator.reboot();
+    host.tpm = await Tpm.open(host.emulator.tcti);
+    await host.loadKey();
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepareAttestation([liveOf(run)], nonceTpm);
+    expect((await host.attest(body)).json).toMatchObject({
+      authorizations: [],
+      ended: [{ denial: { check: 'execution-boot' } }],
+    });
+    await session.flush();
+  });
+
+  it('a revoked host is denied by name, at the challenge and in a decision under way', async () => {
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepare(nonceTpm);
+    const order = { kind: 'host', id: host.hostId, reason: 'stolen' };
+    expect((await world.operate('POST', '/v1/revocations', order)).status).toBe(201);
+    for (const [url, sent] of [
+      ['/v1/executions', body],
+      ['/v1/challenges', { v: 1, purpose: 'attestation' }],
+    ] as const) {
+      const { json } = await host.post(url, sent);
+      expect(json).toMatchObject({ check: 'host-revoked', code: 'revoked-authorization' });
+      expect(await world.leaf(json['auditIndex'])).toMatchObject({ denial: { check: 'host-revoked' } });
+    }
+    await session.flush();
+  });
+});
+
+describe('keys for relying parties', () => {
+  it('are one set for SVIDs and one for tokens', async () => {
+    const spiffe = (await world.verifier.call({ url: '/.well-known/spiffe-bundle' })).json;
+    expect(spiffe['keys']).toMatchObject([
+      { use: 'x509-svid', x5c: [expect.any(String)] },
+      { use: 'jwt-svid' },
+    ]);
+    const tokens = (await world.verifier.call({ url: '/.well-known/jwks.json' })).json[
+      'keys'
+    ] as JsonObject[];
+    expect(tokens).toHaveLength(3);
+    const kids = (keys: unknown) => (keys as { kid?: string }[]).map(({ kid }) => kid);
+    expect(kids(tokens).filter((kid) => kids(spiffe['keys']).includes(kid))).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 import type { Services } from '../compose.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Route } from '../route.ts';
+import { attestationRoutes } from './attestations.ts';
 import { CHALLENGE_ROUTES } from './challenges.ts';
 import { ENROLLMENT_ROUTES } from './enrollment.ts';
 import { executionRoutes } from './executions.ts';
@@ -22,6 +23,7 @@ export function allRoutes(services: Services, metrics: Metrics, openApi: () => o
     ...ENROLLMENT_ROUTES,
     ...CHALLENGE_ROUTES,
     ...executionRoutes(metrics),
+    ...attestationRoutes(metrics),
     ...REVOCATION_ROUTES,
     ...WELL_KNOWN_ROUTES,
     ...HOST_ROUTES,

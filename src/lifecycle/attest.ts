@@ -1,0 +1,365 @@
+import { createPublicKey } from 'node:crypto';
+import { denialBody, leafBody } from '../audit/index.ts';
+import type { Change, Ledger } from '../audit/index.ts';
+import { MAX_LIFETIME_SECONDS, thumbprint } from '../authorization/index.ts';
+import { fromBase64url, jcsSha256, refuse, toHex } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
+import { encodeSealed, sealCredentials } from '../credential/index.ts';
+import { platformOf } from '../policy/index.ts';
+import { parsePublic } from '../tpm/index.ts';
+import { admitAttestation, attestationQualifyingData } from './attestation-request.ts';
+import type { AdmittedAttestation } from './attestation-request.ts';
+import { namedEvidence, signResult, unchanged } from './authorization-stage.ts';
+import { commitDecision } from './commit-decision.ts';
+import { denialChange, keptBodies, leafFacts, nonceOnce } from './decision-leaf.ts';
+import type { LeafFacts } from './decision-leaf.ts';
+import { deny, denialOf } from './deny.ts';
+import type { Denial, Stage } from './denial.ts';
+import { storedEventLog, validateEnvironment } from './environment-stage.ts';
+import { ATTESTED } from './execution-record.ts';
+import { countersOf, rememberEvidence } from './host-memory.ts';
+import { identifyHost } from './identity-stage.ts';
+import { endExecution } from './outcome.ts';
+import type { StoredExecution } from './outcome.ts';
+import { enrolled } from './policy-stage.ts';
+import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
+import { preparedAllow } from './prepared.ts';
+import type { CommittedAnswer, Decided, Prepared } from './prepared.ts';
+import { authenticateQuote, quotedSelection } from './quote-stage.ts';
+import type { SignedQuote } from './quote-stage.ts';
+import { findRenewed, renewExecution } from './renewal.ts';
+import type { Attested, Renewal } from './renewal.ts';
+import type { Released } from './sealing-stage.ts';
+
+/** Answer to a host attestation (docs/PROTOCOL.md, "Host attestation"). */
+export interface AttestationAnswer extends CommittedAnswer {
+  /** EAR as JWT. */
+  readonly attestationResult: string;
+  readonly agentCertificatePem: string | null;
+  readonly policyManifest: JsonObject;
+  /** Of the executions that go on, in the request's order. */
+  readonly authorizations: readonly string[];
+  /** Those that don't. */
+  readonly ended: readonly { readonly executionId: string; readonly denial: Denial }[];
+  readonly sealed: JsonObject | null;
+}
+
+/** IMA's PCR: quoted besides the policy's selection. PCR 23 belongs to executions. */
+const IMA_PCR = 10;
+/** An agent certificate is renewed when less than this is left of it: ms. */
+const RENEW_BEFORE = 12 * 3_600_000;
+
+/** What is known when a stage says no. */
+interface Progress {
+  stage: Stage;
+  admitted?: AdmittedAttestation;
+  host?: HostFacts;
+  quote?: SignedQuote;
+}
+
+/** A prepared attestation, and the executions that end by it. */
+interface PreparedAttestation {
+  readonly prepared: Prepared<AttestationAnswer>;
+  readonly ends: readonly Change[];
+}
+
+/**
+ * Attests a host: one quote and the tail of its IMA list serve the host and every execution that is to go on. Each of
+ * those is decided for itself by all stages again; one that may not go on is named in the answer and ends.
+ * @param body the JSON of `POST /v1/hosts/{hostId}/attestations`, parsed strictly
+ * @param hostId of the address
+ */
+export async function decideAttestation(
+  body: JsonObject,
+  hostId: string,
+  caller: Caller,
+  deps: DecisionDeps,
+  ledger: Ledger,
+): Promise<Decided<AttestationAnswer>> {
+  const { prepared, ends } = await prepareAttestation(body, hostId, caller, deps);
+  const decided = await commitDecision(prepared, deps, ledger);
+  if (decided.outcome === 'allow') await commitEnds(ends, deps, ledger);
+  return decided;
+}
+
+/** An end that can't be written now is found when the authorization runs out. */
+async function commitEnds(ends: readonly Change[], deps: DecisionDeps, ledger: Ledger): Promise<void> {
+  const settled = await Promise.allSettled(ends.map((end) => ledger.commit(end)));
+  for (const one of settled) if (one.status === 'rejected') deps.onFault?.(one.reason, 'audit');
+}
+
+async function prepareAttestation(
+  body: JsonObject,
+  hostId: string,
+  caller: Caller,
+  deps: DecisionDeps,
+): Promise<PreparedAttestation> {
+  const progress: Progress = { stage: 'request' };
+  try {
+    return await runStages({ body, hostId, caller }, deps, progress);
+  } catch (error) {
+    const prepared = deny(error, progress.stage, deps, (denial) => attestationDenial(denial, progress, deps));
+    return { prepared, ends: [] };
+  }
+}
+
+interface Submitted {
+  readonly body: JsonObject;
+  readonly hostId: string;
+  readonly caller: Caller;
+}
+
+async function runStages(
+  { body, hostId, caller }: Submitted,
+  deps: DecisionDeps,
+  progress: Progress,
+): Promise<PreparedAttestation> {
+  const admitted = (progress.admitted = await admitAttestation(body, hostId, caller, deps));
+
+  progress.stage = 'identity';
+  const { request, evidence, policy, now } = admitted;
+  const host = (progress.host = await identifyHost({ hostId, policy, purpose: 'attestation' }, caller, deps));
+
+  progress.stage = 'environment';
+  const platform = platformOf(policy.bundle, enrolled(host));
+  const quote = await authenticateQuote(
+    {
+      evidence,
+      host,
+      platform,
+      qualifyingData: attestationQualifyingData(admitted.nonce, admitted.digest),
+      selection: quotedSelection(platform.quoted, [IMA_PCR]),
+      nonce: request.nonce,
+      challenge: admitted.challenge,
+      caller,
+      now,
+    },
+    deps,
+    (signed) => {
+      progress.quote = signed;
+    },
+  );
+  const environment = validateEnvironment({
+    quote,
+    evidence,
+    host,
+    storedLog: await storedEventLog(host, evidence, deps),
+    platform,
+    imaRules: policy.imaRules(platform.name),
+    artifact: null,
+  });
+
+  progress.stage = 'authorization';
+  const issuedAt = Math.floor(now / 1000);
+  const confirmation = await agentThumbprint(host);
+  const terms = { hostId, nonce: request.nonce, confirmation, policyHash: policy.bundle.hash };
+  const attestationResult = await signResult(
+    environment,
+    { ...terms, issuedAt, expires: issuedAt + MAX_LIFETIME_SECONDS },
+    deps,
+  );
+  const named = namedEvidence(evidence, attestationResult);
+  const attested: Attested = { admitted, host, platform, quote, environment, evidence: named };
+  const renewals = await renewAll(attested, deps);
+
+  progress.stage = 'sealing';
+  const sealed = await sealRenewals(attested, renewals.renewed, deps);
+  const certificate = await renewCertificate(attested, caller, deps);
+
+  progress.stage = 'audit';
+  return prepareAllow({ attested, attestationResult, renewals, sealed, certificate }, deps);
+}
+
+async function agentThumbprint({ agentPublic }: HostFacts): Promise<string> {
+  const key = createPublicKey({ key: Buffer.from(agentPublic), format: 'der', type: 'spki' });
+  return await thumbprint(key);
+}
+
+interface Renewals {
+  /** In the request's order. */
+  readonly renewed: readonly Renewal[];
+  readonly ended: AttestationAnswer['ended'];
+  readonly ends: readonly Change[];
+}
+
+/** Decides each execution by itself, parents before their children. */
+async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewals> {
+  const { request, proofs } = attested.admitted;
+  const renewed = new Map<string, Renewal>();
+  const ended: AttestationAnswer['ended'][number][] = [];
+  const ends: Change[] = [];
+  const found: { readonly execution: StoredExecution; readonly proof: string }[] = [];
+  const no = (executionId: string, error: unknown): void => {
+    ended.push({ executionId, denial: denialOf(error, 'authorization', deps) });
+  };
+  for (const [i, one] of request.executions.entries()) {
+    try {
+      found.push({ execution: await findRenewed(one, attested, deps), proof: proofs[i] ?? '' });
+    } catch (error) {
+      no(one.executionId, error);
+    }
+  }
+  for (const { execution, proof } of found.sort((a, b) => a.execution.body.depth - b.execution.body.depth)) {
+    try {
+      requireActive(attested.host);
+      renewed.set(execution.executionId, await renewExecution(execution, proof, attested, renewed, deps));
+    } catch (error) {
+      no(execution.executionId, error);
+      ends.push(endExecution(execution, 'revoked', ended[ended.length - 1]?.denial.check));
+    }
+  }
+  const order = request.executions.map(({ executionId }) => renewed.get(executionId));
+  return { renewed: order.filter((one) => one !== undefined), ended, ends };
+}
+
+/** A quarantined host may show what it is; nothing goes on there. @throws Refusal `host-quarantined` */
+function requireActive({ state }: HostFacts): void {
+  if (state !== 'active') refuse('host-quarantined', 'nothing is released to a quarantined host');
+}
+
+/** All renewed credentials as one object: a session opens one. Null where there is none. */
+async function sealRenewals(
+  { admitted, host, platform, quote }: Attested,
+  renewed: readonly Renewal[],
+  deps: DecisionDeps,
+): Promise<JsonObject | null> {
+  if (renewed.every(({ credentials }) => credentials.length === 0)) return null;
+  const content: JsonObject = {
+    v: 1,
+    executions: renewed.map(({ executionId, credentials }) => ({ executionId, credentials })),
+  };
+  const { pcrs } = quote;
+  const sealed = await sealCredentials(
+    content,
+    {
+      binding: {
+        kind: 'renewal',
+        requestDigest: admitted.digest,
+        authorizations: renewed.map(({ executionId, jti }) => ({ executionId, jti })),
+      },
+      ek: parsePublic(host.ekPublic),
+      nonceTpm: fromBase64url(admitted.request.nonceTPM, 'nonceTPM'),
+      quoted: quote.quote.attest.clockInfo,
+      quotedPcr: (bank, index) => pcrs.get(bank, index),
+      pcrSelection: platform.sealed,
+      expiration: admitted.policy.bundle.document.sealing.expiration,
+    },
+    deps.random,
+  );
+  return encodeSealed(sealed);
+}
+
+/** A new agent certificate for an active host whose own ends soon or has ended. */
+async function renewCertificate(
+  { host, admitted: { now } }: Attested,
+  caller: Caller,
+  { agents }: DecisionDeps,
+): Promise<{ readonly pem: string; readonly released: Released } | null> {
+  if (host.state !== 'active' || caller.notAfter - now > RENEW_BEFORE) return null;
+  const { pem, serial, expires } = await agents.renew(host.hostId, now);
+  const end = new Date(expires).toISOString();
+  return { pem, released: { kind: 'agent-certificate', name: host.name, serial, expires: end } };
+}
+
+/** Everything that the stages made. */
+interface Allowed {
+  readonly attested: Attested;
+  readonly attestationResult: string;
+  readonly renewals: Renewals;
+  readonly sealed: JsonObject | null;
+  readonly certificate: Awaited<ReturnType<typeof renewCertificate>>;
+}
+
+function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAttestation {
+  const { attested, attestationResult, renewals, sealed, certificate } = allowed;
+  const { admitted, host, quote, environment } = attested;
+  const { renewed, ended, ends } = renewals;
+  const authorizations = renewed.map(({ token }) => token);
+  const facts = factsOf(admitted, host, quote.quote.attest, renewed);
+  const content = {
+    ...leafFacts(facts, { ...releaseOf(allowed), authorization: digestOf(authorizations) }, deps),
+    outcome: 'allow' as const,
+  };
+  const change: Change = {
+    leaf: leafBody(content),
+    denialLeaf: denialBody(content),
+    preconditions: [
+      unchanged(host.record, 'state-moved', 'the host changed while the attestation was decided'),
+      unchanged(admitted.policy.record, 'policy-moved', 'another policy bundle became active'),
+      unchanged(admitted.revocationEpoch, 'revoked-meanwhile', 'something was revoked meanwhile'),
+      ...renewed.flatMap(({ preconditions }) => preconditions),
+    ],
+    once: [nonceOnce(admitted.request.nonce, admitted.now)],
+    counters: countersOf(host, quote),
+    writes: [
+      ...renewed.map(({ write }) => write),
+      ...rememberEvidence(host, admitted.evidence, environment, quote),
+      attestedWrite(attested),
+    ],
+    bodies: keptBodies(facts, deps),
+  };
+  const prepared = preparedAllow<AttestationAnswer>(change, {
+    logSize: BigInt(admitted.request.logSize),
+    answer: {
+      attestationResult,
+      agentCertificatePem: certificate?.pem ?? null,
+      policyManifest: admitted.policy.manifest,
+      authorizations,
+      ended,
+      sealed,
+    },
+  });
+  return { prepared, ends };
+}
+
+function releaseOf({ attested, renewals: { renewed }, sealed, certificate }: Allowed) {
+  const released = renewed.flatMap((one) => one.released);
+  return {
+    sealed,
+    released: certificate === null ? released : [...released, certificate.released],
+    evidence: attested.evidence,
+  };
+}
+
+/** SHA-256 over the JCS of the list of renewed authorizations; null when there is none. */
+function digestOf(authorizations: readonly string[]): string | null {
+  return authorizations.length === 0 ? null : `sha256:${toHex(jcsSha256([...authorizations]))}`;
+}
+
+function attestedWrite({ admitted, host, environment }: Attested): Change['writes'][number] {
+  const { status } = environment.appraisal;
+  const at = new Date(admitted.now).toISOString();
+  const body = { v: 1, at, status, policy: admitted.policy.bundle.hash };
+  return { kind: ATTESTED, id: host.hostId, body };
+}
+
+function factsOf(
+  { request, digest, evidence, policy, now }: AdmittedAttestation,
+  host: HostFacts,
+  signed: LeafFacts['signed'],
+  renewed: readonly Renewal[],
+): LeafFacts {
+  return {
+    purpose: 'attestation',
+    nonce: request.nonce,
+    now,
+    requestDigest: digest,
+    executions: renewed.map(({ executionId }) => executionId),
+    evidence,
+    host,
+    signed,
+    policy,
+    deciding: [...new Set(renewed.flatMap(({ deciding }) => deciding))],
+    parent: null,
+    initiator: null,
+    signers: renewed.flatMap(({ signers }) => signers),
+    asked: null,
+  };
+}
+
+/** The leaf of a denial, when the enrolled key signed the quote. */
+function attestationDenial(denial: Denial, progress: Progress, deps: DecisionDeps): Change | undefined {
+  const { admitted, host, quote } = progress;
+  if (admitted === undefined || host === undefined || quote === undefined) return undefined;
+  return denialChange(denial, factsOf(admitted, host, quote.signed, []), quote, deps);
+}
