@@ -3,11 +3,17 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll } from 'vitest';
 
-/** A new directory for the tests of one file; removed after them. */
+const made: string[] = [];
+
+// Once for the file, when it imports this: a hook that is registered inside a test or another hook never runs. Hooks
+// run last first, so whatever a test file stops in its own is stopped by now.
+afterAll(() => {
+  for (const directory of made.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A new directory, removed after the file's tests; may be called anywhere in them. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-test-'));
-  afterAll(() => {
-    rmSync(directory, { recursive: true, force: true });
-  });
+  made.push(directory);
   return directory;
 }
