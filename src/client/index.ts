@@ -39,6 +39,8 @@ export {
   fetchLogProof,
   fetchTile,
 } from './log.ts';
+export { followCheckpoint, readEntries, tileReader } from './follow-log.ts';
+export type { EntriesOptions, EntriesRead } from './follow-log.ts';
 export { policyBundle, policyHistory, publishPolicy, showPolicy, stagePolicy } from './policy.ts';
 export { MAX_ANSWER_BYTES, VerifierClient } from './verifier-client.ts';
 export type { RequestOptions, VerifierAddress } from './verifier-client.ts';

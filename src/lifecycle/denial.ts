@@ -1519,6 +1519,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'The store is older than a checkpoint that was published: bring the newest store back, or use store restore.',
   ),
   // The playground (src/cli/up)
+  playground: rule(
+    'request',
+    'verifier-fault',
+    'Run it again; if a step still comes out wrong, report it with the output of `sealgate up --json`.',
+  ),
   'verifier-start': rule(
     'request',
     'verifier-fault',
@@ -1586,11 +1591,6 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'The verifier’s answer is not what was asked for: trust nothing of it, and look who answers at this URL.',
   ),
-  'agent-no-gateway': rule(
-    'execution',
-    'verifier-fault',
-    'Run the agent of a complete installation; this one attests only.',
-  ),
   'local-frame': rule(
     'request',
     'malformed-request',
@@ -1615,6 +1615,63 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verification',
     'invalid-verification',
     'The verifier’s answer does not fit together: trust nothing of it, and look who answers at this URL.',
+  ),
+  // The governed runtime gateway (src/gateway)
+  'answer-policy': rule(
+    'verification',
+    'policy-mismatch',
+    'Ask again: another policy became active meanwhile. If it stays, the verifier shows hosts different policies.',
+  ),
+  'answer-leaf': rule(
+    'verification',
+    'invalid-verification',
+    'The log’s entry is not about this execution: trust nothing of the answer, and look who answers at this URL.',
+  ),
+  'answer-authorization': rule(
+    'verification',
+    'invalid-verification',
+    'The authorization is not for this execution: trust nothing of the answer, and look who answers at this URL.',
+  ),
+  'answer-result': rule(
+    'verification',
+    'invalid-verification',
+    'The attestation result is not about this execution: trust nothing of the answer.',
+  ),
+  'release-lost': rule(
+    'execution',
+    'environment-integrity-failure',
+    'Look what else uses this TPM: somebody took the release’s one opening, moved a PCR or reset the TPM.',
+  ),
+  'run-order': rule('request', 'malformed-request', 'Order as docs/PROTOCOL.md has it; sealgate run does.'),
+  'not-executable': rule(
+    'execution',
+    'malformed-request',
+    'Name an executable file; of a signed tree one below its root. A file’s mode is part of a tree’s digest.',
+  ),
+  'artifact-interpreter': rule(
+    'artifact',
+    'invalid-verification',
+    'Begin the script with #! and the absolute path of an installed program that only root can change.',
+  ),
+  'artifact-place': rule(
+    'artifact',
+    'environment-integrity-failure',
+    'Put the state directory on a disk’s file system that the IMA policy measures.',
+  ),
+  'credentials-place': rule(
+    'execution',
+    'verifier-fault',
+    'Give the gateway a tmpfs: /run for root, XDG_RUNTIME_DIR or /dev/shm for others.',
+  ),
+  'credential-form': rule(
+    'verification',
+    'invalid-verification',
+    'What was unsealed is not what was asked for: trust nothing of it, and look who answers at this URL.',
+  ),
+  'gateway-isolation': rule(
+    'execution',
+    'verifier-fault',
+    'Install bubblewrap (or util-linux’s setpriv), and let it make namespaces.',
   ),
 };
 

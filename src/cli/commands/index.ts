@@ -1,6 +1,13 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../run.ts';
 import { registerAgent } from './agent.ts';
+import { registerAuditProve } from './audit-prove.ts';
+import { registerAuditTail } from './audit-tail.ts';
+import { registerAuditVerify } from './audit-verify.ts';
+import { registerExec } from './exec.ts';
+import { registerOperator } from './operator.ts';
+import { registerPolicyPublish } from './policy-publish.ts';
+import { registerSecret } from './secret.ts';
 import { registerArtifact } from './artifact.ts';
 import { registerEvidenceCollect } from './evidence-collect.ts';
 import { registerConfig } from './config.ts';
@@ -34,6 +41,7 @@ export const COMMANDS: readonly Register[] = [
   registerConfig,
   registerServe,
   registerAgent,
+  registerOperator,
   registerHostInvite,
   registerHostList,
   registerHostChange,
@@ -54,4 +62,10 @@ export const COMMANDS: readonly Register[] = [
   registerPolicyLearn,
   registerPolicyBundle,
   registerPolicyExamine,
+  registerPolicyPublish,
+  registerSecret,
+  registerExec,
+  registerAuditVerify,
+  registerAuditProve,
+  registerAuditTail,
 ];

@@ -24,11 +24,13 @@ import {
 } from '../../policy/index.ts';
 import type { CaseResult, PolicyBundle } from '../../policy/index.ts';
 import { systemClock } from '../clock.ts';
+import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { factRows, paint, printJson, printable, table } from '../output.ts';
 import { readSources } from '../policy-files.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
+import { showRemotePolicy } from './policy-publish.ts';
 
 /** `sealgate policy show|diff|test`: what a bundle says, offline. */
 export function registerPolicyExamine(program: Command, context: CommandContext): void {
@@ -39,19 +41,33 @@ export function registerPolicyExamine(program: Command, context: CommandContext)
 }
 
 interface ShowOptions {
+  readonly profile?: string;
+  readonly history?: boolean;
   readonly signatures?: string;
   readonly trustBundle?: string;
 }
 
-function registerShow(policy: Command, { io, json }: CommandContext): void {
+function registerShow(policy: Command, context: CommandContext): void {
+  const { io, json } = context;
   policy
-    .command('show <bundle>')
-    .description('check a bundle and say what it grants; with --trust-bundle also who signed it')
+    .command('show [bundle]')
+    .description('check a bundle file and say what it grants; without one: what the verifier has active')
+    .option('--profile <name>', 'without a bundle: how to reach the verifier ($SEALGATE_PROFILE)')
+    .option('--history', 'without a bundle: every policy that was active, its chain checked')
     .option('--signatures <file>', 'the signed manifest (default: BUNDLE.dsse.json where it is)')
     .option('--trust-bundle <file>', 'trust bundle whose authorities must have signed')
     .option('--json', 'one JSON document')
-    .addHelpText('after', '\nExample:\n  sealgate policy show bundle.json --trust-bundle trust.json\n')
-    .action((file: string, options: ShowOptions) => {
+    .addHelpText(
+      'after',
+      '\nExample:\n  sealgate policy show bundle.json --trust-bundle trust.json\n  sealgate policy show --history\n',
+    )
+    .action(async (file: string | undefined, options: ShowOptions) => {
+      if (file === undefined) {
+        await showRemotePolicy(context, options);
+        return;
+      }
+      if (options.history === true || options.profile !== undefined)
+        throw new UsageError('--history and --profile are about the verifier’s policy, not a file’s');
       const facts = showBundle(file, options);
       if (json) printJson(io, { ok: true, denial: null, ...facts });
       else io.stdout(table(factRows(facts)));

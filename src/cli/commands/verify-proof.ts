@@ -13,6 +13,8 @@ import { toDenial } from '../../lifecycle/denial.ts';
 import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { paint, printJson, printable, table } from '../output.ts';
+import { findProfile } from '../profile-file.ts';
+import { logKeyOf } from '../remembered-checkpoint.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -20,11 +22,12 @@ import { group } from './group.ts';
 interface Options {
   readonly leaf?: string;
   readonly logKey?: string;
+  readonly profile?: string;
 }
 
 /** What can stand in `unchecked`, as people read it. */
 const UNCHECKED: Readonly<Record<string, string>> = {
-  'log-signature': 'the log’s signature (give --log-key)',
+  'log-signature': 'the log’s signature (give --log-key or --profile)',
   'log-inclusion': 'which entry it is that the proof is about (give --leaf)',
 };
 
@@ -35,6 +38,7 @@ export function registerVerifyProof(program: Command, context: CommandContext): 
     .description('check that an entry is in a log: tlog-proof, checkpoint signature, inclusion')
     .option('--leaf <file>', 'the entry, byte for byte as it is in the log')
     .option('--log-key <vkey>', 'the log’s public key: NAME+ID+KEY')
+    .option('--profile <name>', 'take the log’s key from this profile')
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
@@ -47,7 +51,7 @@ export function registerVerifyProof(program: Command, context: CommandContext): 
 }
 
 function verifyProof(file: string, options: Options, context: CommandContext): void {
-  const logKeys = options.logKey === undefined ? undefined : [readKey(options.logKey)];
+  const logKeys = keysOf(options);
   const unchecked = [
     ...(logKeys === undefined ? ['log-signature'] : []),
     ...(options.leaf === undefined ? ['log-inclusion'] : []),
@@ -69,6 +73,14 @@ function verifyProof(file: string, options: Options, context: CommandContext): v
       proof: proof === undefined ? null : proofJson(proof),
     });
   }
+}
+
+/** The flag's key, else the profile's; undefined where neither has one, and then the signature is unchecked. */
+function keysOf({ logKey, profile }: Options): readonly VerifierKey[] | undefined {
+  if (logKey !== undefined) return [readKey(logKey)];
+  if (profile === undefined) return undefined;
+  const found = findProfile({ profile });
+  return found.logKey === '' ? undefined : [logKeyOf(found)];
 }
 
 /** A key that can't be read is a wrong flag, not a refused file. */
