@@ -1,3 +1,5 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SigningKey } from '../../src/artifact/index.ts';
@@ -250,6 +252,18 @@ describe('trust bundles over HTTPS', () => {
 });
 
 describe('a verifier that starts again', () => {
+  it('does not start with keys that its trust bundle lacks', async () => {
+    const copy = path.join(temporaryDirectory(), 'v');
+    install(copy);
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+    writeFileSync(path.join(copy, 'keys/authorization.key'), pem);
+    await expect(startVerifier(copy)).rejects.toMatchObject({
+      check: 'trust-bundle-keys',
+      detail: { name: 'authorization' },
+    });
+  });
+
   it('loads the active bundle from its store, and refuses one that was altered there', async () => {
     const before = await active();
     await verifier.server.stop();
