@@ -50,32 +50,17 @@ const POLICY_B: Readonly<Partial<Record<HashName, Uint8Array>>> = {
 const aesCfb = (keyBits: 128 | 256): Symmetric => ({ algorithm: 'aes', keyBits, mode: 'cfb' });
 
 function rsa(keyBits: number, nameAlg: HashName, attributes: number, unique: Uint8Array): PublicArea {
-  return {
-    type: 'rsa',
-    nameAlg,
-    attributes,
-    authPolicy: policyOf(nameAlg, attributes),
-    symmetric: aesCfb(nameAlg === 'sha256' ? 128 : 256),
-    scheme: null,
-    keyBits,
-    exponent: 0,
-    modulus: unique,
-  };
+  return { type: 'rsa', ...storageKey(nameAlg, attributes), keyBits, exponent: 0, modulus: unique };
 }
 
 function ecc(curve: CurveName, nameAlg: HashName, attributes: number, unique: Uint8Array): PublicArea {
-  return {
-    type: 'ecc',
-    nameAlg,
-    attributes,
-    authPolicy: policyOf(nameAlg, attributes),
-    symmetric: aesCfb(nameAlg === 'sha256' ? 128 : 256),
-    scheme: null,
-    curve,
-    kdf: null,
-    x: unique,
-    y: unique,
-  };
+  return { type: 'ecc', ...storageKey(nameAlg, attributes), curve, kdf: null, x: unique, y: unique };
+}
+
+/** What EKs of both types have alike. */
+function storageKey(nameAlg: HashName, attributes: number) {
+  const symmetric = aesCfb(nameAlg === 'sha256' ? 128 : 256);
+  return { nameAlg, attributes, authPolicy: policyOf(nameAlg, attributes), symmetric, scheme: null } as const;
 }
 
 function policyOf(nameAlg: HashName, attributes: number): Uint8Array {

@@ -28,25 +28,11 @@ export interface ImaQuestion extends Omit<JudgeContext, 'before'> {
   readonly logPcrs?: PcrSource;
 }
 
-interface Conclusion {
-  readonly entries: number;
-  readonly consumed: number;
-  readonly fresh: number;
-  readonly banks: ReadonlyMap<HashName, BankMode>;
-  readonly bootAggregate: BootAggregate;
-  readonly findings: ImaFindings;
-  readonly runFiles: readonly RunFile[];
-  readonly otherPcrs: ReadonlyMap<number, number>;
-  readonly unchecked: readonly string[];
-  readonly state: ImaState;
-  readonly manifestPaths: readonly string[];
-}
-
 /**
  * A list whose entries, up to `consumed`, a quote proves. Only the functions of this file make one, so whoever asks
  * for this type gets facts.
  */
-class VerifiedIma implements Conclusion {
+class VerifiedIma {
   /** Entries of this boot that the host has sent, earlier ones included. */
   readonly entries: number;
   /** Entries of this boot that the quote proves; those after them were added since and prove nothing yet. */
@@ -90,6 +76,9 @@ class VerifiedIma implements Conclusion {
     return typeof value === 'object' && value !== null && #verified in value && value.#verified;
   }
 }
+
+/** What a verification found, before it is vouched for. */
+type Conclusion = Pick<VerifiedIma, keyof VerifiedIma>;
 
 export type { VerifiedIma };
 
