@@ -67,6 +67,14 @@ export const AGENT_SCHEMA = section('Configuration of a host agent (agent.yaml).
   }),
   execution: section('Executions on this host.', {
     graceSeconds: count('Time between TERM and KILL when an execution is ended.', 10, 0, 600),
+    credentials: enrolledPath(
+      'Where credentials are put, on a tmpfs; empty: /run/sealgate where that is one, else /dev/shm.',
+    ),
+    unmeasured: Type.Boolean({
+      description:
+        'Allow copies of artifacts on file systems in memory, which the kernel does not measure: for platforms whose runtime is unmeasured.',
+      default: false,
+    }),
   }),
   shutdown: section('Stopping.', {
     graceSeconds: count('Time that runs under way get to end after SIGTERM.', 20, 0, 600),

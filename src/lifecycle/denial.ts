@@ -1043,6 +1043,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'The database was changed by somebody else; restore it and look for who.',
   ),
+  'store-damaged': rule(
+    'audit',
+    'verifier-fault',
+    'Stop the verifier, look at the disk, and bring back the newest backup that store check finds sound.',
+  ),
   'store-version': rule('audit', 'verifier-fault', 'Start the version that wrote the store, or a newer one.'),
   // Enrollment and host states (src/enrollment)
   'enroll-form': rule(

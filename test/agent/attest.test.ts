@@ -88,7 +88,7 @@ describe('a host attests', () => {
     const refusal = await expectRejection('e17', attest());
     expect(refusal).toBeInstanceOf(VerifierRefusal);
     expect(refusal).toMatchObject({ denial: { code: 'replay-detected' } });
-    expect((refusal as VerifierRefusal).auditIndex).toMatch(/^\d+$/);
+    expect('auditIndex' in refusal ? refusal.auditIndex : '').toMatch(/^\d+$/);
     // The boots that the verifier has seen are passed again.
     await tpm.reboot();
     await tpm.reboot();

@@ -144,13 +144,13 @@ describe('an answer that does not fit together is refused', () => {
       const request = await host.request(ak, { name: 'host-f', token: await world.invite('host-f') });
       const client = await VerifierClient.connect({ url: world.url, caFingerprint: world.caFingerprint });
       const offer = (await client.request('POST', '/v1/enrollments', { body: request })).json;
-      const url = `/v1/enrollments/${String(offer['enrollmentId'])}/activate`;
+      const url = `/v1/enrollments/${offer['enrollmentId'] as string}/activate`;
       answer = (await client.request('POST', url, { body: await host.answer(ak, offer, request) })).json;
       delete (answer as Record<string, unknown>)['auditIndex'];
       await client.close();
       const spki = createPublicKey(host.agent.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
       own = {
-        hostId: String(offer['hostId']),
+        hostId: offer['hostId'] as string,
         akName: toHex(ak.name),
         agentKeyId: parseSpki(new Uint8Array(spki.export({ type: 'spki', format: 'der' }))).keyId,
         now: Date.now(),
@@ -190,7 +190,7 @@ describe('an answer that does not fit together is refused', () => {
   });
 
   it('with a leaf that is not in the log', () => {
-    const leaf = String(answer['leaf']).replace('host-f', 'host-x');
+    const leaf = (answer['leaf'] as string).replace('host-f', 'host-x');
     expectRefusal('log-inclusion', () => judgeEnrollmentAnswer({ ...answer, leaf }, own));
   });
 });
