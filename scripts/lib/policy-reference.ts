@@ -43,7 +43,9 @@ const MEANING: Readonly<Record<string, string>> = {
   'Execute.request.uid': 'numeric user id that it runs as',
   'Execute.request.gid': 'numeric group id that it runs as',
   'Execute.request.interpreter.path': 'of a script’s interpreter',
-  'Execute.request.interpreter.sha256': 'hex digest of the interpreter',
+  'Execute.request.interpreter.sha256': 'hex digest of the interpreter, as the host says',
+  'Execute.request.interpreter.measured':
+    'the kernel measured that file with that digest in this boot: known of files that the references list under gateway',
   'Execute.request.interpreter.arguments': 'of the interpreter',
   'Execute.parent.execution': 'id of the execution that asks for a child',
   'Execute.parent.host': 'hostId where it runs',

@@ -119,10 +119,26 @@ function executeFacts(verified: Verified): ExecuteFacts {
       cwd: request.cwd,
       uid: request.uid,
       gid: request.gid,
-      interpreter: request.interpreter,
+      interpreter: request.interpreter && {
+        ...request.interpreter,
+        measured: isMeasured(request.interpreter, verified),
+      },
     },
     ...actors(verified),
   };
+}
+
+/**
+ * Whether the kernel measured the interpreter with the digest that the request names. Known of the files that the
+ * platform's references list as the gateway's: the verified list was compared with them one by one.
+ */
+function isMeasured(
+  { path, sha256 }: { readonly path: string; readonly sha256: string },
+  { environment: { ima }, platform }: Verified,
+): boolean {
+  const files = platform.references.gateway?.files ?? {};
+  const listed = Object.hasOwn(files, path) ? files[path] : undefined;
+  return listed === sha256 && (ima?.findings.measured.includes(path) ?? false);
 }
 
 function actors({ admitted, principals }: Verified): Pick<ExecuteFacts, 'initiator' | 'parent'> {

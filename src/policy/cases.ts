@@ -89,7 +89,7 @@ const execute = object(
       cwd: text(),
       uid: integer(),
       gid: integer(),
-      interpreter: nullable(object({ path: text(), sha256: shape.hex32, args: texts })),
+      interpreter: nullable(object({ path: text(), sha256: shape.hex32, measured: boolean, args: texts })),
     }),
   },
   {

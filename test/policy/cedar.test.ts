@@ -418,7 +418,7 @@ describe('facts', () => {
       parent: { execution: 'e', host: 'h', artifact: 's', scopes: ['a'], depth: 1 },
       artifact: { name: 'n', digest: 'd', type: 'tree', version: '1.2', executedDigest: 'x', signers: [] },
     });
-    const interpreter = { path: '/bin/sh', sha256: 'c'.repeat(64), args: ['-e'] };
+    const interpreter = { path: '/bin/sh', sha256: 'c'.repeat(64), measured: true, args: ['-e'] };
     const request = { ...full.request, interpreter };
     expect(engine.authorize(executeRequest({ ...full, request }))).toEqual({
       allow: true,

@@ -95,6 +95,8 @@ export interface ExecuteFacts {
     readonly interpreter: {
       readonly path: string;
       readonly sha256: string;
+      /** The kernel measured this file with this digest in this boot; else the digest is the host's word. */
+      readonly measured: boolean;
       readonly args: readonly string[];
     } | null;
   };
@@ -132,8 +134,13 @@ export function executeRequest(facts: ExecuteFacts): PolicyRequest {
   };
 }
 
-function interpreterRecord({ path, sha256, args }: NonNullable<ExecuteFacts['request']['interpreter']>) {
-  return { path, sha256, arguments: args };
+function interpreterRecord({
+  path,
+  sha256,
+  measured,
+  args,
+}: NonNullable<ExecuteFacts['request']['interpreter']>) {
+  return { path, sha256, measured, arguments: args };
 }
 
 /** The execution that asks for a child, else the initiator, else the host. */

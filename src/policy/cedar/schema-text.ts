@@ -64,6 +64,7 @@ type InitiatorContext = {
 type Interpreter = {
   path: String,
   sha256: String,
+  measured: Bool,
   arguments: Set<String>
 };
 type RequestContext = {

@@ -1,5 +1,6 @@
 import { expiryOf } from '../../config/index.ts';
 import type { Expiry } from '../../config/index.ts';
+import { parseHost } from '../../enrollment/index.ts';
 import type { Services } from '../compose.ts';
 import type { Metrics } from '../metrics.ts';
 import { route } from '../route.ts';
@@ -37,6 +38,7 @@ export function operationRoutes(metrics: Metrics, openApi: () => object): readon
       access: { who: 'operator', role: 'audit' },
       handle: async ({ services, now }) => {
         const head = await services.store.head();
+        metrics.standing(await hostStates(services), services.live.size);
         const seconds = expiries(services, now).map(({ what, notAfter }) => ({
           what,
           seconds: (notAfter - now) / 1000,
@@ -61,6 +63,21 @@ export function operationRoutes(metrics: Metrics, openApi: () => object): readon
         }),
     }),
   ];
+}
+
+/** Hosts by state; each is read, since a record may be counted only after its MAC. */
+async function hostStates({ records }: Services): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  let after: string | undefined;
+  for (;;) {
+    const rows = await records.list('host', { limit: 1000, ...(after === undefined ? {} : { after }) });
+    for (const row of rows) {
+      const { state } = parseHost(row).host;
+      counts.set(state, (counts.get(state) ?? 0) + 1);
+    }
+    after = rows.at(-1)?.id;
+    if (rows.length < 1000) return counts;
+  }
 }
 
 function expiries({ ring }: Services, now: number): readonly Expiry[] {
