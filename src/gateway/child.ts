@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { refuse } from '../base/index.ts';
+import type { ConfinedCommand } from './sandbox.ts';
+
+/** Standard streams of a child: this process's own, or others. */
+export type ChildStreams =
+  'inherit' | { readonly stdin: Readable; readonly stdout: Writable; readonly stderr: Writable };
+
+/** How a child ended: one of both is null. */
+export interface ChildEnd {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A confined process under way. */
+export interface Child {
+  /** Sends a signal to the command itself; a child that has ended gets none. */
+  kill(signal: NodeJS.Signals): void;
+  readonly ended: Promise<ChildEnd>;
+}
+
+/** How long a confining program may take to start its command. */
+const START_MS = 10_000;
+
+/**
+ * Starts a confined command.
+ * @param keep a descriptor that the command finds as its descriptor 3 (without namespaces only)
+ * @throws Refusal `gateway-isolation` when the confining program doesn't start
+ */
+export async function startChild(
+  command: ConfinedCommand,
+  streams: ChildStreams,
+  keep?: number,
+): Promise<Child> {
+  const { options } = command;
+  const three = streams === 'inherit' ? ('inherit' as const) : ('pipe' as const);
+  const more = options === undefined ? (keep === undefined ? [] : [keep]) : (['pipe', 'pipe'] as const);
+  const child = spawn(command.file, command.args, {
+    env: { ...command.environment },
+    cwd: command.cwd,
+    stdio: [three, three, three, ...more],
+  });
+  const ended = endOf(child);
+  await started(child);
+  if (streams !== 'inherit') connect(child, streams);
+  if (options === undefined) return { ended, kill: (signal) => void child.kill(signal) };
+  const info = readInfo(child);
+  const [, , , optionsPipe] = child.stdio;
+  if (optionsPipe !== null && 'write' in Object(optionsPipe)) (optionsPipe as Writable).end(options);
+  return withSignals(await info, ended);
+}
+
+function started(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => {
+      reject(error);
+    });
+  }).catch((error: unknown) =>
+    refuse('gateway-isolation', `the confining program can’t be started: ${String(error)}`),
+  ) as Promise<void>;
+}
+
+function endOf(child: ChildProcess): Promise<ChildEnd> {
+  return new Promise((resolve) => {
+    // `close`, not `exit`: all output has been delivered then.
+    child.once('close', (status, signal) => {
+      resolve({ status, signal });
+    });
+  });
+}
+
+function connect(child: ChildProcess, { stdin, stdout, stderr }: Exclude<ChildStreams, 'inherit'>): void {
+  // A command that reads no further is no fault of the one who writes.
+  child.stdin?.on('error', () => stdin.unpipe());
+  if (child.stdin !== null) stdin.pipe(child.stdin);
+  child.stdout?.pipe(stdout, { end: false });
+  child.stderr?.pipe(stderr, { end: false });
+}
+
+/** bubblewrap's `--info-fd`: the pid of the new namespace's init. Undefined when it ended before. */
+async function readInfo(child: ChildProcess): Promise<number | undefined> {
+  const [, , , , pipe] = child.stdio;
+  let text = '';
+  for await (const part of pipe as Readable) {
+    text += String(part);
+    if (text.length > 4096) break;
+  }
+  const [, pid] = /"child-pid"\s*:\s*(\d+)/.exec(text) ?? [];
+  return pid === undefined ? undefined : Number(pid);
+}
+
+/**
+ * bubblewrap's init doesn't pass signals on, and init itself ignores most: they go to its one child, the command. Exit
+ * codes above 128 that follow such a signal are that signal.
+ */
+function withSignals(init: number | undefined, ended: Promise<ChildEnd>): Child {
+  const sent = new Set<NodeJS.Signals>();
+  let alive = true;
+  const end = ended.then((outcome) => {
+    alive = false;
+    const named = [...sent].find((signal) => outcome.status === 128 + (SIGNALS[signal] ?? 0));
+    return named === undefined ? outcome : { status: null, signal: named };
+  });
+  const deliver = async (signal: NodeJS.Signals): Promise<void> => {
+    const deadline = performance.now() + START_MS;
+    while (alive && init !== undefined && performance.now() < deadline) {
+      const command = childOf(init);
+      if (command !== undefined) {
+        try {
+          process.kill(command, signal);
+        } catch {
+          // It ended in between.
+        }
+        return;
+      }
+      await sleep(5);
+    }
+  };
+  return {
+    ended: end,
+    kill: (signal) => {
+      sent.add(signal);
+      void deliver(signal);
+    },
+  };
+}
+
+/** Numbers of signals that are passed on, on Linux. */
+const SIGNALS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGUSR2: 12,
+  SIGTERM: 15,
+};
+
+function childOf(pid: number): number | undefined {
+  try {
+    const children = readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8').trim();
+    const [first] = children.split(' ');
+    return first === undefined || first === '' ? undefined : Number(first);
+  } catch {
+    return undefined;
+  }
+}

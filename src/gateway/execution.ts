@@ -1,0 +1,129 @@
+import type { KeyObject } from 'node:crypto';
+import type { Host } from '../agent/index.ts';
+import type { ActiveExecution, ExecutionDenial, RenewedExecution } from '../agent/runner-port.ts';
+import { makeHolderProof, makeOutcomeReport, parseClaims } from '../authorization/index.ts';
+import type { AuthorizationClaims, OutcomeReport } from '../authorization/index.ts';
+import { fromBase64url } from '../base/index.ts';
+import type { Clock } from '../base/index.ts';
+import { reportOutcome } from '../client/agent-api.ts';
+import type { Child, ChildEnd } from './child.ts';
+import { credentialFiles } from './credential-files.ts';
+import type { CredentialsDirectory } from './credentials-dir.ts';
+
+/** How long a child gets between TERM and KILL. */
+const GRACE_MS = 10_000;
+
+/** What an execution under way consists of. */
+export interface ExecutionParts {
+  readonly host: () => Promise<Host>;
+  readonly executionId: string;
+  readonly workload: KeyObject;
+  readonly credentials: CredentialsDirectory;
+  readonly asked: readonly string[];
+  readonly claims: AuthorizationClaims;
+  readonly child: Child;
+  readonly clock: Clock;
+  readonly graceMs?: number;
+}
+
+/** An execution under way: renewed by attestations, ended by them or by its time. */
+export class Execution {
+  readonly #parts: ExecutionParts;
+  #claims: AuthorizationClaims;
+  #sequence = 0;
+  #timer: NodeJS.Timeout;
+  #denial: ExecutionDenial | null = null;
+  #kill: NodeJS.Timeout | undefined;
+
+  constructor(parts: ExecutionParts) {
+    this.#parts = parts;
+    this.#claims = parts.claims;
+    this.#timer = this.#expire();
+  }
+
+  get id(): string {
+    return this.#parts.executionId;
+  }
+
+  /** Why it was ended; null when it ended by itself. */
+  get denial(): ExecutionDenial | null {
+    return this.#denial;
+  }
+
+  /** As the next attestation names it. */
+  active(): ActiveExecution {
+    const { jti, iat, exp } = this.#claims;
+    const { executionId, workload } = this.#parts;
+    return {
+      executionId,
+      jti,
+      sequence: this.#sequence,
+      issued: iat * 1000,
+      expires: exp * 1000,
+      prove: (binding) => makeHolderProof(binding, workload),
+    };
+  }
+
+  /** Puts a renewed authorization and its credentials in place; the agent has judged them. */
+  async renew({ authorization, credentials }: RenewedExecution): Promise<void> {
+    const { host, workload, asked } = this.#parts;
+    const { trust } = await host();
+    const svidCas = trust.cas.svid;
+    const names = credentials.length === 0 ? [] : asked;
+    await this.#parts.credentials.write(
+      credentialFiles(credentials, names, { authorization, workload, svidCas }),
+    );
+    this.#claims = parseClaims(fromBase64url(authorization.split('.')[1] ?? '', 'authorization'));
+    this.#sequence++;
+    clearTimeout(this.#timer);
+    this.#timer = this.#expire();
+  }
+
+  /** TERM, and after a grace KILL; its credentials are gone at once. */
+  async end(reason: ExecutionDenial): Promise<void> {
+    this.#denial ??= reason;
+    this.signal('SIGTERM');
+    this.#kill ??= setTimeout(() => {
+      this.signal('SIGKILL');
+    }, this.#parts.graceMs ?? GRACE_MS);
+    await this.#parts.credentials.wipe();
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#parts.child.kill(signal);
+  }
+
+  /** When the child has ended. */
+  async ended(): Promise<ChildEnd> {
+    try {
+      return await this.#parts.child.ended;
+    } finally {
+      clearTimeout(this.#timer);
+      clearTimeout(this.#kill);
+    }
+  }
+
+  /** Nothing runs past its authorization. */
+  #expire(): NodeJS.Timeout {
+    const left = this.#claims.exp * 1000 - this.#parts.clock.now();
+    const timer = setTimeout(
+      () => {
+        void this.end({ check: 'expired', reason: 'the authorization ended and was not renewed' });
+      },
+      Math.max(0, left),
+    );
+    // It must not keep a process that is done.
+    timer.unref();
+    return timer;
+  }
+}
+
+/** Reports an outcome by the workload key. @throws VerifierRefusal; Refusal `verifier-unreachable` */
+export async function tellOutcome(
+  host: Host,
+  report: Omit<OutcomeReport, 'aud'>,
+  workload: KeyObject,
+): Promise<void> {
+  const proof = await makeOutcomeReport({ aud: host.identity.trustDomain, ...report }, workload);
+  await reportOutcome(host.client, report.executionId, report.event, proof);
+}
