@@ -1,3 +1,5 @@
+export { checkStore } from './check-store.ts';
+export type { StoreFinding, StoreKeys, StoreReport } from './check-store.ts';
 export { openStore } from './embedded.ts';
 export type { StoreOperations } from './embedded.ts';
 export { groupCommit } from './group-commit.ts';
@@ -5,4 +7,5 @@ export { SCHEMA_VERSION, migrate } from './migrations.ts';
 export { deriveKey } from './record-mac.ts';
 export type { SequencerKeys } from './sequencer.ts';
 export { openSqlite } from './sqlite.ts';
+export { tileStore } from './tile-store.ts';
 export { openWorkerStore } from './worker-store.ts';

@@ -7,6 +7,7 @@ import { registerAuditVerify } from './audit-verify.ts';
 import { registerExec } from './exec.ts';
 import { registerOperator } from './operator.ts';
 import { registerPolicyPublish } from './policy-publish.ts';
+import { registerStoreCheck } from './store-check.ts';
 import { registerSecret } from './secret.ts';
 import { registerArtifact } from './artifact.ts';
 import { registerEvidenceCollect } from './evidence-collect.ts';
@@ -26,8 +27,10 @@ import { registerPolicyBundle } from './policy-bundle.ts';
 import { registerPolicyExamine } from './policy-examine.ts';
 import { registerPolicyLearn } from './policy-learn.ts';
 import { registerTpm } from './tpm.ts';
+import { registerRun } from './run.ts';
 import { registerServe } from './serve.ts';
 import { registerTrust } from './trust.ts';
+import { registerUp } from './up.ts';
 import { registerVerifyEvidence } from './verify-evidence.ts';
 import { registerVerifyProof } from './verify-proof.ts';
 import { registerVerifyQuote } from './verify-quote.ts';
@@ -37,10 +40,12 @@ export type Register = (program: Command, context: CommandContext) => void;
 
 /** Every command, in the order of `sealgate --help`. */
 export const COMMANDS: readonly Register[] = [
+  registerUp,
   registerInit,
   registerConfig,
   registerServe,
   registerAgent,
+  registerRun,
   registerOperator,
   registerHostInvite,
   registerHostList,
@@ -65,6 +70,7 @@ export const COMMANDS: readonly Register[] = [
   registerPolicyPublish,
   registerSecret,
   registerExec,
+  registerStoreCheck,
   registerAuditVerify,
   registerAuditProve,
   registerAuditTail,

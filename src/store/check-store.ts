@@ -1,0 +1,236 @@
+import {
+  EMPTY_EDGE,
+  EMPTY_ROOT,
+  appendLeaves,
+  leafHash,
+  parseCheckpoint,
+  parseLeaf,
+  verifyCheckpoint,
+} from '../audit/index.ts';
+import type { Tile, VerifierKey } from '../audit/index.ts';
+import { Refusal, equalBytes, refuse, utf8 } from '../base/index.ts';
+import { sql } from 'kysely';
+import { checkRowMac } from './record-mac.ts';
+import type { Database } from './schema.ts';
+
+/** Something that is wrong with a store: which check says so, and about what. */
+export interface StoreFinding {
+  readonly check: string;
+  readonly reason: string;
+}
+
+/** What {@link checkStore} found. */
+export interface StoreReport {
+  /** Empty when everything holds; the first {@link MAX_FINDINGS} otherwise. */
+  readonly findings: readonly StoreFinding[];
+  readonly entries: number;
+  readonly records: number;
+  readonly tiles: number;
+  readonly epoch: string | null;
+  readonly origin: string | null;
+}
+
+/** What a store is checked with. */
+export interface StoreKeys {
+  /** Key of the row MACs, 32 bytes. */
+  readonly macKey: Uint8Array;
+  readonly logKey: VerifierKey;
+}
+
+const MAX_FINDINGS = 100;
+const PAGE = 1000;
+const BUNDLE = 256;
+
+/**
+ * Checks a whole store, changing nothing: the database's own integrity; the MAC of every row that decides, and that the
+ * leaf which it names exists; every entry's form and place, none older than the one before; the tree recomputed from the
+ * entries and compared with each hash tile and with the signed head.
+ * @param onProgress told of rows looked at
+ */
+export async function checkStore(
+  db: Database,
+  keys: StoreKeys,
+  onProgress: (rows: number) => void = () => undefined,
+): Promise<StoreReport> {
+  const findings = new Findings();
+  await findings.of(() => checkDatabase(db));
+  const log = new LogCheck(db, findings, onProgress);
+  const { root, entries } = await log.run();
+  await findings.of(() => checkHead(db, keys.logKey, entries, root));
+  const records = await checkRecords(db, keys.macKey, entries, findings, onProgress);
+  const meta = await db.selectFrom('meta').selectAll().execute();
+  const value = (name: string): string | null => meta.find((row) => row.name === name)?.value ?? null;
+  if (value('origin') !== keys.logKey.name)
+    findings.add('log-origin', 'the store holds the log of another origin than the key');
+  return {
+    ...{ findings: findings.list, entries, records, tiles: log.tiles },
+    ...{ epoch: value('epoch'), origin: value('origin') },
+  };
+}
+
+class Findings {
+  readonly list: StoreFinding[] = [];
+
+  add(check: string, reason: string): void {
+    if (this.list.length < MAX_FINDINGS) this.list.push({ check, reason });
+  }
+
+  /** Notes what a check refuses, so that the others are made as well. */
+  async of(check: () => Promise<void> | void): Promise<void> {
+    try {
+      await check();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.add(error.check, error.reason);
+    }
+  }
+}
+
+async function checkDatabase(db: Database): Promise<void> {
+  const { rows } = await sql<{ integrity_check: string }>`PRAGMA integrity_check`.execute(db);
+  const [first] = rows;
+  if (rows.length !== 1 || first?.integrity_check !== 'ok')
+    refuse('store-damaged', `the database file is damaged: ${first?.integrity_check ?? 'no answer'}`);
+}
+
+/** The log from its first entry to its last, bundle by bundle. */
+class LogCheck {
+  tiles = 0;
+  readonly #db: Database;
+  readonly #findings: Findings;
+  readonly #onProgress: (rows: number) => void;
+
+  constructor(db: Database, findings: Findings, onProgress: (rows: number) => void) {
+    this.#db = db;
+    this.#findings = findings;
+    this.#onProgress = onProgress;
+  }
+
+  async run(): Promise<{ readonly root: Uint8Array; readonly entries: number }> {
+    let edge = EMPTY_EDGE;
+    let root = EMPTY_ROOT;
+    let time = '';
+    // Tiles that still grow are compared once, when they are as wide as they get.
+    let growing: readonly Tile[] = [];
+    for (let next = 0; ;) {
+      const rows = await this.#rows(next);
+      if (rows.length === 0) {
+        for (const tile of growing) await this.#compare(tile);
+        return { root, entries: next };
+      }
+      for (const [i, { position, data }] of rows.entries()) {
+        if (position !== next + i) this.#findings.add('log-root', `entry ${String(next + i)} is missing`);
+        time = this.#entry(next + i, Uint8Array.from(data), time);
+      }
+      const hashes = rows.map(({ data }) => leafHash(Uint8Array.from(data)));
+      const grown = appendLeaves(edge, hashes);
+      ({ edge, root } = grown);
+      growing = await this.#compareFull([
+        ...growing.filter((one) => !isIn(one, grown.tiles)),
+        ...grown.tiles,
+      ]);
+      next += rows.length;
+      this.#onProgress(next);
+    }
+  }
+
+  async #rows(from: number) {
+    return await this.#db
+      .selectFrom('leaves')
+      .selectAll()
+      .where('position', '>=', from)
+      .orderBy('position')
+      .limit(BUNDLE - (from % BUNDLE))
+      .execute();
+  }
+
+  #entry(position: number, data: Uint8Array, before: string): string {
+    try {
+      const { index, time } = parseLeaf(data);
+      if (index !== String(position))
+        this.#findings.add('log-root', `entry ${String(position)} says that it is ${index}`);
+      if (time < before)
+        this.#findings.add('log-root', `entry ${String(position)} is older than the one before`);
+      return time;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#findings.add(error.check, `entry ${String(position)}: ${error.reason}`);
+      return before;
+    }
+  }
+
+  async #compareFull(tiles: readonly Tile[]): Promise<readonly Tile[]> {
+    for (const tile of tiles) if (tile.width === BUNDLE) await this.#compare(tile);
+    return tiles.filter(({ width }) => width < BUNDLE);
+  }
+
+  async #compare({ level, index, bytes }: Tile): Promise<void> {
+    this.tiles++;
+    const row = await this.#db
+      .selectFrom('tiles')
+      .select('bytes')
+      .where('level', '=', level)
+      .where('position', '=', Number(index))
+      .executeTakeFirst();
+    if (row === undefined || !equalBytes(Uint8Array.from(row.bytes), bytes))
+      this.#findings.add('log-tile', `tile ${String(level)}/${String(index)} is not that of the entries`);
+  }
+}
+
+const isIn = (tile: Tile, others: readonly Tile[]): boolean =>
+  others.some(({ level, index }) => level === tile.level && index === tile.index);
+
+async function checkHead(db: Database, key: VerifierKey, entries: number, root: Uint8Array): Promise<void> {
+  const head = await db.selectFrom('head').selectAll().executeTakeFirst();
+  if (head === undefined) {
+    if (entries > 0) refuse('log-root', 'the log has entries and no head');
+    return;
+  }
+  const checkpoint = parseCheckpoint(utf8(head.checkpoint));
+  verifyCheckpoint(checkpoint, [key]);
+  const { size, root: signedRoot } = checkpoint.claimed;
+  if (size !== BigInt(entries) || head.size !== entries)
+    refuse('log-root', `the log has ${String(entries)} entries, its signed head says ${String(size)}`);
+  if (!equalBytes(root, signedRoot))
+    refuse('log-root', 'the entries lead to another root than the signed head’s');
+}
+
+/** Every row that decides: written by this verifier, by a leaf that is in the log. */
+async function checkRecords(
+  db: Database,
+  macKey: Uint8Array,
+  entries: number,
+  findings: Findings,
+  onProgress: (rows: number) => void,
+): Promise<number> {
+  let count = 0;
+  let last = { kind: '', id: '' };
+  for (;;) {
+    const { kind, id } = last;
+    const rows = await db
+      .selectFrom('records')
+      .selectAll()
+      .where((eb) => eb.or([eb('kind', '>', kind), eb.and([eb('kind', '=', kind), eb('id', '>', id)])]))
+      .orderBy('kind')
+      .orderBy('id')
+      .limit(PAGE)
+      .execute();
+    for (const row of rows) {
+      const { mac, ...sealed } = row;
+      const named = `${row.kind} ${row.id}`;
+      try {
+        checkRowMac(macKey, sealed, Uint8Array.from(mac));
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        findings.add(error.check, `${named}: ${error.reason}`);
+      }
+      if (Number(row.leaf) >= entries)
+        findings.add('log-root', `${named} names entry ${row.leaf}, which is not there`);
+    }
+    count += rows.length;
+    onProgress(entries + count);
+    const end = rows.at(-1);
+    if (end === undefined) return count;
+    last = end;
+  }
+}
