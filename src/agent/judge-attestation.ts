@@ -132,6 +132,9 @@ function judgeLeaf(
   const evidence = new Map(leaf.digests.evidence.map(({ name, sha256 }) => [name, sha256]));
   const result = `sha256:${sha256(answer.attestationResult)}`;
   const sealed = answer.sealed === null ? null : `sha256:${toHex(jcsSha256(answer.sealed))}`;
+  const { authorizations } = answer;
+  const authorization =
+    authorizations.length === 0 ? null : `sha256:${toHex(jcsSha256([...authorizations]))}`;
   const differs = [
     ['index', leaf.index === String(proof.index)],
     ['hostId', leaf.hostId === own.hostId],
@@ -141,6 +144,7 @@ function judgeLeaf(
       'boot',
       leaf.boot.resetCount === own.boot.resetCount && leaf.boot.restartCount === own.boot.restartCount,
     ],
+    ['authorization', leaf.digests.authorization === authorization],
     ['sealed', leaf.digests.sealed === sealed],
     ['attestation-result', evidence.get('attestation-result') === result],
     ['evidence', [...own.evidence].every(([name, digest]) => evidence.get(name) === `sha256:${digest}`)],

@@ -1,8 +1,10 @@
+import path from 'node:path';
 import type { Command } from 'commander';
-import { NO_EXECUTIONS, notifyManager, startAgent, watchdogMs } from '../../agent/index.ts';
-import type { RunnerPort } from '../../agent/index.ts';
-import { refuse } from '../../base/index.ts';
+import { notifyManager, startAgent, watchdogMs } from '../../agent/index.ts';
+import type { HostAccess } from '../../agent/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import type { AgentConfig } from '../../config/index.ts';
+import { Gateway } from '../../gateway/index.ts';
 import { findAgentConfig } from '../agent-config.ts';
 import { systemClock } from '../clock.ts';
 import { printable } from '../output.ts';
@@ -21,11 +23,12 @@ export function registerAgent(program: Command, { io }: CommandContext): void {
         const time = new Date(systemClock.now()).toISOString();
         io.stderr(`${JSON.stringify({ time, ...event })}\n`);
       };
+      const config = findAgentConfig(options.config);
       const agent = await startAgent({
-        config: findAgentConfig(options.config),
+        config,
         clock: systemClock,
         random: systemRandom,
-        runner: () => ATTEST_ONLY,
+        runner: (hosts) => gatewayOf(config, hosts),
         report,
       });
       io.stdout(`listening on ${printable(agent.socket)}\n`);
@@ -40,11 +43,20 @@ export function registerAgent(program: Command, { io }: CommandContext): void {
     });
 }
 
-/** An agent without a gateway: it attests its host, and refuses to run anything. */
-const ATTEST_ONLY: RunnerPort = {
-  ...NO_EXECUTIONS,
-  run: () => Promise.resolve().then(() => refuse('agent-no-gateway', 'this agent runs nothing')),
-};
+/** What runs artifacts, with the daemon's own host. */
+function gatewayOf({ execution, socket }: AgentConfig, hosts: HostAccess): Gateway {
+  return new Gateway({
+    host: () => hosts.current(),
+    clock: systemClock,
+    random: systemRandom,
+    environment: process.env,
+    graceMs: execution.graceSeconds * 1000,
+    anywhere: execution.unmeasured,
+    ...(execution.credentials === '' ? {} : { credentials: execution.credentials }),
+    // No execution asks the agent for another one by the socket of ordinary users.
+    hidden: [path.dirname(socket.path)],
+  });
+}
 
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {

@@ -1,0 +1,81 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { attestHost, systemClock } from '../../src/agent/index.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
+import { GatewayWorld } from '../gateway/world.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const directory = temporaryDirectory();
+// As /var/lib is: the child gets there as another user.
+chmodSync(directory, 0o755);
+let world: GatewayWorld;
+let gateway: Gateway;
+beforeAll(async () => {
+  world = await GatewayWorld.start(directory);
+  gateway = world.gateway();
+}, 120_000);
+afterAll(async () => {
+  await world.stop();
+  if (existsSync(world.credentials)) execFileSync('umount', [world.credentials]);
+});
+
+/** Starts a script that runs until it is ended; gives what becomes of it once it runs. */
+async function startWaiting(name: string): Promise<ReturnType<Gateway['run']>[]> {
+  const file = world.file(name, '#!/bin/sh\nwhile :; do sleep 0.05; done\n');
+  const stream = () => new PassThrough().resume();
+  const before = gateway.active().length;
+  const running = gateway.runArtifact(
+    await world.order(file),
+    { uid: 0, gid: 0 },
+    { streams: { stdin: stream(), stdout: stream(), stderr: stream() } },
+  );
+  // In a list, so that waiting for its start does not wait for its end.
+  const started = [running];
+  running.catch(() => undefined);
+  while (gateway.active().length === before) await Promise.race([sleep(20), running]);
+  return started;
+}
+
+describe('a host attests with its executions', () => {
+  it('and all of them are renewed, their credentials in one object', async () => {
+    const runs = [...(await startWaiting('one')), ...(await startWaiting('two'))];
+    const before = gateway.active();
+    expect(before.map(({ sequence }) => sequence)).toEqual([0, 0]);
+    const outcome = await attestHost(world.host, before, systemClock);
+    expect(outcome.ended).toEqual([]);
+    expect(outcome.renewed.map(({ executionId }) => executionId)).toEqual(
+      before.map(({ executionId }) => executionId),
+    );
+    for (const { credentials } of outcome.renewed)
+      expect(credentials.map(({ name }) => name)).toEqual(['workload', 'database']);
+    await gateway.renew(outcome.renewed);
+    const after = gateway.active();
+    expect(after.map(({ sequence }) => sequence)).toEqual([1, 1]);
+    expect(after[0]?.jti).not.toBe(before[0]?.jti);
+    // What is over cannot be renewed: the authorization of before names no current one.
+    const stale = await attestHost(world.host, [before[0] ?? after[0]!], systemClock);
+    expect(stale.renewed).toEqual([]);
+    expect(stale.ended.map(({ executionId }) => executionId)).toEqual([before[0]?.executionId]);
+    const reason = { check: 'host-revoked', reason: 'the host was revoked' };
+    await gateway.end(
+      after.map(({ executionId }) => executionId),
+      reason,
+    );
+    for (const end of await Promise.all(runs)) expect(end).toMatchObject({ denial: reason });
+  });
+
+  it('and none of them by the proof of another key', async () => {
+    const [run] = await startWaiting('three');
+    const [one] = gateway.active();
+    if (one === undefined || run === undefined) throw new Error('nothing runs');
+    const stolen = { ...one, prove: () => Promise.resolve('AA.AA.AA') };
+    const outcome = await attestHost(world.host, [stolen], systemClock);
+    expect(outcome.renewed).toEqual([]);
+    expect(outcome.ended).toMatchObject([{ executionId: one.executionId }]);
+    await gateway.end([one.executionId], { check: 'test', reason: 'the test is over' });
+    await run;
+  });
+});
