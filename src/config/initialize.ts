@@ -98,7 +98,13 @@ export function planInstallation(order: InitOrder, random: Random): Installation
     takeOffline: [...KEYS.filter(({ online }) => !online), ...policyAuthorities].map(({ name }) =>
       offline(name),
     ),
-    backUp: ['sealgate.yaml', 'keys/', 'certificates/', 'data/ (with: sealgate store backup)', 'high-water'],
+    backUp: [
+      'sealgate.yaml',
+      'keys/',
+      'certificates/',
+      'data/ (while the verifier is stopped)',
+      'high-water',
+    ],
     profile: `operators/${order.operator}.yaml`,
   };
 }
