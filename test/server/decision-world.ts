@@ -64,6 +64,7 @@ hostSets: { all: { labels: ["env=test"] } }
 initiators: []
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
+  database: { kind: secret, secret: database-password, hosts: [all] }
 delegation: { maxDepth: 2, maxChildren: 2 }
 sealing: { expiration: 60 }
 limits: { authorizationLifetime: ${String(extra.authorizationLifetime ?? 300)}, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: ${String(extra.executionsPerHost ?? 16)} }
@@ -112,6 +113,8 @@ export class DecisionWorld {
   readonly directory: string;
   readonly admin: ReturnType<typeof operatorTls>;
   bundle: PolicyBundle | undefined;
+  /** Stages and codes of every denial that a host got. */
+  readonly denied = new Set<string>();
 
   private constructor(verifier: TestVerifier, directory: string) {
     this.verifier = verifier;
@@ -249,7 +252,10 @@ export class DecisionHost {
   }
 
   async post(url: string, body: unknown): Promise<Answer> {
-    return await this.world.verifier.call({ method: 'POST', url, tls: this.tls, body });
+    const answer = await this.world.verifier.call({ method: 'POST', url, tls: this.tls, body });
+    const { code, stage } = answer.json;
+    if (answer.status >= 400) this.world.denied.add(`${String(stage)} ${String(code)}`);
+    return answer;
   }
 
   async challenge(purpose: 'execution' | 'attestation'): Promise<Record<string, string>> {

@@ -1,13 +1,19 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Tpm } from '../../native/index.ts';
 import { leafHash, parseLogProof, verifyLogProof } from '../../src/audit/index.ts';
 import { utf8 } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
-import { executionQualifyingData } from '../../src/lifecycle/index.ts';
-import { parseCertificate, parsePem } from '../../src/x509/index.ts';
+import { agentUri } from '../../src/enrollment/index.ts';
+import { DENIAL_STATUS, executionQualifyingData } from '../../src/lifecycle/index.ts';
+import { Metrics } from '../../src/server/metrics.ts';
+import { allRoutes } from '../../src/server/routes/index.ts';
+import { issueCertificate, parseCertificate, parsePem, randomSerial, toPem } from '../../src/x509/index.ts';
+import { systemRandom } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { TRUST_DOMAIN } from '../support/verifier.ts';
 import { DecisionHost, DecisionWorld, claimsOf, newExecutionId } from './decision-world.ts';
 import type { Allowed, AskOptions } from './decision-world.ts';
 
@@ -36,6 +42,61 @@ const liveOf = ({ answer, workload }: Allowed, sequence = 0) => ({
   token: text(answer['authorization']),
   sequence,
   workload,
+});
+
+describe('callers', () => {
+  it('agents on operators’ routes, and operators on agents’, are refused', async () => {
+    const routes = allRoutes(world.verifier.server.services, new Metrics(), () => ({}));
+    const before = await world.operate('GET', '/v1/hosts');
+    let tried = 0;
+    for (const { method, url, access } of routes) {
+      if (access.who !== 'operator' && access.who !== 'agent') continue;
+      const target = url
+        .replace(':hostId', other.hostId)
+        .replace(/:[a-zA-Z]+/g, '0')
+        .replace('*', '000.p/1');
+      const tls = access.who === 'agent' ? world.admin : host.tls;
+      const answer = await world.verifier.call({
+        method,
+        url: target,
+        tls,
+        ...(method === 'POST' ? { body: {} } : {}),
+      });
+      expect([401, 403], `${method} ${url}: ${answer.text}`).toContain(answer.status);
+      tried++;
+    }
+    expect(tried).toBeGreaterThan(20);
+    expect((await world.operate('GET', '/v1/hosts')).json).toEqual(before.json);
+  });
+
+  it('an ended certificate opens attestations, nothing else', async () => {
+    const key = createPrivateKey(host.tls.key);
+    const file = (name: string) => readFileSync(path.join(world.directory, name));
+    const [ca = new Uint8Array()] = parsePem(new Uint8Array(file('certificates/agent-ca.pem')));
+    const certificate = issueCertificate({
+      subject: { commonName: 'host-a' },
+      publicKey: createPublicKey(key),
+      issuer: { certificate: ca, key: createPrivateKey(file('keys/agent-ca.key')) },
+      serial: randomSerial(systemRandom),
+      notBefore: parseCertificate(ca).notBefore,
+      notAfter: Date.now() - 1000,
+      purpose: { kind: 'tls-client', uri: agentUri(TRUST_DOMAIN, host.hostId) },
+    });
+    const { tls } = host;
+    host.tls = { cert: toPem(certificate), key: tls.key };
+    for (const [url, body] of [
+      ['/v1/challenges', { v: 1, purpose: 'execution' }],
+      ['/v1/executions', {}],
+    ] as const)
+      expect((await host.post(url, body)).json).toMatchObject({ check: 'caller-expired' });
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepareAttestation([], nonceTpm);
+    const renewed = await host.attest(body);
+    expect(renewed.status, renewed.text).toBe(200);
+    await session.flush();
+    host.tls = { cert: text(renewed.json['agentCertificatePem']), key: tls.key };
+    expect((await host.post('/v1/challenges', { v: 1, purpose: 'execution' })).status).toBe(201);
+  });
 });
 
 describe('an execution', () => {
@@ -112,6 +173,7 @@ describe('a request is denied', () => {
       'request',
       { request: { policyHash: `sha256:${'3'.repeat(64)}` } },
     ],
+    ['a secret that nobody stored', 'secret-unknown', 'sealing', { request: { credentials: ['database'] } }],
     [
       'a session’s nonce that is no TPM’s',
       'sealed-nonce',
@@ -277,38 +339,7 @@ describe('a host attestation', () => {
     expect((await host.attest(body)).json).toMatchObject({ code: 'replay-detected' });
     await session.flush();
   });
-
-  it('renews an agent certificate that ends soon', async () => {
-    const { services } = world.verifier.server;
-    const { session, nonceTpm } = await host.session();
-    const { body } = await host.prepareAttestation([], nonceTpm);
-    const [leaf] = parsePem(utf8(host.tls.cert));
-    const { notAfter } = parseCertificate(leaf ?? new Uint8Array());
-    const { decideAttestation } = await import('../../src/lifecycle/index.ts');
-    const caller = { hostId: host.hostId, agentKey: agentKeyOf(host), notAfter: Date.now() - 1000 };
-    const decided = await decideAttestation(
-      body as unknown as JsonObject,
-      host.hostId,
-      caller,
-      services.decisions,
-      services.ledger,
-    );
-    if (decided.outcome === 'deny') throw new Error(JSON.stringify(decided.denial));
-    const [renewed] = parsePem(utf8(decided.answer.agentCertificatePem ?? ''));
-    const certificate = parseCertificate(renewed ?? new Uint8Array());
-    expect(certificate.notAfter).toBeGreaterThanOrEqual(notAfter);
-    expect(certificate.publicKey.keyId).toBe(caller.agentKey);
-    expect(await world.leaf(decided.auditIndex)).toMatchObject({
-      released: [{ kind: 'agent-certificate', serial: certificate.serial }],
-    });
-    await session.flush();
-  });
 });
-
-function agentKeyOf({ tls }: DecisionHost): string {
-  const [leaf] = parsePem(utf8(tls.cert));
-  return parseCertificate(leaf ?? new Uint8Array()).publicKey.keyId;
-}
 
 describe('revocations', () => {
   it('of an execution end it; of an artifact, stop it; twice is a conflict', async () => {
@@ -421,5 +452,32 @@ describe('keys for relying parties', () => {
     expect(tokens).toHaveLength(3);
     const kids = (keys: unknown) => (keys as { kid?: string }[]).map(({ kid }) => kid);
     expect(kids(tokens).filter((kid) => kids(spiffe['keys']).includes(kid))).toEqual([]);
+  });
+});
+
+describe('denials', () => {
+  it('of hosts had every code that a request of a known host can have', async () => {
+    expect(
+      (await host.world.verifier.call({ method: 'POST', url: '/v1/challenges', body: {} })).json,
+    ).toMatchObject({
+      code: 'missing-authorization',
+    });
+    const codes = new Set([...world.denied].map((one) => one.split(' ')[1]));
+    const missing = Object.keys(DENIAL_STATUS).filter((code) => !codes.has(code));
+    // Without a certificate nobody is known; that request is above.
+    expect(missing).toEqual(['missing-authorization']);
+    const stages = new Set([...world.denied].map((one) => one.split(' ')[0]));
+    for (const stage of [
+      'request',
+      'identity',
+      'environment',
+      'artifact',
+      'policy',
+      'authorization',
+      'sealing',
+      'audit',
+      'execution',
+    ])
+      expect([...stages], stage).toContain(stage);
   });
 });
