@@ -249,5 +249,4 @@ if (failures.length > 0) {
 } else {
   const took = ((performance.now() - start) / 1000).toFixed(1);
   process.stdout.write(`\nDone in ${took} s: every proof held and every attack was refused.\n`);
-  process.stdout.write('Next: npx sealgate --help, docs/ARCHITECTURE.md, docs/PROTOCOL.md\n');
 }

@@ -19,7 +19,9 @@ describe('scripts/quickstart', () => {
       expect(output).toContain(refused);
     }
     expect(output).not.toContain('NOT REFUSED');
-  }, 120_000);
+    expect(output).toMatch(/^Every proof held and every attack was refused, in \d+\.\d s\.$/m);
+    expect(output).not.toContain('WRONG');
+  }, 240_000);
 });
 
 describe.each(['quickstart', 'test'])('scripts/%s', (name) => {

@@ -91,6 +91,8 @@ export class Playground implements AsyncDisposable {
   /** A TPM with a certified EK; `init`; the TPM maker’s root among those that the operator trusts. */
   static async make(): Promise<Playground> {
     const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-up-'));
+    // What runs is another user, who has to get to its copy; everything else below is 0700.
+    chmodSync(directory, 0o711);
     const files = filesBelow(directory);
     const swtpm = await startSwtpm({ banks: BOOT_BANKS.filter((bank) => bank !== 'sha512') });
     try {

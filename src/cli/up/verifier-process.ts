@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { refuse } from '../../base/index.ts';
 
-const START_MS = 20_000;
+const START_MS = 60_000;
 const STOP_MS = 10_000;
 /** Lines of its log that are kept, for saying why it ended. */
 const KEPT_LINES = 50;
