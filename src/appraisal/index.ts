@@ -6,6 +6,7 @@ export { earClaims, earDigest, policyId, signEar } from './ear.ts';
 export type { EarContext, EarDialect } from './ear.ts';
 export { learnReferences } from './learn.ts';
 export type { GoldenEvidence, Learned } from './learn.ts';
+export { REFERENCES_JSON_SCHEMA } from './references-schema.ts';
 export { REFERENCES_LIMITS, imaRulesOf, parseReferences, referencesJson } from './references.ts';
 export type {
   AllowedDigest,

@@ -1,5 +1,7 @@
+import { Compile } from 'typebox/schema';
 import { describe, expect, it } from 'vitest';
 import {
+  REFERENCES_JSON_SCHEMA,
   appraise,
   imaRulesOf,
   isAffirming,
@@ -50,6 +52,16 @@ describe('the golden host itself', () => {
       golden,
     );
     expect(appraisal.vector['instance-identity']).toBe(2);
+  });
+
+  it('its references fit the JSON Schema, which knows every member', () => {
+    const schema = Compile(REFERENCES_JSON_SCHEMA);
+    expect(schema.Check(referencesJson({ ...golden, gateway: { files: { '/x': 'a'.repeat(64) } } }))).toBe(
+      true,
+    );
+    const misspelt = { ...golden, eventLog: { ...golden.eventLog, secureboot: {} } };
+    expect(schema.Check(misspelt)).toBe(false);
+    expect(schema.Check({ ...golden, ima: { rules: ima.rules } })).toBe(false);
   });
 
   it('references survive being written and read', () => {
@@ -220,8 +232,10 @@ describe('reference values as a document', () => {
       { version: 1, platform: 'x', tpm: { firmwareFloor: '0'.repeat(16) }, gateway: { files: {} } },
     ],
     ['a list in place of the document', []],
-  ])('refuses %s', (_name, value) => {
+  ])('refuses %s', (name, value) => {
     expectRefusal('references-form', () => parseReferences(value as never));
+    // What isn't about form no schema says.
+    if (!/nothing|without/.test(name)) expect(Compile(REFERENCES_JSON_SCHEMA).Check(value)).toBe(false);
   });
 
   // The command line of a host could take back what it asks for: `lsm=` without lockdown, for one.

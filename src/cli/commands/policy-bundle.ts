@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
+import { REFERENCES_JSON_SCHEMA } from '../../appraisal/index.ts';
 import { parseDsse, parsePrivateKey } from '../../artifact/index.ts';
 import { LIMITS, equalBytes } from '../../base/index.ts';
 import {
@@ -32,11 +33,12 @@ export function registerPolicyBundle(program: Command, context: CommandContext):
   registerSign(policy, context);
   policy
     .command('schema')
-    .description('JSON Schema of policy.yaml, for editors')
+    .description('JSON Schema of policy.yaml, or of reference values, for editors')
+    .option('--references', 'that of reference values')
     .option('--json', 'one JSON document, as without it')
     .addHelpText('after', '\nExample:\n  sealgate policy schema > policy.schema.json\n')
-    .action(() => {
-      printJson(context.io, POLICY_JSON_SCHEMA);
+    .action(({ references }: { references?: true }) => {
+      printJson(context.io, references === true ? REFERENCES_JSON_SCHEMA : POLICY_JSON_SCHEMA);
     });
 }
 
