@@ -33,7 +33,7 @@ export const ATTACKS: readonly Attack[] = [
     attempt: async (playground) => {
       const asked = await askByHand(playground);
       await asked.session.flush();
-      return await sendAgain(playground, asked);
+      await sendAgain(playground, asked);
     },
   },
   {
