@@ -17,7 +17,9 @@ export type ExitCode = number;
  * document on stdout.
  */
 export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
-  const json = argv.includes('--json');
+  // What is after -- belongs to the command that `run` starts.
+  const [own = argv] = argv.includes('--') ? [argv.slice(0, argv.indexOf('--'))] : [];
+  const json = own.includes('--json');
   let exit: ExitCode = 0;
   const program = buildProgram(io, json, (code) => (exit = code));
   try {
