@@ -3,10 +3,20 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Tpm } from '../../native/index.ts';
-import { askChallenge, attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
+import {
+  askChallenge,
+  attestHost,
+  enrollHost,
+  hostEvidence,
+  openHost,
+  systemClock,
+} from '../../src/agent/index.ts';
 import { VerifierRefusal } from '../../src/client/index.ts';
 import { readCertificate } from '../../src/config/index.ts';
 import { agentUri } from '../../src/enrollment/index.ts';
+import { parseEvidence } from '../../src/lifecycle/index.ts';
+import { parsePcrSelectionText } from '../../src/tpm/index.ts';
+import { dNg, entry, join, nNg } from '../support/ima.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { issueCertificate, parseCertificate, parsePem, randomSerial, toPem } from '../../src/x509/index.ts';
@@ -109,6 +119,38 @@ describe('a host attests', () => {
       expect(certificate().notAfter).toBeGreaterThan(Date.now() + 20 * hour);
     }
     expect(await attest()).toMatchObject({ certificateRenewed: false });
+  });
+});
+
+describe('evidence', () => {
+  it('leaves out what the verifier knows of this very boot, and nothing of another one', async () => {
+    const [eventLog, imaList] = [path.join(directory, 'events'), path.join(directory, 'ima')];
+    const list = ['a', 'b', 'c'].map((name) => entry('ima-ng', [dNg(new Uint8Array(32)), nNg(`/${name}`)]));
+    writeFileSync(eventLog, 'log');
+    writeFileSync(imaList, join(...list.map(({ bytes }) => bytes)));
+    await using host = await openHost({ state, eventLog, imaList });
+    host.state.remove('evidence-seen.json');
+    const quote = await host.quoteNow(parsePcrSelectionText('sha256:0,10'), new Uint8Array(32));
+    const advice = { eventLog: 'unchanged', imaOffset: 2 } as const;
+    const whole = hostEvidence(host, advice, quote);
+    const claimed = parseEvidence(whole.collection);
+    expect(claimed.eventLog).toEqual(new Uint8Array(readFileSync(eventLog)));
+    expect(claimed.ima).toEqual({ list: new Uint8Array(readFileSync(imaList)), firstEntry: 0 });
+    expect(claimed.items.map(({ name, sha256 }) => [name, sha256])).toEqual(
+      [...whole.digests].sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
+    whole.accepted();
+    const rest = parseEvidence(hostEvidence(host, advice, quote).collection);
+    expect(rest.eventLog).toBeUndefined();
+    expect(rest.ima).toEqual({ list: list[2]?.bytes, firstEntry: 2 });
+    const required = hostEvidence(host, { eventLog: 'required', imaOffset: 9 }, quote);
+    const again = parseEvidence(required.collection);
+    expect(again.eventLog).toBeDefined();
+    // A verifier that knows more entries than there are knows another list.
+    expect(again.ima?.firstEntry).toBe(0);
+    host.state.write('evidence-seen.json', '{"resetCount":0,"restartCount":0}');
+    expect(parseEvidence(hostEvidence(host, advice, quote).collection).ima?.firstEntry).toBe(0);
+    host.state.remove('evidence-seen.json');
   });
 });
 
