@@ -1,8 +1,9 @@
-// Builds dist/ from src/ and native/: TypeScript, then the executable bit of the command.
+// Builds dist/ from src/ and native/: TypeScript, the executable bit of the command, the gateway's manifest.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writeManifest } from './lib/gateway-manifest.js';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 rmSync(path.join(root, 'dist'), { recursive: true, force: true });
@@ -15,3 +16,4 @@ execFileSync(
   },
 );
 chmodSync(path.join(root, 'dist/src/cli/main.js'), 0o755);
+writeManifest(root);
