@@ -85,7 +85,9 @@ describe('an agent certificate', () => {
       `spiffe://${DOMAIN}/workload`,
     ])
       expectRefusal('agent-certificate', () => judge(forged({ kind: 'tls-client', uri: other })));
-    expectRefusal('agent-certificate', () => judge(forged({ kind: 'tls-client', uri: 'https://example.org/' })));
+    expectRefusal('agent-certificate', () =>
+      judge(forged({ kind: 'tls-client', uri: 'https://example.org/' })),
+    );
   });
 
   it('that expired still attests, until its CA ends', () => {
