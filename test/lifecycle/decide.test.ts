@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Tpm } from '../../native/index.ts';
 import { leafHash, parseLeaf } from '../../src/audit/index.ts';
@@ -12,7 +13,7 @@ import type { DecisionDeps } from '../../src/lifecycle/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { parseAttest } from '../../src/tpm/index.ts';
-import { NOW, ask, makeWorld } from './world.ts';
+import { NOW, ask, makeWorld, people } from './world.ts';
 import type { AskOptions, World } from './world.ts';
 
 let emulator: Swtpm;
@@ -153,6 +154,23 @@ describe('a denial', () => {
     const elsewhere = { ...world.deps, nonces: { reserve: () => true, has: () => false } };
     const third = await decideExecution(body, world.caller, elsewhere, world.ledger);
     expect(third).toMatchObject({ outcome: 'deny', denial: { check: 'replay-nonce' } });
+  });
+
+  it('for a bearer token that was used before, and for one that names a key which made no proof', async () => {
+    const order = { subject: 'alice', audience: 'example.org', now: Math.floor(NOW / 1000), lifetime: 300 };
+    const bearer = await people.issue(order);
+    const decide = async (initiator: string) => {
+      const { body } = await ask(tpm, world, NONCE_TPM, { request: { initiator } });
+      return await decideExecution(body, world.caller, world.deps, world.ledger);
+    };
+    expect(await decide(bearer)).toMatchObject({ outcome: 'allow' });
+    expect(await decide(bearer)).toMatchObject({ outcome: 'deny', denial: { check: 'replay-token' } });
+    expect(await decide(await people.issue(order))).toMatchObject({ outcome: 'allow' });
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const named = await people.issue({ ...order, confirmationKey: privateKey });
+    expect(await decide(named)).toMatchObject({ outcome: 'deny', denial: { check: 'initiator-proof' } });
+    const other = await people.issue({ ...order, audience: 'other.example' });
+    expect(await decide(other)).toMatchObject({ outcome: 'deny', denial: { check: 'initiator-audience' } });
   });
 
   it('when something is revoked or replaced between evaluation and commit', async () => {

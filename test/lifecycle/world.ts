@@ -17,6 +17,7 @@ import {
 } from '../../src/lifecycle/index.ts';
 import type { Caller, DecisionDeps, ExecutionRequest, HostFacts } from '../../src/lifecycle/index.ts';
 import type { BootCounters } from '../../src/evidence/index.ts';
+import { LocalIssuer } from '../../src/identity/index.ts';
 import { CEDAR_SCHEMA, PolicyEngine, buildBundle, loadCedar } from '../../src/policy/index.ts';
 import { openSqlite, openStore } from '../../src/store/index.ts';
 import { hostId, parsePublic, parsePcrSelectionText, pcrValuesJson } from '../../src/tpm/index.ts';
@@ -46,7 +47,8 @@ platforms:
     requiredClaims: [instance-identity, executables]
 artifacts: artifacts.json
 hostSets: { all: { labels: ["env=test"] } }
-initiators: []
+initiators:
+  - { issuer: "https://people.example.org", jwks: people.json, bearer: true, maxLifetime: 600, claims: [] }
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
@@ -59,11 +61,20 @@ attribution: {}
 const CEDAR =
   '@id("run") permit (principal, action == Action::"Execute", resource) when { !context.request.privileged };';
 
+/** Whose tokens name initiators; here also without a key of theirs. */
+export const people = new LocalIssuer(
+  'https://people.example.org',
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+  random,
+);
+const peopleJwks = await people.jwks();
+
 const bundle = buildBundle(
   new Map(
     Object.entries({
       'policy.yaml': POLICY_YAML,
       'execute.cedar': CEDAR,
+      'people.json': JSON.stringify(peopleJwks),
       'schema.cedarschema': CEDAR_SCHEMA,
       'references.json': JSON.stringify({
         version: 1,
