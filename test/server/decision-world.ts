@@ -10,6 +10,7 @@ import {
   thumbprint,
 } from '../../src/authorization/index.ts';
 import type { OutcomeReport } from '../../src/authorization/index.ts';
+import type { ReferenceValues } from '../../src/appraisal/index.ts';
 import { jcsSha256, toBase64url, utf8 } from '../../src/base/index.ts';
 import type { JsonObject, JsonValue } from '../../src/base/index.ts';
 import { checkSealed, decryptCredentials, parseSealed } from '../../src/credential/index.ts';
@@ -42,6 +43,8 @@ const signerPair = generateKeyPairSync('ed25519');
 const signer = { privateKey: signerPair.privateKey, publicKey: normalKey(signerPair.publicKey) };
 const ec = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const BOOT = 'sha256:0,1,2,3,4,5,6,7,14';
+/** Where boot loaders and kernels measure, besides. */
+const MEASURED_BOOT = 'sha256:0,1,2,3,4,5,6,7,8,9,14';
 const DAY = 86_400_000;
 const iso = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 
@@ -52,12 +55,12 @@ previous: ${previous === null ? 'null' : `"${previous}"`}
 validity: { notBefore: "${iso(Date.now() - DAY)}", notAfter: "${iso(Date.now() + 30 * DAY)}" }
 platforms:
   vm:
-    quoted: "${BOOT}"
+    quoted: "${extra.measured === undefined ? BOOT : MEASURED_BOOT}"
     sealed: "${BOOT}"
     references: references.json
     quirks: []
-    runtime: unmeasured
-    gateway: unmeasured
+    runtime: ${extra.measured === undefined ? 'unmeasured' : 'measured'}
+    gateway: ${extra.measured === undefined ? 'unmeasured' : 'measured'}
     requiredClaims: [instance-identity, executables]
 artifacts: artifacts.json
 hostSets: { all: { labels: ["env=test"] } }
@@ -79,7 +82,12 @@ export interface PolicyOptions {
   readonly cedar?: string;
   readonly executionsPerHost?: number;
   readonly authorizationLifetime?: number;
+  /** Reference values of a platform whose gateway and artifacts the kernel measures. */
+  readonly measured?: ReferenceValues;
 }
+
+/** The logs that a host sends with a quote, as its verifier asked for them. */
+export type HostLogs = (challenge: JsonObject) => Promise<JsonObject>;
 
 /** What a test wants otherwise of a request. */
 export interface AskOptions {
@@ -144,11 +152,13 @@ export class DecisionWorld {
       'policy.yaml': policyYaml((before?.version ?? 0) + 1, before?.hash ?? null, options),
       'execute.cedar': options.cedar ?? CEDAR,
       'schema.cedarschema': CEDAR_SCHEMA,
-      'references.json': JSON.stringify({
-        version: 1,
-        platform: 'vm',
-        pcrs: [{ name: 'boot', bank: 'sha256', values: { 0: ['00'.repeat(32)] } }],
-      }),
+      'references.json': JSON.stringify(
+        options.measured ?? {
+          version: 1,
+          platform: 'vm',
+          pcrs: [{ name: 'boot', bank: 'sha256', values: { 0: ['00'.repeat(32)] } }],
+        },
+      ),
       'artifacts.json': JSON.stringify({
         version: 1,
         signers: [
@@ -194,6 +204,8 @@ export class DecisionHost {
   readonly #made: NewAttestationKey;
   readonly hostId: string;
   tls: { cert: string; key: string };
+  /** Of a host that was measured: then the selection is the challenge’s too. */
+  logs: HostLogs | undefined;
 
   private constructor(
     world: DecisionWorld,
@@ -210,8 +222,8 @@ export class DecisionHost {
     this.tls = made.tls;
   }
 
-  static async enroll(world: DecisionWorld, name: string): Promise<DecisionHost> {
-    const emulator = await startSwtpm();
+  static async enroll(world: DecisionWorld, name: string, booted?: Swtpm): Promise<DecisionHost> {
+    const emulator = booted ?? (await startSwtpm());
     const tpm = await Tpm.open(emulator.tcti);
     const host = new TpmHost(tpm, 'L-2');
     const ek = await tpm.endorsementKey('L-2');
@@ -271,8 +283,9 @@ export class DecisionHost {
     return { session, nonceTpm: await session.nonceTPM(), ekName: ek.name };
   }
 
-  async #quote(selectionText: string, qualifyingData: Uint8Array) {
-    const selection = parsePcrSelectionText(selectionText);
+  async #quote(unmeasured: string, qualifyingData: Uint8Array, challenge: JsonObject) {
+    const asked = this.logs === undefined ? unmeasured : (challenge['pcrSelection'] as string);
+    const selection = parsePcrSelectionText(asked);
     const { attest, signature } = await this.tpm.quote({ key: this.ak, selection, qualifyingData });
     const { values } = await this.tpm.pcrRead(selection);
     const flat = [...values].flatMap(([bank, ofBank]) =>
@@ -286,6 +299,8 @@ export class DecisionHost {
         signature: toBase64url(signature),
       }),
       pcrs: record('application/vnd.sealgate.pcrs+json', pcrValuesJson(flat)),
+      // After the quote: what the kernel adds meanwhile is not proved by it.
+      ...(await this.logs?.(challenge)),
     };
     return { evidence, attest, values };
   }
@@ -343,6 +358,7 @@ export class DecisionHost {
     const { evidence, attest, values } = await this.#quote(
       `${BOOT},10,23`.replace('14,10,23', '10,14,23'),
       (options.qualifyingData ?? executionQualifyingData)(nonce, digest),
+      challenge,
     );
     const binding = { audience: TRUST_DOMAIN, nonce: request.nonce, requestDigest: digest };
     const proof = await makeHolderProof(binding, options.workloadProof ?? workload.privateKey);
@@ -405,7 +421,8 @@ export class DecisionHost {
     nonceTpm: Uint8Array,
     options: { purpose?: 'execution' | 'attestation'; label?: typeof executionQualifyingData } = {},
   ) {
-    const { nonce = '' } = await this.challenge(options.purpose ?? 'attestation');
+    const challenge = await this.challenge(options.purpose ?? 'attestation');
+    const { nonce = '' } = challenge;
     const request: AttestationRequest = {
       v: 1,
       purpose: 'attestation',
@@ -424,6 +441,7 @@ export class DecisionHost {
     const { evidence, attest, values } = await this.#quote(
       `${BOOT},10`.replace('14,10', '10,14'),
       (options.label ?? attestationQualifyingData)(nonceBytes, digest),
+      challenge,
     );
     const binding = { audience: TRUST_DOMAIN, nonce, requestDigest: digest };
     const proofs = await Promise.all(live.map(({ workload }) => makeHolderProof(binding, workload)));

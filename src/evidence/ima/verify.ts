@@ -263,7 +263,14 @@ function conclude(
     runFiles: judge.runFiles,
     otherPcrs: result.otherPcrs,
     unchecked,
-    state: { boot: question.boot, entries: consumed, banks, findings, rules: question.rules.digest },
+    state: {
+      // No more than the pair: a caller may give the whole clockInfo, and that is no JSON.
+      boot: { resetCount: question.boot.resetCount, restartCount: question.boot.restartCount },
+      entries: consumed,
+      banks,
+      findings,
+      rules: question.rules.digest,
+    },
     manifestPaths: question.rules.manifestPaths,
   });
 }
