@@ -139,15 +139,18 @@ async function runStages(
       progress.quote = signed;
     },
   );
-  const environment = validateEnvironment({
-    quote,
-    evidence,
-    host,
-    storedLog: await storedEventLog(host, evidence, deps),
-    platform,
-    imaRules: policy.imaRules(platform.name),
-    artifact: null,
-  });
+  const environment = await validateEnvironment(
+    {
+      quote,
+      evidence,
+      host,
+      storedLog: await storedEventLog(host, evidence, deps),
+      platform,
+      imaRules: policy.imaRules(platform.name),
+      artifact: null,
+    },
+    deps,
+  );
 
   progress.stage = 'authorization';
   const issuedAt = Math.floor(now / 1000);

@@ -107,15 +107,18 @@ async function runStages(
   const principals = (progress.principals = await identifyPrincipals(admitted, deps));
 
   progress.stage = 'environment';
-  const environment = validateEnvironment({
-    quote,
-    evidence,
-    host,
-    storedLog: await storedEventLog(host, evidence, deps),
-    platform,
-    imaRules: policy.imaRules(platform.name),
-    artifact: request.artifact,
-  });
+  const environment = await validateEnvironment(
+    {
+      quote,
+      evidence,
+      host,
+      storedLog: await storedEventLog(host, evidence, deps),
+      platform,
+      imaRules: policy.imaRules(platform.name),
+      artifact: request.artifact,
+    },
+    deps,
+  );
 
   progress.stage = 'artifact';
   const artifact = await approveArtifact(admitted, quote.pcrs, deps);

@@ -15,7 +15,7 @@ import type { Platform } from '../policy/index.ts';
 import { treeFileDigests } from './evidence-collection.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import type { RequestedArtifact } from './execution-request.ts';
-import type { DecisionDeps, HostFacts } from './ports.ts';
+import type { DecisionDeps, HostFacts, ImaVerification } from './ports.ts';
 import type { AuthenticQuote } from './quote-stage.ts';
 
 /** What is true of the host at this moment, and that policy's reference values hold. */
@@ -59,12 +59,15 @@ export async function storedEventLog(
  * Stage `environment`, after the quote: logs against the quoted values, measured gateway and artifact, appraisal.
  * @throws Refusal with every check that failed
  */
-export function validateEnvironment(question: EnvironmentQuestion): Environment {
+export async function validateEnvironment(
+  question: EnvironmentQuestion,
+  deps: Pick<DecisionDeps, 'verifyIma'>,
+): Promise<Environment> {
   const { quote, platform, host } = question;
   const failures: Refusal[] = [];
   const eventLog = readEventLog(question, failures);
   const authorised = authorisedDigests(question);
-  const ima = readIma(question, eventLog, authorised, failures);
+  const ima = await readIma(question, eventLog, { authorised, failures }, deps);
   const appraisal = appraise(
     {
       quote: quote.quote,
@@ -88,7 +91,7 @@ export function validateEnvironment(question: EnvironmentQuestion): Environment 
     );
   }
   const measured = platform.runtime === 'measured';
-  const executedDigest = measured ? requireMeasured(question, ima, authorised) : null;
+  const executedDigest = measured ? requireMeasured(question, ima) : null;
   return { appraisal, eventLog, ima, measured, executedDigest, authorized: authorised };
 }
 
@@ -111,16 +114,16 @@ function readEventLog(
   return examination.verified;
 }
 
-function readIma(
+async function readIma(
   { quote, evidence, host, imaRules }: EnvironmentQuestion,
   log: VerifiedEventLog | null,
-  authorised: ReadonlySet<string>,
-  failures: Refusal[],
-): VerifiedIma | null {
+  { authorised, failures }: { readonly authorised: ReadonlySet<string>; readonly failures: Refusal[] },
+  { verifyIma: verify = verifyHere }: Pick<DecisionDeps, 'verifyIma'>,
+): Promise<VerifiedIma | null> {
   if (imaRules === null) return null;
   try {
     const { list, firstEntry } = evidence.ima ?? refuse('ima-empty', 'there is no IMA list');
-    return verifyIma([list], {
+    return await verify(list, {
       pcrs: quote.pcrs,
       boot: quote.quote.attest.clockInfo,
       rules: imaRules,
@@ -135,6 +138,8 @@ function readIma(
     return null;
   }
 }
+
+const verifyHere: ImaVerification = (list, question) => Promise.resolve(verifyIma([list], question));
 
 /** PCR values that a verified log gives, for a boot_aggregate over a bank that isn't quoted. */
 function replayed({ log }: VerifiedEventLog): PcrSource {
@@ -177,18 +182,16 @@ function artifactFiles(
  * @throws Refusal `gateway-measured`, `artifact-measured`, `artifact-tree`
  */
 function requireMeasured(
-  question: EnvironmentQuestion,
+  { artifact, evidence, platform }: EnvironmentQuestion,
   ima: VerifiedIma | null,
-  authorised: ReadonlySet<string>,
 ): string | null {
-  const { artifact, evidence, platform } = question;
   if (ima === null) return refuse('gateway-measured', 'nothing measured the gateway: there is no IMA list');
   if (platform.gatewayMeasured) requireGatewayMeasured(ima);
   if (artifact === null) return null;
   if (artifact.type === 'file')
     return requireArtifactMeasured(ima, artifact.digest.slice('sha256:'.length)).sha256;
   if (evidence.tree === undefined) refuse('artifact-tree', 'a tree comes with its manifest');
-  const earlier = earlierDigests(question);
-  for (const sha256 of authorised) if (!earlier.has(sha256)) requireArtifactMeasured(ima, sha256);
+  // Every file of it, whatever was authorized before: then it was another copy, or a policy that didn't ask.
+  for (const sha256 of artifactFiles(artifact, evidence.tree)) requireArtifactMeasured(ima, sha256);
   return null;
 }

@@ -3,7 +3,7 @@ import type { HostState, RecordRef, RevocableKind } from '../audit/index.ts';
 import type { SigningKey, VerificationKey } from '../authorization/index.ts';
 import type { Clock, Random } from '../base/index.ts';
 import type { SigningAuthority } from '../credential/index.ts';
-import type { BootCounters, ImaState } from '../evidence/index.ts';
+import type { BootCounters, ImaQuestion, ImaState, VerifiedIma } from '../evidence/index.ts';
 import type { ClockInfo } from '../tpm/index.ts';
 import type { ChallengeKey } from './challenge.ts';
 import type { ExecutionRecord } from './execution-record.ts';
@@ -130,6 +130,9 @@ export interface LogView {
   consistency(from: bigint, to: bigint): Promise<readonly string[]>;
 }
 
+/** As `verifyIma` with one chunk, in more than one turn where the list is large. @throws Refusal as that does */
+export type ImaVerification = (list: Uint8Array, question: ImaQuestion) => Promise<VerifiedIma>;
+
 /** Where an authorization's status is published. */
 export interface StatusIndexes {
   assign(executionId: string): Promise<{ readonly idx: number; readonly uri: string }>;
@@ -166,6 +169,8 @@ export interface DecisionDeps {
   readonly agents: AgentCertificates;
   readonly log: LogView;
   readonly status: StatusIndexes;
+  /** In this turn, and on this thread, when left out. */
+  readonly verifyIma?: ImaVerification;
   /** How long evidence bodies are kept: ms. */
   readonly retention: number;
   /** Told of exceptions that became denials; for logs. */

@@ -19,6 +19,7 @@ import { DenialTally } from './denial-tally.ts';
 import { governance } from './governance.ts';
 import type { Governance } from './governance.ts';
 import { HighWater, requireHighWater } from './high-water.ts';
+import { ImaVerifier } from './ima-verifier.ts';
 import { LiveExecutions } from './live-executions.ts';
 import { LogClock } from './log-clock.ts';
 
@@ -158,8 +159,10 @@ async function assemble(parts: Parts): Promise<Services> {
   const live = new LiveExecutions(records);
   await live.load();
   const denials = new DenialTally(clock.now());
+  const ima = new ImaVerifier();
   const decisions = await decisionDeps({
     ...parts,
+    verifyIma: (list, question) => ima.verify(list, question),
     records,
     agentIssuer,
     policy,
@@ -196,6 +199,7 @@ async function assemble(parts: Parts): Promise<Services> {
     revokedEkCas,
     close: async () => {
       await chores.stop();
+      await ima.close();
       // Best effort: a store that can't write must not keep the process from ending.
       await denials.write(ledger, clock.now()).catch(parts.onError);
       await highWater.settled();

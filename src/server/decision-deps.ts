@@ -10,6 +10,7 @@ import type { AgentIssuer } from '../enrollment/index.ts';
 import type {
   AgentCertificates,
   DecisionDeps,
+  ImaVerification,
   KeptBodies,
   LogView,
   StatusIndexes,
@@ -36,12 +37,13 @@ export interface DecisionParts {
   readonly secrets: DecisionDeps['secrets'];
   /** Of the current trust bundle: issuer, and authorization keys that may have signed earlier. */
   readonly trust: { readonly issuer: string; readonly authorizations: readonly VerificationKey[] };
+  readonly verifyIma: ImaVerification;
   readonly onError: (error: unknown) => void;
 }
 
 /** Everything that a decision is a function of, over the store's records and the verifier's keys. */
 export async function decisionDeps(parts: DecisionParts): Promise<DecisionDeps> {
-  const { config, ring, clock, random, store, records, policy, secrets, trust, onError } = parts;
+  const { config, ring, clock, random, store, records, policy, secrets, trust, verifyIma, onError } = parts;
   return {
     trustDomain: config.trustDomain,
     issuer: trust.issuer,
@@ -61,6 +63,7 @@ export async function decisionDeps(parts: DecisionParts): Promise<DecisionDeps> 
     agents: agentCertificates(parts),
     log: logView(store),
     status: await statusIndexes(store, `${config.url}/v1/status-lists/${config.replica}`),
+    verifyIma,
     retention: config.retention.evidenceDays * DAY_MS,
     onFault: (error) => {
       onError(error);

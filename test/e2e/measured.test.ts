@@ -1,7 +1,11 @@
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ReferenceValues } from '../../src/appraisal/index.ts';
+import { treeManifest } from '../../src/artifact/index.ts';
+import { fromHex, toBase64url, utf8 } from '../../src/base/index.ts';
+import type { JsonObject } from '../../src/base/index.ts';
 import { DecisionWorld } from '../server/decision-world.ts';
+import type { AskOptions } from '../server/decision-world.ts';
 import { GATEWAY, MeasuredHost, learnGolden, sha256 } from '../server/measured-world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -32,8 +36,8 @@ async function boot(gateway: Readonly<Record<string, string>> = GATEWAY): Promis
 }
 
 /** Asks for the report, and how it was denied: check, code, and every check that failed. */
-async function denial({ host }: MeasuredHost, content = 'report') {
-  const { status, json, text } = await host.ask({ content });
+async function denial({ host }: MeasuredHost, options: AskOptions = {}) {
+  const { status, json, text } = await host.ask(options);
   if (status === 201) throw new Error('it was allowed');
   const checks = [...text.matchAll(/"check":"([^"]+)"/g)].map(([, id]) => id);
   return { ...json, checks };
@@ -106,6 +110,55 @@ describe('a measured runtime', () => {
     await measured.copy();
     expect(await denial(measured)).toMatchObject({ ...REFUSED, check: 'ima-run' });
     expect((await attest(measured)).json).toMatchObject({ ...REFUSED, check: 'ima-run' });
+  });
+});
+
+describe('a tree in a measured runtime', () => {
+  /** A tree of files with these contents, named by their numbers. */
+  const treeOf = (...contents: string[]): Uint8Array =>
+    treeManifest(
+      contents.map((content, i) => ({
+        type: 'file',
+        path: utf8(String(i)),
+        mode: 0o555,
+        size: content.length,
+        sha256: fromHex(sha256(content)),
+        links: { count: 1, inode: String(i) },
+      })),
+    ).manifest;
+
+  it('has to have every file measured, also one that was authorized before', async () => {
+    const measured = await boot();
+    await measured.copy('shared');
+    await measured.host.run({ content: 'shared' });
+    const tree = treeOf('shared', 'other');
+    await measured.copy('other');
+    expect(await denial(measured, { tree })).toMatchObject({ ...REFUSED, check: 'artifact-measured' });
+    await measured.copy('shared');
+    const { request } = await measured.host.run({ tree });
+    const shown = await world.operate('GET', `/v1/executions/${request.executionId}`);
+    expect(shown.json).toMatchObject({ state: 'issued', executedDigest: null });
+    // Its files may be in the list from now on.
+    expect((await attest(measured)).status).toBe(200);
+  });
+
+  it('allows no file that another tree has', async () => {
+    const measured = await boot();
+    await measured.copy('one');
+    await measured.copy('two');
+    expect(await denial(measured, { tree: treeOf('one') })).toMatchObject({ ...REFUSED, check: 'ima-run' });
+    const without = (body: JsonObject): JsonObject => {
+      const items = Object.entries(body['evidence'] as JsonObject);
+      return { ...body, evidence: Object.fromEntries(items.filter(([name]) => name !== 'tree-manifest')) };
+    };
+    const tree = treeOf('one', 'two');
+    expect((await denial(measured, { tree, body: without })).checks).toContain('ima-run');
+    const another = (body: JsonObject): JsonObject => {
+      const record = ['application/vnd.sealgate.tree-manifest', toBase64url(treeOf('two')), 4];
+      return { ...body, evidence: { ...(body['evidence'] as JsonObject), 'tree-manifest': record } };
+    };
+    expect(await denial(measured, { tree, body: another })).toMatchObject({ check: 'artifact-tree' });
+    expect((await measured.host.ask({ tree })).status).toBe(201);
   });
 });
 

@@ -96,6 +96,8 @@ export interface AskOptions {
   readonly measured?: string;
   /** The artifact's content. */
   readonly content?: string;
+  /** The manifest of an artifact that is a tree. */
+  readonly tree?: Uint8Array;
   /** What the artifact's signature is over. */
   readonly signed?: string;
   readonly qualifyingData?: (nonce: Uint8Array, digest: Uint8Array) => Uint8Array;
@@ -311,7 +313,7 @@ export class DecisionHost {
     const workload = ec();
     const { x = '', y = '' } = workload.publicKey.export({ format: 'jwk' });
     const artifact = createHash('sha256')
-      .update(options.content ?? 'report')
+      .update(options.tree ?? options.content ?? 'report')
       .digest('hex');
     const statement = encodeStatement({
       name: 'report',
@@ -332,7 +334,7 @@ export class DecisionHost {
       artifact: {
         name: 'report',
         digest: `sha256:${artifact}`,
-        type: 'file',
+        type: options.tree === undefined ? 'file' : 'tree',
         signatures: [{ format: 'dsse', data: toBase64url(envelope) }],
       },
       argv: ['report'],
@@ -362,7 +364,11 @@ export class DecisionHost {
     );
     const binding = { audience: TRUST_DOMAIN, nonce: request.nonce, requestDigest: digest };
     const proof = await makeHolderProof(binding, options.workloadProof ?? workload.privateKey);
-    const made = { request, proofs: { workload: proof, parent: null, initiator: null }, evidence };
+    const tree = options.tree && {
+      'tree-manifest': ['application/vnd.sealgate.tree-manifest', toBase64url(options.tree), 4],
+    };
+    const proofs = { workload: proof, parent: null, initiator: null };
+    const made = { request, proofs, evidence: { ...evidence, ...tree } };
     const body = (options.body ?? ((same: JsonObject) => same))(made as unknown as JsonObject);
     return { body, request, digest, attest, values, workload: workload.privateKey };
   }

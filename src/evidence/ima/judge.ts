@@ -31,15 +31,17 @@ export interface JudgeContext {
   readonly before?: ImaFindings;
 }
 
-/** Files below the run directory that are listed for one verification; more are counted. */
+/** Unauthorised files below the run directory that are listed for one verification; more are counted. */
 const MAX_RUN_FILES = 4096;
 const KEXEC_CMDLINE = 'kexec-cmdline';
 
 /** Judges the entries of PCR 10 by rules; its findings become facts when the replay reaches the quoted value. */
 export class ImaJudge {
   readonly findings: ImaFindings;
-  /** Of the entries judged now, not of earlier ones. */
+  /** Of the entries judged now, not of earlier ones; of an authorised digest its first. */
   readonly runFiles: RunFile[] = [];
+  readonly #authorised = new Set<string>();
+  #unauthorised = 0;
   readonly #rules: CompiledImaRules;
   readonly #keyrings: Keyrings;
   readonly #isAuthorised: (sha256: string) => boolean;
@@ -193,9 +195,10 @@ export class ImaJudge {
     const authorised = sha256 !== null && this.#isAuthorised(sha256);
     if (authorised) this.findings.run.authorised++;
     else addTo(this.findings.run.unauthorised, () => finding(entry, path, 'not authorised on this host'));
-    if (this.runFiles.length < MAX_RUN_FILES) {
-      this.runFiles.push({ entry: number, path: pathText(path), sha256, authorised });
-    }
+    // What is authorised is a set that the verifier chose: none of it may be crowded out by what ran before.
+    if (authorised ? this.#authorised.has(sha256) : this.#unauthorised++ >= MAX_RUN_FILES) return;
+    if (authorised) this.#authorised.add(sha256);
+    this.runFiles.push({ entry: number, path: pathText(path), sha256, authorised });
   }
 
   #policyFile({ number, fields, batch }: EntryView, path: string): void {

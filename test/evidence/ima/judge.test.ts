@@ -240,10 +240,22 @@ describe('the run directory', () => {
   });
 
   it('lists some thousand files and counts all', () => {
-    const many = Array.from({ length: 4200 }, (_, i) => file(`${RUN_DIRECTORY}${i}`, 'program'));
-    const ima = verifyMade(many, {}, { isAuthorised });
-    expect(ima.runFiles).toHaveLength(4096);
-    expect(ima.findings.run.authorised).toBe(4200);
+    const many = (content: string) =>
+      Array.from({ length: 4200 }, (_, i) => file(`${RUN_DIRECTORY}${i}`, content));
+    const strange = verifyMade(many('evil'), {}, { isAuthorised });
+    expect(strange.runFiles).toHaveLength(4096);
+    expect(strange.findings.run.unauthorised.total).toBe(4200);
+    const known = verifyMade(many('program'), {}, { isAuthorised });
+    expect(known.runFiles).toHaveLength(1);
+    expect(known.findings.run.authorised).toBe(4200);
+  });
+
+  it('finds what is authorised among any number of files', () => {
+    const last = hex(sha256('last'));
+    const files = Array.from({ length: 4200 }, (_, i) => file(`${RUN_DIRECTORY}${i}`, String(i)));
+    const entries = [...files, file(`${RUN_DIRECTORY}last`, 'last')];
+    for (const isAuthorised of [() => true, (digest: string) => digest === last])
+      expect(requireArtifactMeasured(verifyMade(entries, {}, { isAuthorised }), last).entry).toBe(4201);
   });
 });
 
