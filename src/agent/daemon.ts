@@ -52,6 +52,7 @@ export async function startAgent({
     // What is wrong with state directory or TPM is said at once.
     await hosts.current();
     const runner = make(hosts);
+    await recover(runner, report);
     const loop = new AttestationLoop({ hosts, runner, clock, random, times: timesOf(config), report });
     const desk = new LocalDesk(runner, loop, hosts, stopping.signal, report);
     const { path, mode, users, connections } = config.socket;
@@ -77,6 +78,17 @@ export async function startAgent({
   } catch (error) {
     await hosts.drop();
     throw error;
+  }
+}
+
+/** Without a place for credentials a host still attests; each run is refused then, with the reason. */
+async function recover(runner: RunnerPort, report: AgentInput['report']): Promise<void> {
+  try {
+    const executions = [...(await runner.recover())];
+    if (executions.length > 0) report({ event: 'recovered', executions });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    report({ event: 'not-recovered', reason });
   }
 }
 

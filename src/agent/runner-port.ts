@@ -59,6 +59,8 @@ export interface RenewedExecution {
 
 /** What runs artifacts: the gateway, as the agent needs it. The command line puts it in. */
 export interface RunnerPort {
+  /** Wipes what executions left behind whose agent crashed. @returns their ids */
+  recover(): Promise<readonly string[]>;
   /** Runs one artifact to its end. @throws Refusal when it may not run */
   run(order: JsonObject, caller: LocalCaller, streams: RunStreams): Promise<RunEnd>;
   /** Executions under way, at most 256, each to be named in the next attestation. */

@@ -1,8 +1,9 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { Refusal, isJsonObject, refuse } from '../base/index.ts';
-import type { JsonObject } from '../base/index.ts';
+import { Refusal, isJsonObject, refuse, shape } from '../base/index.ts';
+import type { JsonObject, Shape } from '../base/index.ts';
+import { VerifierRefusal } from '../client/index.ts';
 import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame, jsonOf } from './socket/frames.ts';
 import type { Frame } from './socket/frames.ts';
 
@@ -25,7 +26,7 @@ export interface LocalStreams {
  * Asks the agent over its local socket, and relays standard streams and signals while it answers.
  * @param request `{ "v": 1, "op": "run" | "status", … }` (docs/PROTOCOL.md, "Local socket")
  * @returns the result frame's object
- * @throws Refusal `agent-unreachable` when nobody listens there or the agent ended; the agent's denial
+ * @throws Refusal `agent-unreachable` when nobody listens there or the agent ended; the agent's denial; VerifierRefusal
  */
 export async function askAgent(
   path: string,
@@ -116,12 +117,26 @@ function deliver(output: Writable | undefined, bytes: Uint8Array, socket: Socket
   output.once('drain', () => socket.resume());
 }
 
-/** The agent's denial becomes ours, with its check and reason. */
+const { integer, nullable, object, text } = shape;
+const word = text({ max: 4096 });
+const anyObject: Shape<JsonObject> = (value, path, fail) =>
+  isJsonObject(value) ? value : fail(path, 'an object');
+const denialFrame = object({
+  denial: object({
+    ...{ stage: word, code: word, check: word, reason: word, remedy: text({ min: 0, max: 4096 }) },
+    detail: anyObject,
+  }),
+  verifier: nullable(
+    object({ status: integer(100, 599), auditIndex: nullable(text({ pattern: /^(?:0|[1-9]\d{0,19})$/ })) }),
+  ),
+});
+
+/** A denial becomes ours: the agent's own with its check and reason, the verifier's whole. */
 function requireAnswer(result: JsonObject): JsonObject {
-  const { denial } = result;
-  if (Object.keys(result).length !== 1 || !isJsonObject(denial)) return result;
-  const { check, reason, detail } = denial;
-  if (typeof check !== 'string' || typeof reason !== 'string')
-    return refuse('local-frame', 'a denial without check and reason');
-  throw Refusal.revive({ check, reason, detail: isJsonObject(detail) ? detail : {} });
+  if (!Object.hasOwn(result, 'denial')) return result;
+  const { denial, verifier } = denialFrame(result, 'result', (path, want) =>
+    refuse('local-frame', `${path} is not ${want}`),
+  );
+  if (verifier === null) throw Refusal.revive(denial);
+  throw new VerifierRefusal(denial, verifier.status, verifier.auditIndex ?? undefined);
 }

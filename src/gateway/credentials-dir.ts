@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { chmod, chown, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, chown, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { refuse } from '../base/index.ts';
@@ -86,6 +87,7 @@ async function mountTmpfs(place: string): Promise<void> {
 export class CredentialsDirectory {
   readonly path: string;
   readonly #user: RunUser;
+  #writing: Promise<void> = Promise.resolve();
   #wiped: Promise<void> | undefined;
 
   private constructor(directory: string, user: RunUser) {
@@ -103,44 +105,68 @@ export class CredentialsDirectory {
     await requireTmpfs(place);
     const directory = CredentialsDirectory.pathOf(place, executionId);
     await mkdir(directory, { mode: 0o700 });
-    const made = new CredentialsDirectory(directory, user);
-    await made.#own(directory, 0o500);
-    return made;
+    // The directory stays this program's own: in one that the child could write to, it would choose by links what root
+    // changes. The child's group may look into it.
+    if (process.getuid?.() === 0) {
+      await chown(directory, 0, user.gid);
+      await chmod(directory, 0o550);
+    }
+    return new CredentialsDirectory(directory, user);
   }
 
   /** Writes each file whole and puts it in place at once: a reader sees the old content or the new one. */
-  async write(files: CredentialFiles): Promise<void> {
+  write(files: CredentialFiles): Promise<void> {
+    const written = this.#write(files);
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  async #write(files: CredentialFiles): Promise<void> {
     for (const [name, content] of files) {
+      // Ended in between: nothing is put where everything is being wiped.
+      if (this.#wiped !== undefined) return;
       const target = path.join(this.path, name);
       const temporary = path.join(this.path, `.${name}.new`);
       await rm(temporary, { force: true });
-      await writeFile(temporary, content, { flag: 'wx', mode: 0o400 });
-      await this.#own(temporary, 0o400);
+      const handle = await open(temporary, 'wx', 0o400);
+      try {
+        await handle.writeFile(content);
+        if (process.getuid?.() === 0) await handle.chown(this.#user.uid, this.#user.gid);
+      } finally {
+        await handle.close();
+      }
       await rename(temporary, target);
     }
   }
 
   /** Overwrites and removes all of it. May be called again, also while it is under way: the end of a run and its ending do. */
   wipe(): Promise<void> {
-    this.#wiped ??= wipeDirectory(this.path);
+    this.#wiped ??= this.#writing.then(() => wipeDirectory(this.path));
     return this.#wiped;
-  }
-
-  async #own(target: string, mode: number): Promise<void> {
-    await chmod(target, mode);
-    if (process.getuid?.() === 0) await chown(target, this.#user.uid, this.#user.gid);
   }
 }
 
-/** Zeroes every file before it goes, so that freed pages hold nothing. */
+/** What is zeroed of one file at most: no credential is larger. */
+const MAX_ZEROED = 64 * 1024 * 1024;
+
+/**
+ * Zeroes every file before it goes, so that freed pages hold nothing. Nothing in it can keep the directory from being
+ * removed, and no link is followed.
+ */
 export async function wipeDirectory(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => []);
-  if (process.getuid?.() !== 0) await chmod(directory, 0o700).catch(() => undefined);
-  for (const name of names) {
-    const file = path.join(directory, name);
-    const { size } = await lstat(file);
-    await chmod(file, 0o600);
-    await writeFile(file, new Uint8Array(size));
-  }
+  for (const name of names) await zero(path.join(directory, name)).catch(() => undefined);
   await rm(directory, { recursive: true, force: true });
+}
+
+async function zero(file: string): Promise<void> {
+  // Without root, even the owner may write only to what has the bit.
+  if (process.getuid?.() !== 0 && (await lstat(file)).isFile()) await chmod(file, 0o600);
+  const handle = await open(file, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const status = await handle.stat();
+    if (status.isFile()) await handle.writeFile(new Uint8Array(Math.min(status.size, MAX_ZEROED)));
+  } finally {
+    await handle.close();
+  }
 }

@@ -68,6 +68,8 @@ export class Execution {
   async renew({ authorization, credentials }: RenewedExecution): Promise<void> {
     const { host, workload, asked } = this.#parts;
     const { trust } = await host();
+    // Ended while the attestation was under way: what was renewed is for nobody.
+    if (this.#denial !== null) return;
     const svidCas = trust.cas.svid;
     const names = credentials.length === 0 ? [] : asked;
     await this.#parts.credentials.write(
@@ -108,7 +110,10 @@ export class Execution {
     const left = this.#claims.exp * 1000 - this.#parts.clock.now();
     const timer = setTimeout(
       () => {
-        void this.end({ check: 'expired', reason: 'the authorization ended and was not renewed' });
+        // What could not be wiped is wiped once more when the run ends; a timer has nobody to tell.
+        this.end({ check: 'expired', reason: 'the authorization ended and was not renewed' }).catch(
+          () => undefined,
+        );
       },
       Math.max(0, left),
     );

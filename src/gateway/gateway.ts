@@ -65,10 +65,15 @@ export interface RunIo {
 export class Gateway implements RunnerPort {
   readonly #options: GatewayOptions;
   readonly #executions = new Map<string, Execution>();
-  #places: Promise<Places> | undefined;
+  #places: Promise<Places & { readonly wiped: readonly string[] }> | undefined;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
+  }
+
+  /** Once in this object's life: what others left while it lives is theirs to wipe. */
+  async recover(): Promise<readonly string[]> {
+    return (await this.#usePlaces()).wiped;
   }
 
   active(): readonly ActiveExecution[] {
@@ -76,7 +81,12 @@ export class Gateway implements RunnerPort {
   }
 
   async renew(renewed: readonly RenewedExecution[]): Promise<void> {
-    for (const one of renewed) await this.#executions.get(one.executionId)?.renew(one);
+    // One that ends meanwhile must not cost the others their renewal.
+    const results = await Promise.allSettled(
+      renewed.map(async (one) => await this.#executions.get(one.executionId)?.renew(one)),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
   }
 
   async end(executionIds: readonly string[], reason: ExecutionDenial): Promise<void> {
@@ -128,16 +138,15 @@ export class Gateway implements RunnerPort {
   }
 
   /** Where files go; what a crashed gateway left there is removed first. */
-  async #usePlaces(): Promise<Places> {
-    const make = async (): Promise<Places> => {
+  async #usePlaces(): Promise<Places & { readonly wiped: readonly string[] }> {
+    const make = async (): Promise<Places & { readonly wiped: readonly string[] }> => {
       const { state } = await this.#options.host();
       const { credentials, environment } = this.#options;
       const places = {
         run: path.join(state.path, 'run'),
         credentials: await credentialsPlace(credentials, environment),
       };
-      await sweep(places);
-      return places;
+      return { ...places, wiped: await sweep(places) };
     };
     const places = (this.#places ??= make());
     try {
@@ -243,7 +252,8 @@ function connectSignals(execution: Execution, io: RunIo): void {
     execution.signal(signal);
   });
   const leave = (): void => {
-    void execution.end({ check: 'caller-gone', reason: 'whoever asked for it is gone' });
+    // What could not be wiped is wiped once more when the run ends; nobody is left to be told.
+    execution.end({ check: 'caller-gone', reason: 'whoever asked for it is gone' }).catch(() => undefined);
   };
   if (io.signal?.aborted === true) leave();
   else io.signal?.addEventListener('abort', leave, { once: true });

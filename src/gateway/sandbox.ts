@@ -52,7 +52,8 @@ export function bubblewrap(command: readonly string[], confinement: Confinement)
     // The directories on the way there, which bubblewrap would make for its own user only.
     ...shown.flatMap((directory) => ['--perms', '0755', '--dir', path.dirname(directory)]),
     ...shown.flatMap((directory) => ['--ro-bind', directory, directory]),
-    ...['--chdir', cwd],
+    // Into the working directory goes env, with the child's rights: root would get to where the child may not.
+    ...['--chdir', '/'],
     ...Object.entries(plain).flatMap(([name, value]) => ['--setenv', name, value]),
   ];
   return {
@@ -64,7 +65,7 @@ export function bubblewrap(command: readonly string[], confinement: Confinement)
       '4',
       '--',
       ...setpriv(confinement.user),
-      ...assign(loader),
+      ...enter(cwd, loader),
       ...command,
     ],
     cwd: '/',
@@ -81,10 +82,10 @@ export function withoutNamespaces(
   const { plain, loader } = splitEnvironment(environment);
   const [file = SETPRIV, ...args] = [
     ...setpriv(user, ['--pdeathsig', 'KILL']),
-    ...assign(loader),
+    ...enter(cwd, loader),
     ...command,
   ];
-  return { file, args, cwd, environment: plain, options: undefined };
+  return { file, args, cwd: '/', environment: plain, options: undefined };
 }
 
 /** setpriv ends with 126 or 127 as shells do when the command can't be started. */
@@ -94,10 +95,10 @@ function setpriv({ uid, gid }: RunUser, more: readonly string[] = []): string[] 
   return [SETPRIV, ...(process.getuid?.() === 0 ? become : []), '--no-new-privs', ...more, '--'];
 }
 
-/** env(1) sets what setpriv must not have had. */
-function assign(loader: Readonly<Record<string, string>>): string[] {
+/** env(1), with the child's rights, goes into its directory and sets what setpriv must not have had. */
+function enter(cwd: string, loader: Readonly<Record<string, string>>): string[] {
   const pairs = Object.entries(loader).map(([name, value]) => `${name}=${value}`);
-  return pairs.length === 0 ? [] : [ENV, ...pairs];
+  return cwd === '/' && pairs.length === 0 ? [] : [ENV, '-C', cwd, ...pairs];
 }
 
 function splitEnvironment(environment: Confinement['environment']): {

@@ -51,6 +51,10 @@ class EchoRunner implements RunnerPort {
     return [];
   }
 
+  recover(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
   end(ids: readonly string[], reason: JsonObject): Promise<void> {
     this.ended.push({ ids, reason });
     return Promise.resolve();

@@ -59,6 +59,17 @@ describe('a signed script', () => {
   });
 });
 
+it('what runs is a copy that nobody writes, in a file system without the host’s state', async () => {
+  const state = world.host.state.path;
+  const file = world.file('where', `#!/bin/sh\necho "$0"\nstat -c '%a %u' "$0"\nls ${state} ${state}/run\n`);
+  const { end, stdout } = await world.run(await world.order(file));
+  const run = path.join(state, 'run');
+  const { executionId = null } = end.report;
+  if (typeof executionId !== 'string') throw new TypeError('the report names no execution');
+  const own = path.join(run, executionId, 'where');
+  expect(stdout).toBe(`${own}\n555 0\n${state}:\nrun\n\n${run}:\n${executionId}\n`);
+});
+
 describe('what ends a run', () => {
   it('a signal reaches the command, which may answer it', async () => {
     const file = world.file(

@@ -23,7 +23,7 @@ const iso = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z
 const pair = generateKeyPairSync('ed25519');
 const signer = { privateKey: pair.privateKey, publicKey: normalKey(pair.publicKey) };
 
-const policyYaml = (lifetime: number): string => `
+const policyYaml = (lifetime: number, initiators: string): string => `
 trustDomain: ${TRUST_DOMAIN}
 version: 1
 previous: null
@@ -39,7 +39,7 @@ platforms:
     requiredClaims: [instance-identity, executables]
 artifacts: artifacts.json
 hostSets: { all: { labels: ["env=test"] } }
-initiators: []
+initiators: ${initiators}
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
@@ -71,6 +71,12 @@ const SOURCES = {
   }),
 };
 
+/** Whose tokens name who starts what. */
+export interface TrustedIssuer {
+  readonly name: string;
+  readonly jwks: JsonObject;
+}
+
 /** What one run printed and how it ended. */
 export interface Ran {
   readonly end: Awaited<ReturnType<Gateway['run']>>;
@@ -95,10 +101,16 @@ export class GatewayWorld {
     this.credentials = path.join(directory, 'credentials');
   }
 
-  static async start(directory: string, lifetime = 300): Promise<GatewayWorld> {
+  static async start(directory: string, lifetime = 300, issuer?: TrustedIssuer): Promise<GatewayWorld> {
     const swtpm = await startSwtpm({ eccP256: true });
     const agents = await AgentWorld.start(directory, swtpm);
-    const files = { 'policy.yaml': policyYaml(lifetime), ...SOURCES };
+    const trusted = { issuer: issuer?.name, jwks: 'initiators.json', maxLifetime: 600 };
+    const initiators = issuer === undefined ? [] : [{ ...trusted, bearer: false, claims: [] }];
+    const files = {
+      'policy.yaml': policyYaml(lifetime, JSON.stringify(initiators)),
+      ...SOURCES,
+      ...(issuer === undefined ? {} : { 'initiators.json': JSON.stringify(issuer.jwks) }),
+    };
     const sources = new Map(Object.entries(files).map(([name, text]) => [name, utf8(text)] as const));
     const { bundle } = buildBundle(sources, loadCedar);
     await agents.operate('/v1/policy/stage', submission(bundle, authorityKey(agents.directory)));

@@ -17,7 +17,7 @@ export const FRAME = {
   /** Agent: bytes of standard output and standard error. */
   stdout: 0x12,
   stderr: 0x13,
-  /** Agent: the last frame, JSON: the answer, or `{ "denial": … }`. */
+  /** Agent: the last frame, JSON: the answer, or `{ "denial": …, "verifier": … }`. */
   result: 0x14,
 } as const;
 

@@ -3,6 +3,8 @@ import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import path from 'node:path';
 import { Refusal, refuse } from '../../base/index.ts';
+import type { JsonObject } from '../../base/index.ts';
+import { VerifierRefusal } from '../../client/index.ts';
 import { toDenial } from '../../lifecycle/index.ts';
 import { loadNative } from '../open-tpm.ts';
 import type { LocalCaller } from '../runner-port.ts';
@@ -140,10 +142,19 @@ async function serve(
       refuse('local-caller', 'this user may not ask the agent', { uid: caller.uid });
     await handle(conversation, caller);
   } catch (error) {
-    const refusal =
-      error instanceof Refusal
-        ? error
-        : new Refusal('internal', error instanceof Error ? error.message : String(error));
-    conversation.end({ denial: { ...toDenial(refusal) } });
+    conversation.end(denialFrame(error));
   }
+}
+
+/** A denial of the agent's own, or the verifier's as it came: then with the leaf that it has in the log. */
+function denialFrame(error: unknown): JsonObject {
+  if (error instanceof VerifierRefusal) {
+    const { denial, status, auditIndex = null } = error;
+    return { denial: { ...denial }, verifier: { status, auditIndex } };
+  }
+  const refusal =
+    error instanceof Refusal
+      ? error
+      : new Refusal('internal', error instanceof Error ? error.message : String(error));
+  return { denial: { ...toDenial(refusal) }, verifier: null };
 }

@@ -89,13 +89,11 @@ function refused(error: unknown, options: RunOptions, io: Io): number {
     error instanceof Refusal
       ? error
       : new Refusal('internal', error instanceof Error ? error.message : String(error));
-  const denial = toDenial(refusal);
-  const told =
-    refusal instanceof VerifierRefusal ? { ...denial, ...refusal.denial, code: denial.code } : denial;
-  printDenial({ ...told, stage: denial.stage }, io, false);
+  const denial = refusal instanceof VerifierRefusal ? refusal.denial : toDenial(refusal);
+  printDenial(denial, io, false);
   const auditIndex = refusal instanceof VerifierRefusal ? (refusal.auditIndex ?? null) : null;
-  if (auditIndex !== null) io.stderr(`  audit   ${auditIndex}\n`);
-  writeReport(options, { ok: false, status: null, signal: null, denial: { ...told }, auditIndex });
+  if (auditIndex !== null) io.stderr(`  audit   entry ${auditIndex}\n`);
+  writeReport(options, { ok: false, status: null, signal: null, denial: { ...denial }, auditIndex });
   if (refusal.check !== 'not-executable') return REFUSED;
   return refusal.detail['missing'] === true ? 127 : 126;
 }

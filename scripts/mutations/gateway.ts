@@ -1,0 +1,156 @@
+import type { Mutation } from '../lib/mutations.ts';
+
+const answer = 'test/gateway/verify-answer.test.ts';
+const files = 'test/gateway/files.test.ts';
+const run = 'test/gateway/run.test.ts';
+
+/** What a host believes of a verifier's answer, and what it leaves of an execution. */
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'answer-under-any-policy',
+    file: 'src/gateway/judge-policy.ts',
+    find: 'if (hash !== own.request.policyHash)',
+    replace: "if (hash === '')",
+    test: answer,
+  },
+  {
+    name: 'answer-policy-rolled-back',
+    file: 'src/gateway/judge-policy.ts',
+    find: 'highest: own.policySeen',
+    replace: 'highest: undefined',
+    test: answer,
+  },
+  {
+    name: 'answer-artifact-by-any-name',
+    file: 'src/gateway/judge-policy.ts',
+    find: 'if (name !== artifact.name)',
+    replace: "if (name === '')",
+    test: answer,
+  },
+  {
+    name: 'answer-leaf-of-another-policy',
+    file: 'src/gateway/verify-answer.ts',
+    find: 'leaf.policy?.digest !== policy.hash || ',
+    replace: '',
+    test: answer,
+  },
+  {
+    name: 'answer-log-not-grown',
+    file: 'src/gateway/judge-leaf.ts',
+    find: '  requireGrown(proof, consistency, own);\n',
+    replace: '',
+    test: answer,
+  },
+  {
+    name: 'answer-leaf-of-any-purpose',
+    file: 'src/gateway/judge-leaf.ts',
+    find: "leaf.purpose !== 'execution' || ",
+    replace: '',
+    test: answer,
+  },
+  {
+    name: 'answer-leaf-of-another-request',
+    file: 'src/gateway/judge-leaf.ts',
+    find: 'leaf.digests.request === `sha256:${toHex(own.requestDigest)}`',
+    replace: "leaf.digests.request !== ''",
+    test: answer,
+  },
+  {
+    name: 'answer-leaf-of-another-key',
+    file: 'src/gateway/judge-leaf.ts',
+    find: 'leaf.ak === own.akName',
+    replace: "leaf.ak !== ''",
+    test: answer,
+  },
+  {
+    name: 'answer-leaf-of-another-boot',
+    file: 'src/gateway/judge-leaf.ts',
+    find: 'leaf.boot.resetCount === quoted.resetCount && ',
+    replace: '',
+    test: answer,
+  },
+  {
+    name: 'answer-leaf-of-other-sealed',
+    file: 'src/gateway/judge-leaf.ts',
+    find: 'digests.sealed === `sha256:${toHex(jcsSha256(answer.sealed))}`',
+    replace: 'digests.sealed !== null',
+    test: answer,
+  },
+  {
+    name: 'authorization-for-another-workload',
+    file: 'src/gateway/judge-authorization.ts',
+    find: 'claims.cnf.jkt === own.workloadThumbprint',
+    replace: "claims.cnf.jkt !== ''",
+    test: answer,
+  },
+  {
+    name: 'authorization-with-more-scopes',
+    file: 'src/gateway/judge-authorization.ts',
+    find: 'sameSet(details.scopes, request.scopes)',
+    replace: 'request.scopes.every((scope) => details.scopes.includes(scope))',
+    test: answer,
+  },
+  {
+    name: 'authorization-that-has-ended',
+    file: 'src/gateway/judge-authorization.ts',
+    find: 'now >= exp || ',
+    replace: '',
+    test: answer,
+  },
+  {
+    name: 'result-about-another-workload',
+    file: 'src/gateway/judge-authorization.ts',
+    find: "cnf['jkt'] === own.workloadThumbprint",
+    replace: "cnf['jkt'] !== ''",
+    test: answer,
+  },
+  {
+    name: 'confining-programs-load-other-code',
+    file: 'src/gateway/sandbox.ts',
+    find: 'filter(([name]) => !LOADER.test(name))',
+    replace: "filter(([name]) => name !== '')",
+    test: files,
+  },
+  {
+    name: 'original-runs-instead-of-the-copy',
+    file: 'src/gateway/private-copy.ts',
+    find: 'return { path: target, measured, directory };',
+    replace: 'return { path: source, measured, directory };',
+    test: run,
+  },
+  {
+    name: 'copy-where-nothing-is-measured',
+    file: 'src/gateway/private-copy.ts',
+    find: '(await isInMemory(directory))',
+    replace: "directory === ''",
+    test: files,
+  },
+  {
+    name: 'state-visible-to-the-command',
+    file: 'src/gateway/gateway.ts',
+    find: 'hidden: [state.path, ',
+    replace: 'hidden: [',
+    test: run,
+  },
+  {
+    name: 'credentials-not-zeroed',
+    file: 'src/gateway/credentials-dir.ts',
+    find: 'await handle.writeFile(new Uint8Array(',
+    replace: 'void (new Uint8Array(',
+    test: files,
+  },
+  {
+    name: 'credentials-written-after-the-end',
+    file: 'src/gateway/credentials-dir.ts',
+    find: '      if (this.#wiped !== undefined) return;\n',
+    replace: '',
+    test: files,
+  },
+  {
+    name: 'executions-of-others-swept',
+    file: 'src/gateway/places.ts',
+    find: 'if (tryLockFile(handle.fd)) return handle;',
+    replace: 'if (tryLockFile(handle.fd) || run !== "") return handle;',
+    test: files,
+  },
+];

@@ -1,0 +1,200 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fromBase64url } from '../../src/base/index.ts';
+import { profileText } from '../../src/config/index.ts';
+import { LocalIssuer } from '../../src/identity/index.ts';
+import { GatewayWorld } from '../gateway/world.ts';
+import { cli } from '../support/cli.ts';
+import { systemRandom } from '../support/random.ts';
+import { TRUST_DOMAIN } from '../support/verifier.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const MAIN = path.join(ROOT, 'src/cli/main.ts');
+/** By its address, since commands are started in directories of their own. */
+const TSX = import.meta.resolve('tsx');
+const ISSUER = 'https://people.example.org';
+
+/** A process of the command line, and what it printed so far. */
+export interface Started {
+  readonly child: ChildProcess;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+  /** Exit status, or the signal that ended it. */
+  readonly exit: Promise<number | NodeJS.Signals | null>;
+}
+
+/**
+ * A verifier and a host's agent in processes of their own, over an emulated TPM: what installs and enrolls is this
+ * process, what decides and runs is not.
+ */
+export class DaemonWorld {
+  readonly directory: string;
+  /** Where the agent puts credentials. */
+  readonly credentials: string;
+  readonly socket: string;
+  readonly profile: string;
+  readonly initiator: string;
+  readonly #gateway: GatewayWorld;
+  readonly #short: string;
+  readonly #started: Started[] = [];
+  #agent: Started | undefined;
+
+  private constructor(gateway: GatewayWorld, directory: string) {
+    this.#gateway = gateway;
+    this.directory = directory;
+    this.credentials = gateway.credentials;
+    // sun_path holds 107 characters.
+    this.#short = mkdtempSync(path.join(tmpdir(), 'sealgate-agent-'));
+    this.socket = path.join(this.#short, 's');
+    this.profile = path.join(gateway.agents.directory, 'operators', 'test.yaml');
+    this.initiator = path.join(directory, 'alice.jwt');
+  }
+
+  /** @param lifetime of authorizations, in seconds */
+  static async start(directory: string, lifetime: number): Promise<DaemonWorld> {
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    const issuer = new LocalIssuer(ISSUER, key, systemRandom);
+    const trusted = { name: ISSUER, jwks: await issuer.jwks() };
+    const gateway = await GatewayWorld.start(directory, lifetime, trusted);
+    const world = new DaemonWorld(gateway, directory);
+    try {
+      await world.#writeToken(issuer);
+      await world.#serve();
+      world.#configure();
+      await world.startAgent();
+      return world;
+    } catch (error) {
+      await world.stop();
+      throw error;
+    }
+  }
+
+  /** The verifier goes on in a process of its own, at the same port. */
+  async #serve(): Promise<void> {
+    const { agents, host } = this.#gateway;
+    // An emulated TPM has one client at a time: from here on the agent.
+    await host.close();
+    const { url, caFingerprint } = agents;
+    const { port } = agents.verifier.server.address;
+    await agents.verifier.server.stop();
+    const listen = { SEALGATE_LISTEN_ADDRESS: '127.0.0.1', SEALGATE_LISTEN_PORT: String(port) };
+    const serve = this.#spawn(['serve', '--config', path.join(agents.directory, 'sealgate.yaml')], listen);
+    await this.until(() => serve.stdout().startsWith('listening on'), serve);
+    const text = profileText({ url, caFingerprint, certificate: 'admin.pem', key: 'admin.key' });
+    writeFileSync(this.profile, text, { mode: 0o600 });
+  }
+
+  async #writeToken(issuer: LocalIssuer): Promise<void> {
+    const confirmationKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    const now = Math.floor(Date.now() / 1000);
+    const order = { subject: 'alice', audience: TRUST_DOMAIN, now, lifetime: 600, confirmationKey };
+    writeFileSync(this.initiator, `${await issuer.issue(order)}\n`, { mode: 0o600 });
+    const pem = confirmationKey.export({ type: 'pkcs8', format: 'pem' });
+    writeFileSync(this.initiator.replace('.jwt', '.key'), pem, { mode: 0o600 });
+  }
+
+  #configure(): void {
+    const config = {
+      state: this.#gateway.host.state.path,
+      socket: { path: this.socket, mode: '0600' },
+      attestation: { intervalSeconds: 5, maxBackoffSeconds: 5 },
+      execution: { credentials: this.credentials, graceSeconds: 5 },
+    };
+    writeFileSync(path.join(this.directory, 'agent.yaml'), JSON.stringify(config));
+  }
+
+  /** `sealgate agent`, until it listens. */
+  async startAgent(): Promise<Started> {
+    const agent = this.#spawn(['agent', '--config', path.join(this.directory, 'agent.yaml')]);
+    await this.until(() => agent.stdout().startsWith('listening on'), agent);
+    this.#agent = agent;
+    return agent;
+  }
+
+  get agent(): Started {
+    if (this.#agent === undefined) throw new Error('no agent was started');
+    return this.#agent;
+  }
+
+  /** A script, signed unless it shall not be. */
+  async script(name: string, content: string, signed = true): Promise<void> {
+    const file = this.#gateway.file(name, content);
+    const [signature] = signed ? await this.#gateway.sign(file) : [];
+    if (signature !== undefined)
+      writeFileSync(`${file}.dsse.json`, fromBase64url(signature.data, 'signature'));
+  }
+
+  /** `sealgate run … -- ./NAME ARGS`, in the artifacts' directory. */
+  run(flags: readonly string[], ...command: readonly string[]): Started {
+    const report = ['--report', path.join(this.directory, 'report.json')];
+    const argv = ['run', '--socket', this.socket, ...report, ...flags, '--', ...command];
+    return this.#spawn(argv, {}, path.join(this.directory, 'artifacts'));
+  }
+
+  /** What the last run wrote by --report. */
+  report(): Record<string, unknown> {
+    return JSON.parse(readFileSync(path.join(this.directory, 'report.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >;
+  }
+
+  /** An operator's command: its JSON document. */
+  async operate(...argv: string[]): Promise<Record<string, unknown>> {
+    const { stdout } = await cli(...argv, '--profile', this.profile, '--json');
+    return JSON.parse(stdout) as Record<string, unknown>;
+  }
+
+  /** Everything that is there of executions: credentials, copies and locks. */
+  left(): readonly string[] {
+    const run = path.join(this.#gateway.host.state.path, 'run');
+    return [...readdirSync(this.credentials), ...readdirSync(run)];
+  }
+
+  /** Waits until something is so. @throws Error with what the process printed, when it ended before */
+  async until(so: () => boolean, { child, stdout, stderr }: Started): Promise<void> {
+    while (!so()) {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`the process ended: ${stdout()} ${stderr()}`);
+      await sleep(20);
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const { child, exit } of this.#started.reverse()) {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      await exit;
+    }
+    await this.#gateway.swtpm.stop();
+    rmSync(this.#short, { recursive: true, force: true });
+  }
+
+  #spawn(argv: readonly string[], environment: Record<string, string> = {}, cwd = ROOT): Started {
+    const child = spawn(process.execPath, ['--import', TSX, MAIN, ...argv], {
+      cwd,
+      env: { ...process.env, ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const [out, err]: [string[], string[]] = [[], []];
+    child.stdout.on('data', (part: Buffer) => out.push(part.toString()));
+    child.stderr.on('data', (part: Buffer) => err.push(part.toString()));
+    const exit = once(child, 'close').then(
+      ([status, signal]) => (status ?? signal) as number | NodeJS.Signals | null,
+    );
+    const started = { child, exit, stdout: () => out.join(''), stderr: () => err.join('') };
+    this.#started.push(started);
+    return started;
+  }
+}
+
+/** A directory that other users get through, as /var/lib is. */
+export function passable(directory: string): string {
+  chmodSync(directory, 0o755);
+  return directory;
+}
