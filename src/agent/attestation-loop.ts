@@ -123,7 +123,8 @@ export class AttestationLoop {
       if (ids.length > 0) await runner.end(ids, denialOf(error));
     }
     // A TPM that was restarted needs a new connection; a verifier that said no does not.
-    if (!(error instanceof VerifierRefusal) && check !== 'verifier-unreachable') await hosts.drop();
+    // Anything else is dropped for nothing, and with it the session of a run that is waiting for its answer.
+    if (!(error instanceof VerifierRefusal) && check.startsWith('tpm-')) await hosts.drop();
   }
 
   async #wait(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -159,13 +159,15 @@ async function open(
   host: Host,
   { sealed }: VerifiedAnswer,
   session: Session,
-  { tpm }: LockedTpm,
+  { tpm, signal }: LockedTpm,
 ): Promise<JsonObject> {
   const { ekTemplate, ekName } = host.identity;
   let key: Uint8Array;
   try {
     key = await tpm.openSealed({ session, sealed: sealed.object, ekTemplate, ekName: nameBytes(ekName) });
   } catch (error) {
+    if (signal.aborted)
+      return refuse('release-late', 'the TPM’s lock ended before the sealed credentials could be opened');
     // Somebody used the session's one opening, moved a PCR or reset the TPM: this host is not what it was a moment ago.
     const reason = error instanceof Error ? error.message : 'unknown';
     throw new ReleaseLost(sealed.binding.executionId, reason);

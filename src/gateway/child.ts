@@ -47,7 +47,12 @@ export async function startChild(
   const ended = endOf(child);
   await started(child);
   if (streams !== 'inherit') connect(child, streams);
-  if (options === undefined) return { ended, kill: (signal) => void child.kill(signal) };
+  if (options === undefined) {
+    const kill = (signal: NodeJS.Signals): void => {
+      if (Object.hasOwn(SIGNALS, signal)) child.kill(signal);
+    };
+    return { ended, kill };
+  }
   const info = readInfo(child);
   const [, , , optionsPipe] = child.stdio;
   if (optionsPipe !== null && 'write' in Object(optionsPipe)) (optionsPipe as Writable).end(options);
@@ -124,6 +129,7 @@ function withSignals(init: number | undefined, ended: Promise<ChildEnd>): Child 
   return {
     ended: end,
     kill: (signal) => {
+      if (!Object.hasOwn(SIGNALS, signal)) return;
       sent.add(signal);
       void deliver(signal);
     },

@@ -49,6 +49,7 @@ export async function prepareRun(host: Host, preparation: Preparation): Promise<
   const entry = entryOf(copy, order.entry);
   await requireExecutable(entry, copy);
   const interpreter = await interpreterOf(entry);
+  requirePlainPath(interpreter?.path ?? entry);
   const user = userOf(caller);
   const program = programOf(entry, copy, isolation);
   const argv = [program, ...order.args];
@@ -96,6 +97,15 @@ export async function prepareRun(host: Host, preparation: Preparation): Promise<
       },
     },
   };
+}
+
+/** env(1) would take it for an assignment, and run what comes after it. @throws Refusal `not-executable` */
+function requirePlainPath(program: string): void {
+  if (program.includes('='))
+    refuse('not-executable', 'a path with "=" can’t be started', {
+      entry: path.basename(program),
+      missing: false,
+    });
 }
 
 /** The file that starts, in the copy. @throws Refusal `run-order`, `not-executable` */

@@ -4,7 +4,7 @@ import { equalBytes, fromBase64url, fromHex, refuse } from '../base/index.ts';
 import type { VerifiedPcrs } from '../tpm/index.ts';
 import { artifactMeasurement, artifactPcr } from './execution-request.ts';
 import type { RequestedArtifact } from './execution-request.ts';
-import { requireNotRevoked } from './identity-stage.ts';
+import { requireNotRevoked } from './not-revoked.ts';
 import type { DecisionDeps } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 

@@ -1523,6 +1523,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'The store is older than a checkpoint that was published: bring the newest store back, or use store restore.',
   ),
+  'release-late': rule(
+    'verification',
+    'verifier-fault',
+    'Ask again; if it happens often, look why the verifier takes so long to answer.',
+  ),
   // The playground (src/cli/up)
   playground: rule(
     'request',

@@ -7,9 +7,10 @@ import { hostSpiffeId } from '../credential/index.ts';
 import { verifyInitiator } from '../identity/index.ts';
 import { hostId, objectName, parsePublic } from '../tpm/index.ts';
 import type { ChallengePurpose } from './challenge.ts';
+import { requireNotRevoked } from './not-revoked.ts';
 import { verifyParent } from './parent.ts';
 import type { VerifiedParent } from './parent.ts';
-import type { Caller, DecisionDeps, HostFacts, Revocable } from './ports.ts';
+import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 import type { ActivePolicy } from './policy-port.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 import { workloadKey } from './workload-key.ts';
@@ -71,21 +72,6 @@ export function requireOneRecord(host: HostFacts, wanted: string): void {
     hostId(parsePublic(host.ekPublic)) === wanted &&
     equalBytes(objectName(host.akPublic), host.akName);
   if (!ok) refuse('host-record', 'the keys of the host’s record don’t belong together');
-}
-
-/** @throws Refusal `dependency-revoked`, or the given check */
-export async function requireNotRevoked(
-  subjects: readonly Revocable[],
-  { revocations }: DecisionDeps,
-  check: 'dependency-revoked' | 'artifact-revoked' = 'dependency-revoked',
-): Promise<void> {
-  const revoked = await revocations.revokedOf(subjects);
-  const [first] = revoked;
-  if (first !== undefined) {
-    refuse(check, `this ${first.kind} was revoked`, {
-      revoked: revoked.map(({ kind, id }) => ({ kind, id })),
-    });
-  }
 }
 
 /** For whom an execution acts: what its token said when it was verified. */

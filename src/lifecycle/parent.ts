@@ -5,7 +5,8 @@ import { fromBase64url, refuse } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
 import { ALIVE } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
-import type { DecisionDeps, RecordVersion } from './ports.ts';
+import { requireNotRevoked } from './not-revoked.ts';
+import type { DecisionDeps, HostFacts, RecordVersion } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 import { workloadKey } from './workload-key.ts';
 
@@ -24,6 +25,8 @@ export interface VerifiedParent {
 export interface Ancestor {
   readonly executionId: string;
   readonly version: RecordVersion;
+  /** Of its host. */
+  readonly host: RecordVersion;
   readonly record: ExecutionRecord;
   readonly claims: AuthorizationClaims;
 }
@@ -61,8 +64,6 @@ export async function verifyParent(
     },
     Math.floor(now / 1000),
   );
-  const host = await deps.hosts.get(record.hostId);
-  if (host?.state !== 'active') refuse('parent-state', 'the parent’s host is not active');
   return {
     executionId,
     hostId: record.hostId,
@@ -93,7 +94,9 @@ async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promis
     const claims = parseClaims(fromBase64url(link.split('.')[1] ?? '', 'parent'));
     const found = await deps.executions.get(claims.client_id);
     if (found === undefined) return refuse('parent-unknown', 'an ancestor’s record is missing');
+    const host = await requireStanding(found.body, claims, deps);
     lineage.push({
+      host: host.record,
       executionId: claims.client_id,
       version: found.record,
       record: found.body,
@@ -101,6 +104,31 @@ async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promis
     });
   }
   return lineage;
+}
+
+/**
+ * What an ancestor rests on still stands: nothing of it was revoked since it was allowed, and its host is active.
+ * @throws Refusal `parent-state`, `dependency-revoked`
+ */
+async function requireStanding(
+  { hostId, artifact, ak }: ExecutionRecord,
+  { attr }: AuthorizationClaims,
+  deps: DecisionDeps,
+): Promise<HostFacts> {
+  const host = await deps.hosts.get(hostId);
+  if (host?.state !== 'active')
+    return refuse('parent-state', 'the host of an execution above it is not active');
+  await requireNotRevoked(
+    [
+      { kind: 'host', id: hostId },
+      { kind: 'ak', id: ak },
+      ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
+      { kind: 'artifact', id: artifact.digest },
+      ...attr.signers.map((id) => ({ kind: 'signer', id }) as const),
+    ],
+    deps,
+  );
+  return host;
 }
 
 /**
@@ -118,8 +146,6 @@ export async function currentParent(
   const lineage = await ancestorsOf(record.chain, deps);
   if (lineage.some((ancestor) => !ALIVE.has(ancestor.record.state)))
     refuse('parent-state', 'an execution above it has ended');
-  const host = await deps.hosts.get(record.hostId);
-  if (host?.state !== 'active') refuse('parent-state', 'the parent’s host is not active');
   const token = record.chain[record.chain.length - 1] ?? '';
   const claims = lineage[lineage.length - 1]?.claims;
   if (claims === undefined) return refuse('parent-unknown', 'the parent has no authorization');
@@ -128,12 +154,13 @@ export async function currentParent(
 
 /** What must still hold of the ancestors when the child is committed. */
 export function ancestorPreconditions(parent: VerifiedParent | null): readonly Precondition[] {
-  return (parent?.lineage ?? []).map(({ version: { kind, id, version } }) => ({
+  const versions = (parent?.lineage ?? []).flatMap(({ version, host }) => [version, host]);
+  return versions.map(({ kind, id, version }) => ({
     kind,
     id,
     is: 'version',
     version,
     check: 'state-moved',
-    reason: 'an ancestor changed while the request was decided',
+    reason: 'an ancestor or its host changed while the request was decided',
   }));
 }

@@ -21,7 +21,7 @@ import { ALIVE, EXECUTION, executionBody } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import { parseKeptRequest } from './execution-request.ts';
 import type { ExecutionRequest } from './execution-request.ts';
-import { requireNotRevoked } from './identity-stage.ts';
+import { requireNotRevoked } from './not-revoked.ts';
 import type { Principals } from './identity-stage.ts';
 import type { StoredExecution } from './outcome.ts';
 import { ancestorPreconditions, currentParent } from './parent.ts';

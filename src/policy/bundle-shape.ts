@@ -98,7 +98,8 @@ export const bundleShape = object({
     authorizationLifetime: integer(1, MAX_LIFETIME_SECONDS),
     executionLifetime: integer(1, LONGEST_EXECUTION),
     attestationInterval: integer(10, 86_400),
-    executionsPerHost: integer(1, 10_000),
+    // What one host attestation can name, and renew in one sealed object.
+    executionsPerHost: integer(1, 256),
   }),
   execution: object({
     /** Variables that select code (`LD_…`, `NODE_OPTIONS`) which a request may set all the same. */

@@ -139,7 +139,7 @@ export const POLICY_JSON_SCHEMA: JsonObject = {
           authorizationLifetime: range('Seconds until an authorization must be renewed', 1, 300),
           executionLifetime: range('Seconds after which an execution ends in any case', 1, 31_622_400),
           attestationInterval: range('Seconds between attestations of an idle host', 10, 86_400),
-          executionsPerHost: range('Executions that one host may run at a time', 1, 10_000),
+          executionsPerHost: range('Executions that one host may run at a time', 1, 256),
         },
       ),
       attribution: {

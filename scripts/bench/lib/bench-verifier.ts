@@ -250,7 +250,7 @@ credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
 delegation: { maxDepth: 0, maxChildren: 0 }
 sealing: { expiration: 60 }
-limits: { authorizationLifetime: 300, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: 10000 }
+limits: { authorizationLifetime: 300, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: 256 }
 execution: { loaderVariables: [] }
 attribution: {}
 `;

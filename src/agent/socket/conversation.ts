@@ -9,6 +9,9 @@ import type { Frame, FrameType } from './frames.ts';
 /** How long a caller has to say what it wants, in milliseconds. */
 const REQUEST_MS = 10_000;
 
+/** How long an ended conversation may take to be read. */
+const LINGER_MS = 2000;
+
 /**
  * The agent's side of one connection: one request, then standard input and signals to it, output and one result from it.
  */
@@ -77,7 +80,10 @@ export class Conversation {
   end(result: JsonObject): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (!this.#socket.destroyed) this.#socket.end(encodeJsonFrame('result', result));
+    const socket = this.#socket;
+    if (!socket.destroyed) socket.end(encodeJsonFrame('result', result));
+    // A caller that never closes its half would keep its place for ever.
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
     this.#input.destroy();
   }
 
