@@ -14,7 +14,10 @@ export interface SealedRow extends RecordRef {
   readonly leaf: string;
 }
 
-/** HMAC-SHA-256 over every column: a row moved, swapped, rolled back or edited in the database is noticed at use. */
+/**
+ * HMAC-SHA-256 over every column: a row that was moved, swapped or edited in the database is noticed at use. An older row
+ * with its own MAC is not: a whole older store is what the high-water file notices (docs/THREAT_MODEL.md).
+ */
 export function rowMac(key: Uint8Array, row: SealedRow): Uint8Array {
   const body = utf8(row.body);
   const bytes = new Writer()
