@@ -81,9 +81,11 @@ export class Conversation {
     if (this.#ended) return;
     this.#ended = true;
     const socket = this.#socket;
-    if (!socket.destroyed) socket.end(encodeJsonFrame('result', result));
-    // A caller that never closes its half would keep its place for ever.
-    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    if (!socket.destroyed)
+      socket.end(encodeJsonFrame('result', result), () => {
+        // All of it is sent. A caller that never closes its half would keep its place for ever.
+        setTimeout(() => socket.destroy(), LINGER_MS).unref();
+      });
     this.#input.destroy();
   }
 
