@@ -15,9 +15,8 @@ import { systemRandom } from '../support/random.ts';
 import { TRUST_DOMAIN } from '../support/verifier.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
-const MAIN = path.join(ROOT, 'src/cli/main.ts');
-/** By its address, since commands are started in directories of their own. */
-const TSX = import.meta.resolve('tsx');
+/** As it is installed: `node scripts/build.js` makes it. */
+const MAIN = path.join(ROOT, 'dist/src/cli/main.js');
 const ISSUER = 'https://people.example.org';
 
 /** A process of the command line, and what it printed so far. */
@@ -176,7 +175,7 @@ export class DaemonWorld {
   }
 
   #spawn(argv: readonly string[], environment: Record<string, string> = {}, cwd = ROOT): Started {
-    const child = spawn(process.execPath, ['--import', TSX, MAIN, ...argv], {
+    const child = spawn(process.execPath, [MAIN, ...argv], {
       cwd,
       env: { ...process.env, ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
