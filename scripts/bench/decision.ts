@@ -28,7 +28,7 @@ if (values.help) {
 }
 const HOSTS = Number(values.hosts);
 const DECISIONS = Number(values.decisions);
-const WORKERS = Number(values.workers);
+const WORKERS = Math.min(Number(values.workers), HOSTS);
 
 /** Processor seconds that a process has used, all threads (proc(5): utime, stime in ticks of 10 ms). */
 function cpuSeconds(pid: number): number {
@@ -74,6 +74,7 @@ async function phase(hosts: readonly BenchHost[], verifier: BenchVerifier, rate?
   const cpu = cpuSeconds(verifier.pid);
   const worker = async (lane: number): Promise<void> => {
     // Each lane has its own hosts: a host's TPM answers one request after the other.
+    const own = hosts.filter((_, i) => i % WORKERS === lane);
     for (let turn = 0; ; turn++) {
       const index = next++;
       if (index >= DECISIONS) return;
@@ -81,7 +82,7 @@ async function phase(hosts: readonly BenchHost[], verifier: BenchVerifier, rate?
         const due = begin + (index / rate) * 1000;
         await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
       }
-      const mine = hosts[(lane + turn * WORKERS) % hosts.length];
+      const mine = own[turn % own.length];
       if (mine !== undefined) latencies.push(await decide(mine, verifier));
     }
   };

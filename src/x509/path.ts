@@ -1,5 +1,5 @@
 import { LIMITS, Refusal, refuse } from '../base/index.ts';
-import { requireSameReading } from './second-reading.ts';
+import { requireAgreement } from './second-reading.ts';
 import type { Certificate } from './certificate.ts';
 import { sameName } from './name.ts';
 import {
@@ -121,7 +121,7 @@ function checkPath<Findings>(
   }
   const findings = profile.check(leaf, issuers);
   const quirks = checkSignatures(chain, new Set(question.quirks));
-  for (const certificate of chain) requireSameReading(certificate);
+  for (const certificate of chain) requireAgreement(certificate);
   const anchor = chain.at(-1) ?? leaf;
   const path = { leaf, chain: Object.freeze([...chain]), anchor, findings, quirks };
   // The brand exists only for the compiler, and only here is it earned.

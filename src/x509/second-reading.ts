@@ -34,6 +34,26 @@ export function requireSameReading(certificate: Certificate): void {
   }
 }
 
+/**
+ * SHA-256 of certificates that both parsers read alike. Whether they do is a function of these very bytes, and the same
+ * authorities and clients come with every request.
+ */
+const agreed = new Set<string>();
+const MAX_AGREED = 4096;
+
+/**
+ * {@link requireSameReading}, once for the same bytes.
+ * @param certificate as `parseCertificate` made it
+ */
+export function requireAgreement(certificate: Certificate): void {
+  const { fingerprint } = certificate;
+  if (agreed.has(fingerprint)) return;
+  requireSameReading(certificate);
+  // The oldest goes first: who sends many certificates costs others a second reading, no more.
+  if (agreed.size >= MAX_AGREED) for (const oldest of agreed) if (agreed.delete(oldest)) break;
+  agreed.add(fingerprint);
+}
+
 function read({ raw, fingerprint }: Certificate): X509Certificate {
   try {
     return new X509Certificate(Uint8Array.from(raw));
