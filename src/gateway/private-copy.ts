@@ -1,16 +1,5 @@
 import { constants } from 'node:fs';
-import {
-  chmod,
-  copyFile,
-  lchown,
-  lstat,
-  mkdir,
-  readdir,
-  readlink,
-  rm,
-  stat,
-  symlink,
-} from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, open, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { equalBytes, refuse } from '../base/index.ts';
 import { isInMemory } from './file-systems.ts';
@@ -52,8 +41,9 @@ export async function copyPrivately(
       },
     );
   const target = path.join(directory, safeName(source));
-  if (original.type === 'tree') await copyTree(source, target);
-  else await copyOne(source, target);
+  const budget = { left: original.bytes };
+  if (original.type === 'tree') await copyTree(source, target, budget);
+  else await copyOne(source, target, budget);
   const measured = await measureArtifact(target);
   if (!equalBytes(measured.digests.sha256, original.digests.sha256) || measured.type !== original.type)
     refuse('artifact-changed', 'the artifact was written to while it was copied');
@@ -67,33 +57,68 @@ function safeName(source: string): string {
 }
 
 /** Executable for everybody where it was for anybody, writable for nobody. */
-async function copyOne(source: string, target: string): Promise<void> {
+async function copyOne(source: string, target: string, budget: Budget): Promise<void> {
   // The path itself may be a link to the artifact.
   const executable = ((await stat(source)).mode & 0o111) !== 0;
-  await copyFile(source, target, constants.COPYFILE_EXCL);
+  await copyContent(source, target, 0, budget);
   await ownIt(target);
   await chmod(target, executable ? 0o555 : 0o444);
 }
 
 /** Modes are part of a tree's digest, so they are kept. */
-async function copyTree(source: string, target: string): Promise<void> {
+async function copyTree(source: string, target: string, budget: Budget): Promise<void> {
   await mkdir(target, { mode: 0o700 });
   for (const entry of await readdir(source, { withFileTypes: true })) {
     const [from, to] = [path.join(source, entry.name), path.join(target, entry.name)];
     if (entry.isDirectory()) {
-      await copyTree(from, to);
-      await chmod(to, (await lstat(from)).mode & 0o7777);
+      await copyTree(from, to, budget);
+      await chmod(to, (await lstat(from)).mode & 0o777);
     } else if (entry.isSymbolicLink()) {
       await symlink(await readlink(from), to);
       await ownIt(to);
     } else {
-      await copyFile(from, to, constants.COPYFILE_EXCL);
+      await copyContent(from, to, constants.O_NOFOLLOW, budget);
       await ownIt(to);
-      await chmod(to, (await lstat(from)).mode & 0o7777);
+      await chmod(to, (await lstat(from)).mode & 0o777);
     }
   }
   await ownIt(target);
   await chmod(target, 0o755);
+}
+
+/** Bytes that may still be copied: as many as were measured. */
+interface Budget {
+  left: number;
+}
+
+const CHUNK = 1024 * 1024;
+
+/**
+ * Copies what one descriptor shows: a path that became a FIFO or a device meanwhile neither blocks nor is read, and a file
+ * that grows fills no disk.
+ * @throws Refusal `artifact-changed`
+ */
+async function copyContent(source: string, target: string, flags: number, budget: Budget): Promise<void> {
+  const from = await open(source, constants.O_RDONLY | constants.O_NONBLOCK | flags);
+  try {
+    if (!(await from.stat()).isFile())
+      refuse('artifact-changed', 'the artifact was replaced while it was copied');
+    const to = await open(target, 'wx', 0o600);
+    try {
+      const buffer = new Uint8Array(CHUNK);
+      for (;;) {
+        const { bytesRead } = await from.read(buffer, 0, CHUNK, null);
+        if (bytesRead === 0) return;
+        budget.left -= bytesRead;
+        if (budget.left < 0) refuse('artifact-changed', 'the artifact grew while it was copied');
+        await to.writeFile(new Uint8Array(buffer.buffer, 0, bytesRead));
+      }
+    } finally {
+      await to.close();
+    }
+  } finally {
+    await from.close();
+  }
 }
 
 async function ownIt(target: string): Promise<void> {
