@@ -14,6 +14,7 @@ import {
   utf8,
 } from '../base/index.ts';
 import type { Fail, JsonObject, Shape } from '../base/index.ts';
+import { hostSpiffeId } from '../credential/index.ts';
 import type { BootCounters } from '../evidence/index.ts';
 import { raiseHighWater, verifyManifest } from '../policy/index.ts';
 import type { PolicyHighWater, VerifiedTrustBundle } from '../policy/index.ts';
@@ -147,7 +148,12 @@ function judgeLeaf(
     ['authorization', leaf.digests.authorization === authorization],
     ['sealed', leaf.digests.sealed === sealed],
     ['attestation-result', evidence.get('attestation-result') === result],
-    ['evidence', [...own.evidence].every(([name, digest]) => evidence.get(name) === `sha256:${digest}`)],
+    // Nothing else was looked at: evidence that somebody added is not this host's.
+    [
+      'evidence',
+      leaf.digests.evidence.length === own.evidence.size + 1 &&
+        [...own.evidence].every(([name, digest]) => evidence.get(name) === `sha256:${digest}`),
+    ],
     ['executions', leaf.executions.every((id) => own.executions.includes(id))],
   ].flatMap(([name, same]) => (same === true ? [] : [String(name)]));
   if (differs.length > 0)
@@ -206,6 +212,7 @@ async function judgeAuthorizations(
       claims.gov.trust_domain === trustDomain &&
       claims.aud === audienceOf(own) &&
       claims.eat_nonce === own.nonce &&
+      claims.policy.digest === leaf.policy?.digest &&
       claims.authorization_details[0].host === own.hostId &&
       claims.exp * 1000 > own.now;
     if (!right || !own.executions.includes(executionId) || !leaf.executions.includes(executionId))
@@ -215,8 +222,7 @@ async function judgeAuthorizations(
   return renewed;
 }
 
-const audienceOf = ({ trust, hostId }: OwnAttestation): string =>
-  `spiffe://${trust.trustDomain}/host/${hostId}`;
+const audienceOf = ({ trust, hostId }: OwnAttestation): string => hostSpiffeId(trust.trustDomain, hostId);
 
 const sameSet = (set: ReadonlySet<string>, listed: readonly string[]): boolean =>
   set.size === new Set(listed).size && listed.every((one) => set.has(one));

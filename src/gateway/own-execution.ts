@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../audit/index.ts';
+import { hostSpiffeId } from '../credential/index.ts';
 import type { OwnTerms } from '../credential/index.ts';
 import type { BootCounters } from '../evidence/index.ts';
 import type { ExecutionRequest } from '../lifecycle/index.ts';
@@ -30,7 +31,7 @@ export interface OwnExecution {
 
 /** The one audience that an authorization and a result for this host may have. */
 export const audienceOf = ({ trust, request }: Pick<OwnExecution, 'trust' | 'request'>): string =>
-  `spiffe://${trust.trustDomain}/host/${request.hostId}`;
+  hostSpiffeId(trust.trustDomain, request.hostId);
 
 /** Names of the comparisons that don't hold. */
 export function differing(comparisons: Readonly<Record<string, boolean>>): string[] {
