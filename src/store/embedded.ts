@@ -1,5 +1,5 @@
 import type { Change, Committed, RecordRef, StoredRecord } from '../audit/ledger.ts';
-import type { TileReader } from '../audit/index.ts';
+import type { TileReader, WitnessedHead } from '../audit/index.ts';
 import { encodeBundle } from '../audit/index.ts';
 import type { Clock } from '../base/index.ts';
 import { refuse } from '../base/index.ts';
@@ -8,7 +8,10 @@ import { migrate } from './migrations.ts';
 import type { Database } from './schema.ts';
 import type { SequencerKeys } from './sequencer.ts';
 import { Sequencer } from './sequencer.ts';
+import { signHeadAnew } from './sign-head.ts';
 import { tileStore } from './tile-store.ts';
+import { keepCosigned, readCosigned, readWitnessed, storeWitnessed } from './witness-tables.ts';
+import type { WitnessStep } from './witness-tables.ts';
 
 /** The store's whole surface, the same in a worker thread, in a test and over another database. */
 export interface StoreOperations {
@@ -24,6 +27,13 @@ export interface StoreOperations {
   entryBundle(index: number, width: number): Promise<Uint8Array>;
   body(sha256: string): Promise<Uint8Array | undefined>;
   forget(now: number): Promise<void>;
+  /** The head of another log that this verifier cosigned last. */
+  witnessed(origin: string): Promise<WitnessedHead | undefined>;
+  /** Compares and stores such a head; false: it moved meanwhile. Durable when it resolves. */
+  witness(step: WitnessStep): Promise<boolean>;
+  /** The newest checkpoint of the own log that witnesses cosigned. */
+  cosigned(): Promise<string | undefined>;
+  keepCosigned(size: bigint, checkpoint: string): Promise<void>;
   /** The store's epoch: what was issued under another one is void. */
   epoch(): Promise<string>;
   close(): Promise<void>;
@@ -45,6 +55,7 @@ export async function openStore(
       key: keys.signer.key.name,
     });
   }
+  await signHeadAnew(db, keys);
   const sequencer = new Sequencer(db, keys, clock, epoch);
   return {
     commit: async (changes) => await sequencer.commit(changes),
@@ -58,6 +69,12 @@ export async function openStore(
     forget: async (now) => {
       await db.deleteFrom('once').where('expires', '<', now).execute();
       await db.deleteFrom('bodies').where('keep_until', '<', now).execute();
+    },
+    witnessed: async (origin) => await readWitnessed(db, keys.macKey, origin),
+    witness: async (step) => await storeWitnessed(db, keys.macKey, step),
+    cosigned: async () => await readCosigned(db),
+    keepCosigned: async (size, checkpoint) => {
+      await keepCosigned(db, size, checkpoint);
     },
     epoch: () => Promise.resolve(epoch),
     close: async () => {

@@ -8,4 +8,5 @@ export { deriveKey } from './record-mac.ts';
 export type { SequencerKeys } from './sequencer.ts';
 export { openSqlite } from './sqlite.ts';
 export { tileStore } from './tile-store.ts';
+export type { WitnessStep } from './witness-tables.ts';
 export { openWorkerStore } from './worker-store.ts';

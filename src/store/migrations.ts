@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { refuse } from '../base/index.ts';
 import type { Database } from './schema.ts';
+import { makeWitnessTables } from './witness-tables.ts';
 
 /** One step of the schema; steps are only ever appended, never changed. */
 type Step = (db: Kysely<never>) => Promise<void>;
@@ -53,6 +54,7 @@ const STEPS: readonly Step[] = [
     await db.schema.createIndex('once_expires').on('once').column('expires').execute();
     await db.schema.createIndex('bodies_keep_until').on('bodies').column('keep_until').execute();
   },
+  makeWitnessTables,
 ];
 
 /** The newest schema version. */

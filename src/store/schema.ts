@@ -51,6 +51,24 @@ export interface BodiesTable {
   keep_until: number;
 }
 
+/** Heads of other logs that this verifier cosigned (witness-tables.ts). */
+export interface WitnessedTable {
+  origin: string;
+  version: number;
+  /** Decimal. */
+  size: string;
+  /** Hex. */
+  root: string;
+  mac: Uint8Array;
+}
+
+/** The newest checkpoint of the own log that witnesses cosigned: one row. */
+export interface CosignedTable {
+  id: 1;
+  size: number;
+  checkpoint: string;
+}
+
 export interface Schema {
   meta: MetaTable;
   records: RecordsTable;
@@ -59,6 +77,8 @@ export interface Schema {
   tiles: TilesTable;
   head: HeadTable;
   bodies: BodiesTable;
+  witnessed: WitnessedTable;
+  cosigned: CosignedTable;
 }
 
 export type Database = Kysely<Schema>;

@@ -3,18 +3,20 @@ import { formatCheckpoint } from '../audit/checkpoint.ts';
 import { appendLeaves, leafHash, loadEdge, proveAppended } from '../audit/index.ts';
 import type { TreeEdge } from '../audit/index.ts';
 import { formatLogProof } from '../audit/log-proof.ts';
-import { formatNote, signNote } from '../audit/note.ts';
 import type { NoteSigner } from '../audit/verifier-key.ts';
 import type { Clock } from '../base/index.ts';
 import { fromUtf8, utf8 } from '../base/index.ts';
 import type { Applied } from './apply-change.ts';
 import { applyChange } from './apply-change.ts';
 import type { Database } from './schema.ts';
+import { signHead } from './sign-head.ts';
 import { tileStore, writeTiles } from './tile-store.ts';
 
 /** What the sequencer needs besides the store. The log key is used nowhere else. */
 export interface SequencerKeys {
   readonly signer: NoteSigner;
+  /** The key that is to follow it: both sign while hosts and auditors learn of it (rotation). */
+  readonly successor?: NoteSigner;
   /** MAC key of rows that decide. */
   readonly macKey: Uint8Array;
 }
@@ -81,10 +83,7 @@ export class Sequencer {
     for (const data of leaves) await db.insertInto('leaves').values({ position: position++, data }).execute();
     await writeTiles(db, tiles);
     const text = formatCheckpoint({ origin: this.#keys.signer.key.name, size: edge.size, root });
-    const checkpoint = fromUtf8(
-      formatNote({ text, signatures: [signNote(text, this.#keys.signer)] }),
-      'checkpoint',
-    );
+    const checkpoint = signHead(text, this.#keys);
     const head = { size: Number(edge.size), time, checkpoint };
     await db
       .insertInto('head')

@@ -20,6 +20,10 @@ export async function openWorkerStore(start: WorkerStart): Promise<StoreOperatio
     entryBundle: (index, width) => calls.call('entryBundle', index, width),
     body: (sha256) => calls.call('body', sha256),
     forget: (now) => calls.call('forget', now),
+    witnessed: (origin) => calls.call('witnessed', origin),
+    witness: (step) => calls.call('witness', step),
+    cosigned: () => calls.call('cosigned'),
+    keepCosigned: (size, checkpoint) => calls.call('keepCosigned', size, checkpoint),
     epoch: () => calls.call('epoch'),
     close: async () => {
       await calls.call<undefined>('close');

@@ -5,6 +5,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { noteSigner } from '../audit/verifier-key.ts';
+import type { NoteSigner } from '../audit/verifier-key.ts';
 import { Refusal } from '../base/index.ts';
 import type { PlainRefusal } from '../base/index.ts';
 import type { StoreOperations } from './embedded.ts';
@@ -17,6 +18,8 @@ export interface WorkerStart {
   readonly origin: string;
   /** PKCS#8 DER of the log's Ed25519 key. */
   readonly logKey: Uint8Array;
+  /** The key that is to follow it, while both sign (rotation). */
+  readonly nextLogKey?: Uint8Array;
   readonly macKey: Uint8Array;
   readonly newEpoch: string;
 }
@@ -33,11 +36,16 @@ export type WorkerAnswer =
   | { readonly id: number; readonly error: string };
 
 async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): Promise<void> {
-  const key = createPrivateKey({ key: Buffer.from(given.logKey), format: 'der', type: 'pkcs8' });
-  const signer = noteSigner(given.origin, 'note', key);
+  const signerOf = (der: Uint8Array): NoteSigner =>
+    noteSigner(
+      given.origin,
+      'note',
+      createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' }),
+    );
+  const successor = given.nextLogKey === undefined ? {} : { successor: signerOf(given.nextLogKey) };
   const store = await openStore(
     openSqlite(given.file),
-    { signer, macKey: given.macKey },
+    { signer: signerOf(given.logKey), ...successor, macKey: given.macKey },
     // eslint-disable-next-line no-restricted-properties -- the thread is where this store's clock begins
     { now: () => Date.now() },
     given.newEpoch,
