@@ -47,8 +47,11 @@ const PACKAGES = {
 
 /** Sideways imports that the design allows. */
 const SIDEWAYS = new Set(['gateway → agent']);
-/** Node built-ins in the pure layers 0–5: computing only, no files, sockets, processes or workers. */
-const PURE_BUILTINS = new Set(['node:crypto', 'node:util']);
+/**
+ * Node built-ins in the pure layers 0–5: computing only, no files, sockets, processes or workers. zlib is a function of
+ * its input (status lists).
+ */
+const PURE_BUILTINS = new Set(['node:crypto', 'node:util', 'node:zlib']);
 /** The WebAssembly instance of Cedar lives in its module: a trap poisons it, and only loading it anew helps. */
 const CEDAR_LOADER = path.join('src', 'policy', 'cedar', 'load.ts');
 const NATIVE_PACKAGES = ['ffi-napi', 'ref-napi'];

@@ -20,7 +20,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'delegation-principal-not-compared',
-    file: 'src/authorization/issue.ts',
+    file: 'src/authorization/rules.ts',
     find: 'child.sub !== before.sub ||',
     replace: '',
     test,
@@ -41,14 +41,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'authorization-holder-key-not-compared',
-    file: 'src/authorization/verify.ts',
+    file: 'src/authorization/verify-chain.ts',
     find: '(await thumbprint(holder.key)) !== claims.cnf.jkt',
     replace: 'claims.cnf.jkt.length === 0',
     test,
   },
   {
     name: 'authorization-unknown-status-accepted',
-    file: 'src/authorization/verify.ts',
+    file: 'src/authorization/verify-chain.ts',
     find: "if (status !== 'valid')",
     replace: 'if (status === undefined)',
     test,

@@ -1,5 +1,5 @@
 import type { Fail, JsonObject, Shape } from '../base/index.ts';
-import { parseJsonObject, refuse, shape } from '../base/index.ts';
+import { isJsonObject, parseJsonObject, refuse, shape } from '../base/index.ts';
 
 const { hex32, integer, list, object, oneOf, set, sha256Text, text } = shape;
 
@@ -11,8 +11,8 @@ export const MAX_LIFETIME_SECONDS = 300;
 export const MAX_DEPTH = 8;
 /** Clock difference that is tolerated between verifiers and gateways, in seconds. */
 export const SKEW_SECONDS = 30;
-/** Size bounds of one artifact, in bytes and values. */
-export const CLAIMS_LIMITS = { maxBytes: 16 * 1024, maxDepth: 8, maxValues: 2_000 } as const;
+/** Size bounds of one artifact, in bytes and values; `act` nests once for each execution above, and an initiator. */
+export const CLAIMS_LIMITS = { maxBytes: 16 * 1024, maxDepth: MAX_DEPTH + 4, maxValues: 2_000 } as const;
 
 /** What may be run, where, for what (RFC 9396, one closed object). */
 export interface ExecutionDetails {
@@ -89,16 +89,22 @@ const name = text();
 const hash = text({ pattern: /^[A-Za-z0-9_-]{43}$/, want: 'a base64url SHA-256' });
 const actor: Shape<Actor> = (value, path, fail) => object({ sub: name }, { act: actor })(value, path, fail);
 
+const CONSTRAINTS = { children: integer(), lifetime: integer(), uses: integer(), audiences: set(name, 64) };
+
 const DETAILS: Shape<ExecutionDetails> = object({
   type: oneOf('sealgate_execution'),
   actions: set(name, 16),
   artifact: sha256Text,
   host: hex32,
   scopes: set(scopeShape, 64),
-  constraints: object(
-    {},
-    { children: integer(), lifetime: integer(), uses: integer(), audiences: set(name, 64) },
-  ),
+  constraints: (value, path, fail) => {
+    if (isJsonObject(value))
+      for (const limit of Object.keys(value))
+        // Not a matter of form: who doesn't know a limit can't keep to it (REFERENCE I).
+        if (!Object.hasOwn(CONSTRAINTS, limit))
+          refuse('not_narrower', 'a constraint that is not known here', { constraint: limit.slice(0, 64) });
+    return object({}, CONSTRAINTS)(value, path, fail);
+  },
 });
 
 const CLAIMS: Shape<AuthorizationClaims> = object(
@@ -134,7 +140,7 @@ const fail: Fail = (path, want) => refuse('authorization-form', `${path} is not 
 /**
  * Parses the payload of an authorization artifact: a closed object, every member typed and bounded.
  * Nothing here says that it is signed or in its time.
- * @throws Refusal `malformed`, `authorization-form`
+ * @throws Refusal `malformed`, `authorization-form`; `not_narrower` for a constraint that is not known
  */
 export function parseClaims(payload: Uint8Array): AuthorizationClaims {
   return CLAIMS(parseJsonObject(payload, 'authorization', CLAIMS_LIMITS), 'authorization', fail);

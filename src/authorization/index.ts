@@ -1,8 +1,13 @@
 export * from './claims.ts';
 export * from './holder-proof.ts';
 export * from './issue.ts';
+export * from './jwks.ts';
 export * from './jws.ts';
 export * from './narrowing.ts';
+export * from './outcome.ts';
 export { OUTCOME_REPORT_TYPE, makeOutcomeReport, verifyOutcomeReport } from './outcome-report.ts';
 export type { OutcomeReport } from './outcome-report.ts';
-export * from './verify.ts';
+export * from './rules.ts';
+export * from './status-list.ts';
+export * from './vector.ts';
+export * from './verify-chain.ts';

@@ -51,6 +51,12 @@ const rule = (stage: Stage, code: DenialCode, remedy: string): DenialRule => ({ 
 
 /** The one table: each check id that any code refuses with → stage, code, remedy. A test walks it. */
 export const DENIALS: Readonly<Record<string, DenialRule>> = {
+  // Decisions that are repeated (src/lifecycle)
+  'decision-inputs': rule(
+    'audit',
+    'invalid-verification',
+    'Use the inputs of the decision as they were kept; these are none.',
+  ),
   // Form (src/base)
   malformed: rule(
     'request',
@@ -115,6 +121,21 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'authorization',
     'policy-mismatch',
     'Stay within the limits that this relying party accepts.',
+  ),
+  'authorization-keys': rule(
+    'authorization',
+    'malformed-request',
+    'Give public keys as JWK with kid and alg: P-256 or Ed25519, each kid once.',
+  ),
+  'status-list': rule(
+    'authorization',
+    'revoked-authorization',
+    'Fetch the status list again from where the authorization names it.',
+  ),
+  'vector-form': rule(
+    'authorization',
+    'malformed-request',
+    'Write the vector as share/schema/authorization-vector.json describes it.',
   ),
   'outcome-form': rule(
     'execution',
@@ -768,6 +789,17 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'audit',
     'invalid-verification',
     'Keep both checkpoints: if the log can’t prove that one grew out of the other, its history was changed.',
+  ),
+  // Witnesses of the log (src/server, src/client)
+  'witness-quorum': rule(
+    'audit',
+    'verifier-fault',
+    'Ask again; operators: look at the witnesses (metrics sealgate_witness_…) and at witnessing.policyFile.',
+  ),
+  'witness-answer': rule(
+    'audit',
+    'verifier-fault',
+    'Look at the witness’s URL, its TLS authority (witnessing.caFile) and whether it knows this log’s key.',
   ),
   // This machine's TPM (native, src/agent)
   'tpm-bindings': rule(
