@@ -24,11 +24,44 @@ export function lintBundle(bundle: PolicyBundle): readonly string[] {
   ];
 }
 
-function lintPlatform({ name, runtime, gatewayMeasured, references, sealed, quirks }: Platform): string[] {
+/** What references may ask of an event log, and the PCRs of systemd-stub and shim that it is measured into. */
+const LATE_PCRS = [
+  { member: 'unifiedKernelImage', pcrs: [11] },
+  { member: 'stubParameters', pcrs: [12] },
+  { member: 'systemExtensions', pcrs: [13] },
+  { member: 'mok', pcrs: [14] },
+] as const;
+
+/** References that speak of PCRs which no quote of the platform has. */
+function lintSelection({ name, quoted, references: { eventLog } }: Platform): string[] {
+  if (eventLog === undefined) return [];
+  const missing = (pcrs: readonly number[]): readonly number[] =>
+    pcrs.filter((pcr) => !quoted.some((selection) => selection.pcrs.includes(pcr)));
+  const stub = missing([11, 12]);
+  return [
+    ...LATE_PCRS.filter(({ member }) => eventLog[member] !== undefined).flatMap(({ member, pcrs }) =>
+      missing(pcrs).map(
+        (pcr) =>
+          `platforms.${name}: ${member} is asked for and PCR ${String(pcr)} is not quoted: all hosts fail`,
+      ),
+    ),
+    // Whoever sends the log can leave the stub's events out; only the quoted values show that it ran.
+    ...(eventLog.commandLine !== undefined && stub.length > 0
+      ? [
+          `platforms.${name}: PCR ${stub.join(' and ')} not quoted: a unified kernel image that the boot loader starts ` +
+            'could bring another command line than the one that is judged',
+        ]
+      : []),
+  ];
+}
+
+function lintPlatform(platform: Platform): string[] {
+  const { name, runtime, gatewayMeasured, references, sealed, quirks } = platform;
   const at = `platforms.${name}`;
   const { ima, eventLog, gateway } = references;
   const sealedPcrs = new Set(sealed.flatMap(({ pcrs }) => pcrs));
   return [
+    ...lintSelection(platform),
     ...(runtime === 'unmeasured'
       ? [`${at}: the runtime is unmeasured: only the boot is proved, not what runs after it`]
       : []),

@@ -83,6 +83,24 @@ describe('building', () => {
       expect(warnings.join('\n')).toContain(part);
   });
 
+  it('warns of references to PCRs that are not quoted', () => {
+    const references = text('references/server.json').replace('"bootApplications": []', '"mok": []');
+    const quoting = (selection: string): string =>
+      build({
+        'references/server.json': references,
+        'policy.yaml': yamlWith(
+          '"sha256:0,1,2,3,4,5,6,7,8,9,14"',
+          `"sha256:0,1,2,3,4,5,6,7,8,9${selection}"`,
+        ).replace('sealed: "sha256:0,1,2,3,4,5,6,7,14"', 'sealed: "sha256:0,1,2,3,4,5,6,7"'),
+      }).warnings.join('\n');
+    const [none, stub, all] = [quoting(''), quoting(',11,14'), quoting(',11,12,14')];
+    expect(none).toContain('PCR 11 and 12 not quoted');
+    expect(none).toContain('mok is asked for and PCR 14 is not quoted');
+    expect(stub).toContain('PCR 12 not quoted');
+    expect(stub).not.toContain('mok');
+    expect(all).not.toContain('not quoted');
+  });
+
   it.each([
     ['a missing file', 'policy-source', { 'references/server.json': undefined }],
     [
