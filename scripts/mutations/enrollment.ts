@@ -1,6 +1,6 @@
 import type { Mutation } from '../lib/mutations.ts';
 
-const attacks = 'test/enrollment/attacks.test.ts';
+const attacks = 'test/attacks/enrollment.test.ts';
 const enroll = 'test/enrollment/enroll.test.ts';
 const states = 'test/enrollment/host-states.test.ts';
 const agents = 'test/enrollment/agent-certificate.test.ts';

@@ -1,7 +1,7 @@
 import type { Mutation } from '../lib/mutations.ts';
 
 const sealing = 'test/credential/sealing.test.ts';
-const attacks = 'test/credential/sealing-attacks.test.ts';
+const attacks = 'test/attacks/sealing.test.ts';
 const policy = 'test/tpm/policy-digest.test.ts';
 
 /** Invariants 1 and 2 on the way of a credential to one TPM, session and boot; REFERENCE B.3. */

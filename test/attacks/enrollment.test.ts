@@ -14,9 +14,9 @@ import {
 import type { PublicArea } from '../../src/tpm/index.ts';
 import { parseCertificate } from '../../src/x509/index.ts';
 import { expectRejection } from '../support/refusals.ts';
-import { NOW, SELECTION, TestDesk, bob, text } from './desk.ts';
-import { SoftwareHost, certifyEk, ekFactory, pcrsOf, softwareAk } from './software-host.ts';
-import type { AnswerChanges } from './software-host.ts';
+import { NOW, SELECTION, TestDesk, bob, text } from '../enrollment/desk.ts';
+import { SoftwareHost, certifyEk, ekFactory, pcrsOf, softwareAk } from '../enrollment/software-host.ts';
+import type { AnswerChanges } from '../enrollment/software-host.ts';
 
 const factory = ekFactory(NOW);
 let desk: TestDesk;

@@ -17,9 +17,9 @@ import type { PublicArea, SealedObject } from '../../src/tpm/index.ts';
 import { systemRandom } from '../support/random.ts';
 import { RC, RawTpm, RawTpmError } from '../support/raw-tpm.ts';
 import type { RawSession } from '../support/raw-tpm.ts';
-import { endorsementKey, seal, stateOf, withTpm } from './host.ts';
-import type { Released } from './host.ts';
-import { sha256 } from './terms.ts';
+import { endorsementKey, seal, stateOf, withTpm } from '../credential/host.ts';
+import type { Released } from '../credential/host.ts';
+import { sha256 } from '../credential/terms.ts';
 
 // PROTOCOL 12 as root on the host would try it: every command by hand, the session kept open after use, contexts
 // saved and loaded. Only the hardware says no here; nothing of ours runs between attacker and TPM.
