@@ -33,6 +33,8 @@ export interface AttestationState {
   readonly at: number | null;
   readonly auditIndex: string | null;
   readonly policyVersion: number | null;
+  /** Unix ms of the first failure since; null when nothing went wrong. */
+  readonly failingSince: number | null;
   /** What went wrong since, null when nothing did. */
   readonly failure: { readonly check: string; readonly reason: string } | null;
 }
@@ -50,7 +52,13 @@ const RENEW_AT = 1 / 3;
  */
 export class AttestationLoop {
   readonly #deps: AttestationLoopDeps;
-  #state: AttestationState = { at: null, auditIndex: null, policyVersion: null, failure: null };
+  #state: AttestationState = {
+    at: null,
+    auditIndex: null,
+    policyVersion: null,
+    failingSince: null,
+    failure: null,
+  };
   #running: Promise<AttestationOutcome> | undefined;
   /** Denials in a row; the first of some kinds is asked again at once. */
   #denials = 0;
@@ -98,7 +106,7 @@ export class AttestationLoop {
       await runner.renew(outcome.renewed);
       for (const { executionId, denial } of outcome.ended) await runner.end([executionId], denial);
       const { auditIndex, policyVersion, status, certificateRenewed } = outcome;
-      this.#state = { at: clock.now(), auditIndex, policyVersion, failure: null };
+      this.#state = { at: clock.now(), auditIndex, policyVersion, failingSince: null, failure: null };
       const counts = { renewed: outcome.renewed.length, ended: outcome.ended.length };
       report({ event: 'attested', auditIndex, policyVersion, status, certificateRenewed, ...counts });
       return outcome;
@@ -115,9 +123,10 @@ export class AttestationLoop {
         ? error
         : new Refusal('internal', error instanceof Error ? error.message : String(error));
     const { check, reason } = refusal;
-    this.#state = { ...this.#state, failure: { check, reason } };
+    const failingSince = this.#state.failingSince ?? this.#deps.clock.now();
+    this.#state = { ...this.#state, failingSince, failure: { check, reason } };
     const denied = error instanceof VerifierRefusal && endsExecutions(error, this.#denials++);
-    report({ event: denied ? 'denied' : 'failed', check, reason, ...leafOf(error) });
+    report({ event: denied ? 'denied' : 'failed', check, reason, ...leafOf(error), ...this.#left(denied) });
     if (denied) {
       const ids = runner.active().map(({ executionId }) => executionId);
       if (ids.length > 0) await runner.end(ids, denialOf(error));
@@ -127,12 +136,32 @@ export class AttestationLoop {
     if (!(error instanceof VerifierRefusal) && check.startsWith('tpm-')) await hosts.drop();
   }
 
+  /** What is left to executions that nobody renews: said with every failure, so that an outage is seen in time. */
+  #left(denied: boolean): JsonObject {
+    const active = this.#deps.runner.active();
+    if (denied || active.length === 0) return {};
+    const until = new Date(Math.min(...active.map(({ expires }) => expires))).toISOString();
+    return { executions: active.length, until };
+  }
+
+  /** Timers don't count the time that a machine slept: what ran out in it is ended by the clock. */
+  async #endExpired(): Promise<void> {
+    const { runner, clock } = this.#deps;
+    const now = clock.now();
+    const over = runner.active().filter(({ expires }) => expires <= now);
+    if (over.length === 0) return;
+    const reason = 'the authorization ended and was not renewed';
+    const ids = over.map(({ executionId }) => executionId);
+    await runner.end(ids, { ...toDenial(new Refusal('expired', reason)) });
+  }
+
   async #wait(milliseconds: number, signal: AbortSignal): Promise<void> {
     const until = this.#deps.clock.now() + milliseconds;
     try {
       for (;;) {
         const left = Math.min(until, this.#renewalDue()) - this.#deps.clock.now();
         if (left <= 0) return;
+        await this.#endExpired();
         await sleep(Math.min(left, LOOK_MS), undefined, { signal });
       }
     } catch {
@@ -166,9 +195,12 @@ export class AttestationLoop {
 const FAULTS = ['verifier-fault', 'rate-limited', 'too-large', 'conflict', 'not-found'];
 const ASK_AGAIN = ['policy-mismatch', 'expired-authorization', 'replay-detected'];
 
+/** The kernel went on while the list was read, or the verifier wants more of it: a second try shows which it is. */
+const READ_AGAIN = ['ima-behind-quote', 'ima-state-lost', 'ima-state-damaged'];
+
 function endsExecutions({ denial }: VerifierRefusal, denialsBefore: number): boolean {
   if (FAULTS.includes(denial.code)) return false;
-  return denialsBefore > 0 || !ASK_AGAIN.includes(denial.code);
+  return denialsBefore > 0 || !(ASK_AGAIN.includes(denial.code) || READ_AGAIN.includes(denial.check));
 }
 
 function denialOf(error: VerifierRefusal): ExecutionDenial {

@@ -3,6 +3,7 @@ import type { Clock, JsonObject, Random, Shape } from '../base/index.ts';
 import type { AgentConfig } from '../config/index.ts';
 import { AttestationLoop } from './attestation-loop.ts';
 import { HostAccess } from './host-access.ts';
+import { RevocationStream } from './revocation-stream.ts';
 import type { LocalCaller, RunEnd, RunnerPort } from './runner-port.ts';
 import type { Conversation } from './socket/conversation.ts';
 import { LocalSocket } from './socket/server.ts';
@@ -54,13 +55,19 @@ export async function startAgent({
     const runner = make(hosts);
     await recover(runner, report);
     const loop = new AttestationLoop({ hosts, runner, clock, random, times: timesOf(config), report });
-    const desk = new LocalDesk(runner, loop, hosts, stopping.signal, report);
+    const stream = new RevocationStream({
+      ...{ hosts, runner, clock, random, report },
+      maxBackoffMs: timesOf(config).maxBackoffMs,
+      // What goes wrong with it is reported by the loop.
+      attest: () => void loop.now().catch(() => undefined),
+    });
+    const desk = new LocalDesk({ runner, loop, stream, hosts, stopping: stopping.signal, report });
     const { path, mode, users, connections } = config.socket;
     const socket = await LocalSocket.listen(
       { path, mode: Number.parseInt(mode, 8), uids: usersOf(users), maxConnections: connections },
       (conversation, caller) => desk.answer(conversation, caller),
     );
-    const running = loop.run(stopping.signal);
+    const running = Promise.all([loop.run(stopping.signal), stream.run(stopping.signal)]);
     // Joins the one that the loop has begun.
     const attested = loop.now().then(
       () => true,
@@ -110,27 +117,33 @@ const requestShape = shape.object(
   { order: anyObject },
 );
 
+/** What local requests are answered with. */
+interface DeskParts {
+  readonly runner: RunnerPort;
+  readonly loop: AttestationLoop;
+  readonly stream: RevocationStream;
+  readonly hosts: HostAccess;
+  readonly stopping: AbortSignal;
+  readonly report: (event: JsonObject) => void;
+}
+
 /** Answers one request of the local socket. */
 class LocalDesk {
   readonly #runner: RunnerPort;
   readonly #loop: AttestationLoop;
+  readonly #stream: RevocationStream;
   readonly #hosts: HostAccess;
   readonly #stopping: AbortSignal;
   readonly #report: (event: JsonObject) => void;
   readonly #runs = new Set<Promise<JsonObject>>();
 
-  constructor(
-    runner: RunnerPort,
-    loop: AttestationLoop,
-    hosts: HostAccess,
-    stopping: AbortSignal,
-    report: (event: JsonObject) => void,
-  ) {
-    this.#runner = runner;
-    this.#loop = loop;
-    this.#hosts = hosts;
-    this.#stopping = stopping;
-    this.#report = report;
+  constructor(parts: DeskParts) {
+    this.#runner = parts.runner;
+    this.#loop = parts.loop;
+    this.#stream = parts.stream;
+    this.#hosts = parts.hosts;
+    this.#stopping = parts.stopping;
+    this.#report = parts.report;
   }
 
   /** @throws Refusal: what the caller is told */
@@ -161,8 +174,13 @@ class LocalDesk {
     const { identity } = await this.#hosts.current();
     const { hostId, name, url, trustDomain } = identity;
     const attestation: JsonObject = { ...this.#loop.state };
-    const executions = this.#runner.active().map(({ executionId }) => executionId);
-    return { v: 1, hostId, name, url, trustDomain, attestation, executions };
+    const active = this.#runner.active();
+    const executions = active.map(({ executionId }) => executionId);
+    // When the first of them ends if nothing is renewed: what a verifier that is away leaves.
+    const first = Math.min(...active.map(({ expires }) => expires));
+    const until = active.length === 0 ? null : new Date(first).toISOString();
+    const events: JsonObject = { ...this.#stream.state };
+    return { v: 1, hostId, name, url, trustDomain, attestation, events, executions, until };
   }
 
   async #attest({ uid }: LocalCaller): Promise<JsonObject> {
@@ -186,6 +204,7 @@ class LocalDesk {
         conversation.event(event);
       },
       signal: gone,
+      prove: (binding) => conversation.prove(binding),
     });
     this.#report({ event: 'ran', uid: caller.uid, status: end.status, signal: end.signal });
     return endFrame(end);

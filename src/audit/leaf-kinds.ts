@@ -81,6 +81,8 @@ export interface DecisionLeaf {
     readonly authorization: string | null;
     readonly sealed: string | null;
     readonly evidence: readonly { readonly name: string; readonly sha256: string }[];
+    /** The decision's inputs (docs/PACKAGE.md), by which it can be repeated; null where none are kept. */
+    readonly inputs: string | null;
   };
   /** The bundle that decided, and which of its rules; null when none was reached. */
   readonly policy: {
@@ -171,7 +173,10 @@ export interface RevocationLeaf {
   readonly by: LeafActor;
 }
 
-/** What became of an execution. What a host reports is its word, not a proof. */
+/**
+ * What became of an execution. What a host reports is its word, not a proof. `release-lost` quarantines the host: this
+ * leaf is that transition's, too.
+ */
 export interface OutcomeLeaf {
   readonly v: 1;
   readonly kind: 'outcome';
@@ -180,6 +185,8 @@ export interface OutcomeLeaf {
   readonly state: 'running' | 'ended' | 'failed' | 'revoked' | 'expired' | 'lost' | 'release-lost';
   readonly reportedBy: 'host' | 'verifier';
   readonly exit: { readonly status: number } | { readonly signal: string } | null;
+  /** Why the verifier ended it, or what the host gave as reason; null where the state says it all. */
+  readonly reason: string | null;
 }
 
 /** Something that an operator did and that no other kind tells. */

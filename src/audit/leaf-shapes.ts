@@ -66,6 +66,7 @@ const decision: Shape<DecisionLeaf> = object(
       authorization: nullable(sha256Text),
       sealed: nullable(sha256Text),
       evidence: list(object({ name: token, sha256: sha256Text }), 32),
+      inputs: nullable(sha256Text),
     }),
     policy: nullable(object({ digest: sha256Text, version: integer(), deciding: set(name, 64) })),
     ak: tpmName,
@@ -142,6 +143,7 @@ const outcome: Shape<OutcomeLeaf> = object({
   exit: nullable((value, path, fail) =>
     isJsonObject(value) && 'signal' in value ? signal(value, path, fail) : status(value, path, fail),
   ),
+  reason: nullable(reason),
 });
 
 const operator: Shape<OperatorLeaf> = object({

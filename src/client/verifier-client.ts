@@ -5,6 +5,8 @@ import { Refusal, refuse } from '../base/index.ts';
 import type { Clock, JsonObject } from '../base/index.ts';
 import { readAnswer } from './answer.ts';
 import type { VerifierAnswer } from './answer.ts';
+import { readEvents } from './event-stream.ts';
+import type { ServerEvent } from './event-stream.ts';
 import { PinnedAgent } from './pinned-agent.ts';
 import { readProblem } from './verifier-refusal.ts';
 
@@ -33,6 +35,20 @@ export interface RequestOptions {
   readonly expect?: readonly number[];
   readonly signal?: AbortSignal;
 }
+
+/** A stream of events. */
+export interface EventOptions {
+  /** Id of the last event that was seen. */
+  readonly lastEventId?: string;
+  /** Milliseconds of silence after which the verifier is taken for gone. */
+  readonly idleMs: number;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Called when the stream begins. */
+  readonly onOpen?: () => void;
+}
+
+const EVENT_STREAM = 'text/event-stream';
 
 /** A client is made in processes that have a clock. */
 const SYSTEM_CLOCK: Clock = { now: () => new Date().getTime() };
@@ -114,6 +130,34 @@ export class VerifierClient implements AsyncDisposable {
     return good ? answer : refusedBy(answer);
   }
 
+  /**
+   * Reads server-sent events, from the answer's beginning to its end.
+   * @param path absolute, with its query
+   * @throws VerifierRefusal; Refusal as {@link request}, also while it is read
+   */
+  async *events(path: string, options: EventOptions): AsyncGenerator<ServerEvent> {
+    const { lastEventId, idleMs, signal, onOpen } = options;
+    const first = AbortSignal.any([AbortSignal.timeout(this.#requestMs), signal]);
+    const headers = {
+      accept: EVENT_STREAM,
+      ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+    };
+    try {
+      const response = await this.#send('GET', path, undefined, first, { headers, until: signal });
+      const [type = ''] = (response.headers['content-type'] ?? '').split(';');
+      if (response.statusCode !== 200 || type.trim().toLowerCase() !== EVENT_STREAM)
+        return refusedBy(await readAnswer(response, DEFAULT_BYTES));
+      onOpen?.();
+      yield* readEvents(response, idleMs);
+    } catch (error) {
+      if (error instanceof Refusal) throw error;
+      signal.throwIfAborted();
+      return refuse('verifier-unreachable', `no events from ${this.url}: ${wordOf(error, first)}`, {
+        url: this.url,
+      });
+    }
+  }
+
   /** Closes idle connections. The client may still be used, and closed again. */
   close(): Promise<void> {
     this.#agent.destroy();
@@ -129,6 +173,7 @@ export class VerifierClient implements AsyncDisposable {
     path: string,
     body: JsonObject | undefined,
     signal: AbortSignal,
+    { headers = {}, until = signal }: { readonly headers?: object; readonly until?: AbortSignal } = {},
   ): Promise<IncomingMessage> {
     if (!/^\/[!-~]*$/.test(path)) throw new TypeError('not the path of a request');
     const data = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -136,16 +181,25 @@ export class VerifierClient implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       const request = httpsRequest(
         {
-          ...{ method, path, hostname, port: port === '' ? 443 : port, agent: this.#agent, signal },
+          ...{ method, path, hostname, port: port === '' ? 443 : port, agent: this.#agent, signal: until },
           headers: {
             accept: 'application/json, application/problem+json, text/plain, application/octet-stream',
             ...(data === undefined
               ? {}
               : { 'content-type': 'application/json', 'content-length': data.length }),
+            ...headers,
           },
         },
-        resolve,
+        (response) => {
+          signal.removeEventListener('abort', late);
+          resolve(response);
+        },
       );
+      // Where the answer may take longer than the wait for its beginning.
+      const late = (): void => {
+        request.destroy(new Error('not in time'));
+      };
+      if (until !== signal) signal.addEventListener('abort', late, { once: true });
       request.on('error', reject);
       request.end(data);
     });

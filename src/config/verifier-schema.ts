@@ -13,6 +13,9 @@ const count = (description: string, byDefault: number, minimum: number, maximum:
 const file = (description: string, byDefault: string): Type.TString =>
   Type.String({ description, default: byDefault, minLength: 1, maxLength: 4096 });
 
+const optionalFile = (description: string): Type.TString =>
+  Type.String({ description, default: '', maxLength: 4096 });
+
 /** What a trust domain may be called (SPIFFE-ID §2.1); it is in every id, so it is chosen once. */
 export const TRUST_DOMAIN = '^[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?$';
 
@@ -65,6 +68,26 @@ export const VERIFIER_SCHEMA = section('Configuration of a verifier (sealgate.ya
       'high-water',
     ),
   }),
+  witnessing: section('Witnesses of this log (C2SP tlog-witness): asked after each commit, never before.', {
+    policyFile: optionalFile(
+      'A tlog-policy file: witnesses with their URLs, and the quorum that makes a checkpoint a published one. Empty: the policy of the trust bundle, if it has one.',
+    ),
+    caFile: optionalFile(
+      'PEM: authorities that the TLS certificates of witnesses may come from, besides the public ones.',
+    ),
+    waitSeconds: count('How long an answer waits for the quorum that it needs.', 5, 1, 60),
+    requestSeconds: count('Time for one request to a witness.', 10, 1, 120),
+  }),
+  witness: section('This verifier as a witness of other logs (C2SP tlog-witness).', {
+    name: Type.String({
+      description: 'Name of its key in cosignatures; empty: the trust domain and /witness.',
+      default: '',
+      pattern: '^[A-Za-z0-9._/-]{0,255}$',
+    }),
+    logsFile: optionalFile(
+      'A tlog-policy file whose log lines are the logs that are witnessed. Empty: none.',
+    ),
+  }),
   trust: section('Roots that operators switch on.', {
     file: file('Manufacturer and AK-certificate roots, as "sealgate trust" writes them.', 'trust.json'),
   }),
@@ -81,6 +104,13 @@ export const VERIFIER_SCHEMA = section('Configuration of a verifier (sealgate.ya
       description: 'What an enrolling host quotes.',
       default: 'sha256:0,1,2,3,4,5,6,7,8,9,10,14',
       pattern: '^sha(?:256|384|512):[0-9]{1,2}(?:,[0-9]{1,2})*$',
+    }),
+  }),
+  attestation: section('Host attestations.', {
+    quarantine: Type.Boolean({
+      description:
+        'Whether a host whose attestation is refused for its environment is quarantined until an operator restores it. What runs there is ended in any case.',
+      default: false,
     }),
   }),
   limits: section('Bounds; what is over them is refused before it is read.', {

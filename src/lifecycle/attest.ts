@@ -208,7 +208,9 @@ async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewal
       renewed.set(execution.executionId, await renewExecution(execution, proof, attested, renewed, deps));
     } catch (error) {
       no(execution.executionId, error);
-      ends.push(endExecution(execution, 'revoked', ended[ended.length - 1]?.denial.check));
+      const reason = ended[ended.length - 1]?.denial.check ?? 'internal';
+      const by = { kind: 'execution', id: execution.executionId } as const;
+      ends.push(endExecution(execution, { state: 'revoked', reason, by }));
     }
   }
   const order = request.executions.map(({ executionId }) => renewed.get(executionId));
@@ -299,7 +301,7 @@ function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAttestation
       ...rememberEvidence(host, admitted.evidence, environment, quote),
       attestedWrite(attested),
     ],
-    bodies: keptBodies(facts, deps),
+    bodies: keptBodies(facts, [], deps),
   };
   const prepared = preparedAllow<AttestationAnswer>(change, {
     logSize: BigInt(admitted.request.logSize),
@@ -357,6 +359,7 @@ function factsOf(
     initiator: null,
     signers: renewed.flatMap(({ signers }) => signers),
     asked: null,
+    inputs: null,
   };
 }
 

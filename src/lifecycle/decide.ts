@@ -12,18 +12,21 @@ import {
   denialChange,
   drawSalts,
   keptBodies,
+  keptBody,
   keptRequest,
   leafFacts,
   nonceOnce,
+  textBody,
   textDigest,
 } from './decision-leaf.ts';
 import type { LeafFacts } from './decision-leaf.ts';
+import { inputsBytes } from './decision-inputs.ts';
 import { deny } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
 import { storedEventLog, validateEnvironment } from './environment-stage.ts';
 import { EXECUTION, executionBody } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
-import { executionQualifyingData } from './execution-request.ts';
+import { executionQualifyingData, parseExecutionSubmission } from './execution-request.ts';
 import { countersOf, rememberEvidence, rememberRun } from './host-memory.ts';
 import { identifyHost, identifyPrincipals } from './identity-stage.ts';
 import type { Principals } from './identity-stage.ts';
@@ -35,8 +38,10 @@ import { preparedAllow } from './prepared.ts';
 import type { Decided, ExecutionAnswer, Prepared, PreparedAllow } from './prepared.ts';
 import { authenticateQuote, quotedSelection } from './quote-stage.ts';
 import type { AuthenticQuote, SignedQuote } from './quote-stage.ts';
+import { recordDecision } from './record-decision.ts';
+import type { Recording, Signed } from './record-decision.ts';
 import { admitRequest } from './request-stage.ts';
-import type { AdmittedRequest } from './request-stage.ts';
+import type { AdmittedRequest, Submission } from './request-stage.ts';
 import { sealRelease } from './sealing-stage.ts';
 import type { SealedRelease } from './sealing-stage.ts';
 
@@ -62,21 +67,32 @@ export async function prepareExecution(
   caller: Caller,
   deps: DecisionDeps,
 ): Promise<Prepared<ExecutionAnswer>> {
+  return await prepareSubmission(() => parseExecutionSubmission(body), caller, deps);
+}
+
+/** The same of a submission that was read otherwise: by who repeats the decision. */
+export async function prepareSubmission(
+  read: () => Submission,
+  caller: Caller,
+  deps: DecisionDeps,
+): Promise<Prepared<ExecutionAnswer>> {
+  const recording = recordDecision('execution', caller, deps);
   const progress: Progress = { stage: 'request' };
   try {
-    return await runStages(body, caller, deps, progress);
+    return await runStages(read(), caller, recording, progress);
   } catch (error) {
-    return deny(error, progress.stage, deps, (denial) => executionDenial(denial, progress, deps));
+    return deny(error, progress.stage, deps, (denial) => executionDenial(denial, progress, recording));
   }
 }
 
 async function runStages(
-  body: JsonObject,
+  submission: Submission,
   caller: Caller,
-  deps: DecisionDeps,
+  recording: Recording,
   progress: Progress,
 ): Promise<PreparedAllow<ExecutionAnswer>> {
-  const admitted = (progress.admitted = await admitRequest(body, caller, deps));
+  const { deps } = recording;
+  const admitted = (progress.admitted = await admitRequest(submission, caller, deps));
 
   progress.stage = 'identity';
   const { request, evidence, policy } = admitted;
@@ -136,7 +152,7 @@ async function runStages(
   const release = await sealRelease(verified, approval, minted, quote, deps);
 
   progress.stage = 'audit';
-  return prepareAllow({ verified, approval, quote, minted, release }, deps);
+  return prepareAllow({ verified, approval, quote, minted, release }, recording);
 }
 
 /** Everything that the stages made. */
@@ -149,11 +165,12 @@ interface Allowed {
 }
 
 /** The change of an allow: leaf, what must still hold, what is taken once, what is written. */
-function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAllow<ExecutionAnswer> {
+function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<ExecutionAnswer> {
+  const { deps } = recording;
   const { verified, quote, minted, release } = allowed;
   const { admitted, host, environment } = verified;
   const { request, policy } = admitted;
-  const facts = factsOf(allowed, deps);
+  const facts = factsOf(allowed, recording);
   const { sealed, released } = release;
   const authorization = textDigest(minted.token);
   const content = {
@@ -173,7 +190,7 @@ function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAllow<Execu
       ...rememberEvidence(host, admitted.evidence, environment, quote),
       ...run.writes,
     ],
-    bodies: keptBodies(facts, deps),
+    bodies: keptBodies(facts, [textBody(minted.token), textBody(minted.attestationResult)], deps),
   };
   return preparedAllow(change, {
     logSize: BigInt(request.logSize),
@@ -187,9 +204,10 @@ function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAllow<Execu
 }
 
 function factsOf(
-  { verified: { admitted, host, principals, artifact }, approval, quote }: Allowed,
-  deps: DecisionDeps,
+  { verified: { admitted, host, principals, artifact }, approval, quote, minted }: Allowed,
+  recording: Recording,
 ): AskedFacts {
+  const { token, claims, attestationResult } = minted;
   return executionFacts(
     {
       admitted,
@@ -199,7 +217,8 @@ function factsOf(
       deciding: approval.deciding,
     },
     quote.quote.attest,
-    deps,
+    { attestationResult, authorizations: [{ jti: claims.jti, token }] },
+    recording,
   );
 }
 
@@ -209,11 +228,19 @@ type AskedFacts = LeafFacts & { readonly asked: NonNullable<LeafFacts['asked']> 
 /** What of the decision the leaf tells; what was not reached is absent. */
 function executionFacts(
   reached: Omit<Progress, 'stage' | 'admitted' | 'host'> & Required<Pick<Progress, 'admitted' | 'host'>>,
-  signed: LeafFacts['signed'],
-  deps: DecisionDeps,
+  quoted: LeafFacts['signed'],
+  signed: Signed | null,
+  recording: Recording,
 ): AskedFacts {
   const { admitted, host, principals, signers = [], deciding = [] } = reached;
-  const { request, digest, evidence, policy, now } = admitted;
+  const { request, proofs, digest, evidence, policy, now } = admitted;
+  const salts = drawSalts(recording.deps);
+  const kept = keptRequest(request, salts);
+  const received = {
+    request: kept.sha256,
+    proofs: [proofs.workload, proofs.parent, proofs.initiator],
+    imaFirst: evidence.ima?.firstEntry ?? null,
+  };
   return {
     purpose: 'execution',
     nonce: request.nonce,
@@ -222,13 +249,14 @@ function executionFacts(
     executions: [request.executionId],
     evidence,
     host,
-    signed,
+    signed: quoted,
     policy,
     deciding,
     parent: principals?.parent?.executionId ?? null,
     initiator: principals?.initiator ?? null,
     signers,
-    asked: { request, salts: drawSalts(deps) },
+    asked: { request, salts, kept },
+    inputs: keptBody(inputsBytes(recording.inputs(received, signed))),
   };
 }
 
@@ -306,12 +334,13 @@ function recordOf(allowed: Allowed, { asked }: AskedFacts): ExecutionRecord {
     workloadThumbprint: workload.thumbprint,
     ak: toHex(host.akName),
     boot: { resetCount, restartCount },
+    ekRoot: host.ekRoot,
     policyHash: policy.bundle.hash,
     requestDigest: toHex(digest),
     credentials: request.credentials,
     sequence: 0,
     status: claims.status.status_list,
-    request: keptRequest(asked).sha256,
+    request: asked.kept.sha256,
     initiator: initiator && {
       issuer: initiator.issuer,
       subject: initiator.subject,
@@ -322,15 +351,16 @@ function recordOf(allowed: Allowed, { asked }: AskedFacts): ExecutionRecord {
     executedDigest: environment.executedDigest,
     exit: null,
     reason: null,
+    revokedBy: null,
   };
 }
 
 /** The leaf of a denial, when the enrolled key signed the quote. */
-function executionDenial(denial: Denial, progress: Progress, deps: DecisionDeps): Change | undefined {
+function executionDenial(denial: Denial, progress: Progress, recording: Recording): Change | undefined {
   const { admitted, host, quote } = progress;
   if (admitted === undefined || host === undefined || quote === undefined) return undefined;
-  const facts = executionFacts({ ...progress, admitted, host }, quote.signed, deps);
-  return denialChange(denial, facts, quote, deps);
+  const facts = executionFacts({ ...progress, admitted, host }, quote.signed, null, recording);
+  return denialChange(denial, facts, quote, recording.deps);
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { RevocableKind } from '../audit/index.ts';
 import type { JsonObject, Shape } from '../base/index.ts';
 import { isJsonObject, refuse, shape } from '../base/index.ts';
 import type { WorkloadJwk } from './execution-request.ts';
@@ -36,6 +37,8 @@ export interface ExecutionRecord {
   /** Hex. */
   readonly ak: string;
   readonly boot: { readonly resetCount: number; readonly restartCount: number };
+  /** Fingerprint of the authority that the EK certificate chained to when it was allowed; null without one. */
+  readonly ekRoot: string | null;
   readonly policyHash: string;
   /** Hex. */
   readonly requestDigest: string;
@@ -59,6 +62,8 @@ export interface ExecutionRecord {
   /** What the host reported at the end. */
   readonly exit: { readonly status: number } | { readonly signal: string } | null;
   readonly reason: string | null;
+  /** What was revoked, in the state `revoked`. */
+  readonly revokedBy: { readonly kind: RevocableKind; readonly id: string } | null;
 }
 
 /** Kinds of records that this folder writes. */
@@ -77,6 +82,19 @@ export const ATTESTED = 'host-attested';
 
 /** States in which an execution may still be renewed and report. */
 export const ALIVE: ReadonlySet<ExecutionState> = new Set<ExecutionState>(['issued', 'running']);
+
+/** What can be revoked. */
+export const REVOCABLE_KINDS = [
+  'host',
+  'ak',
+  'ek-ca',
+  'artifact',
+  'signer',
+  'initiator',
+  'authority',
+  'policy',
+  'execution',
+] as const satisfies readonly RevocableKind[];
 
 const { boolean, hex32, integer, list, literal, nullable, object, oneOf, sha256Text, text } = shape;
 const id = text({ max: 64 });
@@ -103,6 +121,7 @@ const RECORD: Shape<ExecutionRecord> = object({
   workloadThumbprint: coordinate,
   ak: text({ pattern: /^[0-9a-f]{68,132}$/ }),
   boot: object({ resetCount: u32, restartCount: u32 }),
+  ekRoot: nullable(hex32),
   policyHash: sha256Text,
   requestDigest: hex32,
   credentials: list(text(), 32),
@@ -116,7 +135,8 @@ const RECORD: Shape<ExecutionRecord> = object({
   exit: nullable((value, path, fail) =>
     isJsonObject(value) && 'signal' in value ? exitSignal(value, path, fail) : exitStatus(value, path, fail),
   ),
-  reason: nullable(text()),
+  reason: nullable(text({ max: 600 })),
+  revokedBy: nullable(object({ kind: oneOf(...REVOCABLE_KINDS), id: text({ max: 512 }) })),
 });
 
 /** A record that was read. @throws Refusal `execution-record` when it isn't what this program writes */

@@ -12,7 +12,7 @@ export type { ClaimedEvidence, EvidenceItem } from './evidence-collection.ts';
 export * from './execution-record.ts';
 export * from './execution-request.ts';
 export { RELEASE_LOST, endExecution, ranOut, reportOutcome, revokeExecution } from './outcome.ts';
-export type { Outcome, StoredExecution } from './outcome.ts';
+export type { Outcome, StoredExecution, VerifierEnd } from './outcome.ts';
 export type * from './policy-port.ts';
 export type * from './ports.ts';
 export { finishDecision } from './prepared.ts';
@@ -25,4 +25,5 @@ export type {
   PreparedDenial,
 } from './prepared.ts';
 export { quotedSelection, sealedSelection } from './quote-stage.ts';
+export { initiatorOf, restsOn } from './rests-on.ts';
 export { requirePolicy } from './request-stage.ts';

@@ -6,7 +6,7 @@ import { refuse } from '../base/index.ts';
 import { unchanged } from './authorization-stage.ts';
 import { ALIVE, EXECUTION, HOST_EXECUTIONS, executionBody } from './execution-record.ts';
 import type { ExecutionRecord, ExecutionState } from './execution-record.ts';
-import type { Caller, DecisionDeps, RecordVersion } from './ports.ts';
+import type { Caller, DecisionDeps, RecordVersion, Revocable } from './ports.ts';
 import { workloadKey } from './workload-key.ts';
 
 /** An execution as it was read. */
@@ -39,12 +39,14 @@ export async function reportOutcome(
   caller: Caller,
   deps: Pick<DecisionDeps, 'executions' | 'trustDomain'>,
 ): Promise<Outcome> {
-  const found = await deps.executions.get(executionId);
-  if (found === undefined) return refuse('execution-unknown', 'no such execution was allowed here');
-  const { record, body } = found;
+  const stored = await deps.executions.get(executionId);
+  if (stored === undefined) return refuse('execution-unknown', 'no such execution was allowed here');
+  const found = { executionId, ...stored };
+  const { body } = found;
   if (body.hostId !== caller.hostId) refuse('caller-host', 'the execution is on another host');
   const expected = { aud: deps.trustDomain, executionId, event };
   const report = await verifyOutcomeReport(proof, expected, workloadKey(body.workloadPublic));
+  if (body.state === 'revoked' && body.exit === null && event === 'ended') return acknowledged(found, report);
   requireAlive(body);
   if (event === 'started' && body.state !== 'issued')
     refuse('execution-ended', 'that it started was reported before', { state: body.state });
@@ -55,8 +57,25 @@ export async function reportOutcome(
   return {
     state,
     releaseLost,
-    change: outcomeChange({ executionId, record, body }, next, leafState, 'host'),
+    change: outcomeChange(found, next, { state: leafState, by: 'host', reason: next.reason }),
   };
+}
+
+/**
+ * The host's word that a revoked execution has ended there: it stays revoked, and how it ended is in the log. Once: an
+ * end without status and signal says nothing.
+ * @throws Refusal `outcome-form`
+ */
+function acknowledged(execution: StoredExecution, report: OutcomeReport): Outcome {
+  const exit = exitOf(report);
+  if (exit === null) return refuse('outcome-form', 'how the revoked execution ended is not said');
+  const { reason } = execution.body;
+  const change = outcomeChange(
+    execution,
+    { ...execution.body, exit },
+    { state: 'revoked', by: 'host', reason },
+  );
+  return { state: 'revoked', releaseLost: false, change };
 }
 
 /** @throws Refusal `execution-ended` */
@@ -69,18 +88,23 @@ function exitOf({ status, signal }: OutcomeReport): ExecutionRecord['exit'] {
   return signal === undefined ? null : { signal };
 }
 
+/** How the verifier ends an execution. */
+export type VerifierEnd =
+  | { readonly state: 'lost' | 'expired'; readonly reason: string | null }
+  /** It may not go on, by the revocation of something that it rests on, or by what its host is found to be. */
+  | { readonly state: 'revoked'; readonly reason: string; readonly by: Revocable };
+
 /**
  * The change by which the verifier ends an execution: `lost` or `expired` when the last authorization ran out without
  * a report, `revoked` when it may not go on.
  * @throws Refusal `execution-ended`
  */
-export function endExecution(
-  execution: StoredExecution,
-  state: 'lost' | 'expired' | 'revoked',
-  reason: string | null = null,
-): Change {
+export function endExecution(execution: StoredExecution, end: VerifierEnd): Change {
   requireAlive(execution.body);
-  return outcomeChange(execution, { ...execution.body, state, reason }, state, 'verifier');
+  const { state, reason } = end;
+  const revokedBy = end.state === 'revoked' ? end.by : null;
+  const next = { ...execution.body, state, reason, revokedBy };
+  return outcomeChange(execution, next, { state, by: 'verifier', reason });
 }
 
 /** The state of an execution whose last authorization ran out; undefined while it hasn't. @param now Unix ms */
@@ -92,22 +116,25 @@ export function ranOut({ state, expires }: ExecutionRecord, now: number): 'lost'
 /** A report that was sent in time may arrive this much later: ms. */
 const REPORT_GRACE_MS = 60_000;
 
-function outcomeChange(
-  { executionId, record, body }: StoredExecution,
-  next: ExecutionRecord,
-  state: OutcomeLeaf['state'],
-  reportedBy: 'host' | 'verifier',
-): Change {
+interface Told {
+  readonly state: OutcomeLeaf['state'];
+  readonly by: OutcomeLeaf['reportedBy'];
+  readonly reason: string | null;
+}
+
+function outcomeChange(execution: StoredExecution, next: ExecutionRecord, told: Told): Change {
+  const { executionId, body } = execution;
   const leaf = leafBody({
     v: 1,
     kind: 'outcome',
     executionId,
     hostId: body.hostId,
-    state,
-    reportedBy,
+    state: told.state,
+    reportedBy: told.by,
     exit: next.exit,
+    reason: told.reason,
   });
-  return { leaf, ...transition({ executionId, record, body }, next) };
+  return { leaf, ...transition(execution, next) };
 }
 
 /** What every change of an execution's state has: what it expects, what it writes, and the host's budget. */
@@ -115,7 +142,8 @@ function transition(
   { executionId, record, body }: StoredExecution,
   next: ExecutionRecord,
 ): Omit<Change, 'leaf'> {
-  const ended = !ALIVE.has(next.state);
+  // What had ended before gave its place back then.
+  const ended = ALIVE.has(body.state) && !ALIVE.has(next.state);
   const reason = 'the execution changed meanwhile';
   return {
     preconditions: [unchanged(record, 'state-moved', reason)],
@@ -129,7 +157,8 @@ function transition(
 }
 
 /**
- * Revoking an execution: the leaf is the revocation's own. Everything below it ends at its next renewal.
+ * Revoking an execution: the leaf is the revocation's own. From its commit on nothing below it is renewed or started,
+ * since each decision looks at every ancestor; what runs there is ended next.
  * @throws Refusal `execution-ended`
  */
 export function revokeExecution(execution: StoredExecution, reason: string, by: LeafActor): Change {
@@ -137,6 +166,6 @@ export function revokeExecution(execution: StoredExecution, reason: string, by: 
   const subject = { kind: 'execution' as const, id: execution.executionId };
   return {
     leaf: leafBody({ v: 1, kind: 'revocation', subject, reason, by }),
-    ...transition(execution, { ...execution.body, state: 'revoked', reason: null }),
+    ...transition(execution, { ...execution.body, state: 'revoked', reason, revokedBy: subject }),
   };
 }

@@ -2,7 +2,7 @@ import { TLSSocket } from 'node:tls';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import Fastify from 'fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { LeafActor } from '../audit/index.ts';
 import { parseJsonObject } from '../base/index.ts';
 import { judgeCaller } from './caller.ts';
@@ -32,6 +32,11 @@ export async function buildApp(services: Services, sink?: LogSink): Promise<Fast
     openapi: { openapi: '3.1.0', info: { title: 'Sealgate verifier', version: '0.1.0' } },
   });
   const limited = certificateLimit(app, services);
+  // A server that stops waits for its connections: these would not end by themselves.
+  app.addHook('preClose', (done) => {
+    services.events.close();
+    done();
+  });
   app.after(() => {
     for (const one of allRoutes(services, metrics, () => app.swagger()))
       addRoute(app, services, one, { limited, refusals });
@@ -137,12 +142,12 @@ function addRoute(
 ): void {
   const { limits, trustDomain } = services.config;
   const callers = new WeakMap<FastifyRequest, Caller>();
-  app.route({
+  addIn(app, one, {
     method: one.method,
     url: one.url,
     exposeHeadRoute: false,
     config: { jsonLimits: one.json } as object,
-    bodyLimit: one.evidence === true ? limits.evidenceBytes : limits.bodyBytes,
+    bodyLimit: one.bytes ?? (one.evidence === true ? limits.evidenceBytes : limits.bodyBytes),
     schema: {
       summary: one.summary,
       description: `Caller: ${describeAccess(one)}.`,
@@ -164,10 +169,27 @@ function addRoute(
       const caller = callers.get(request);
       if (caller === undefined) throw new AdminProblem('not-permitted', 'the caller was not judged');
       const { params, query, body } = request;
-      const call = { caller, params, query, body, now: services.clock.now(), services };
+      const lastEventId = request.headers['last-event-id'];
+      const call = { caller, params, query, body, now: services.clock.now(), services, lastEventId };
       // Fastify validated params, query and body by the schemas that the handler's types come from.
       return await send(reply, await one.handle(call as unknown as Call<never, never, never>));
     },
+  });
+}
+
+/** Bodies are JSON, by the one strict parser; a route that takes bytes gets a scope in which nothing is parsed. */
+function addIn(app: FastifyInstance, { bytes }: Route, options: RouteOptions): void {
+  if (bytes === undefined) {
+    app.route(options);
+    return;
+  }
+  void app.register((scope, _options, done) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => {
+      parsed(null, new Uint8Array(body as Buffer));
+    });
+    scope.route(options);
+    done();
   });
 }
 
@@ -180,6 +202,8 @@ function describeAccess({ access }: Route): string {
 async function send(reply: FastifyReply, answer: Reply): Promise<FastifyReply> {
   reply.status(answer.status);
   if ('json' in answer) return await reply.header('cache-control', 'no-store').send(answer.json);
+  if ('stream' in answer)
+    return await reply.header('cache-control', 'no-store').type(answer.type).send(answer.stream);
   reply.header('cache-control', answer.cache ?? 'no-store').type(answer.type);
   return await reply.send(typeof answer.data === 'string' ? answer.data : Buffer.from(answer.data));
 }

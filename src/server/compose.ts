@@ -1,9 +1,17 @@
+import type { KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { formatVkey, leafBody, noteSigner } from '../audit/index.ts';
+import { formatVkey, leafBody } from '../audit/index.ts';
 import type { Change, Committed, Ledger, Records, VerifierKey } from '../audit/index.ts';
 import { toHex } from '../base/index.ts';
 import type { Clock, Random } from '../base/index.ts';
-import { fingerprint, logOrigin, readKeyRing, readSecretFile, readTrustBundles } from '../config/index.ts';
+import {
+  fingerprint,
+  logKeysOf,
+  logOrigin,
+  readKeyRing,
+  readSecretFile,
+  readTrustBundles,
+} from '../config/index.ts';
 import type { KeyRing, VerifierConfig, VerifierFiles } from '../config/index.ts';
 import { challengeMemory } from '../enrollment/index.ts';
 import type { AgentIssuer, EnrollmentDesk } from '../enrollment/index.ts';
@@ -16,12 +24,17 @@ import type { DecisionDeps } from '../lifecycle/index.ts';
 import { Chores } from './chores.ts';
 import { decisionDeps } from './decision-deps.ts';
 import { DenialTally } from './denial-tally.ts';
+import { endLeftovers } from './end-dependents.ts';
 import { governance } from './governance.ts';
 import type { Governance } from './governance.ts';
 import { HighWater, requireHighWater } from './high-water.ts';
+import { HostEvents } from './host-events.ts';
 import { ImaVerifier } from './ima-verifier.ts';
 import { LiveExecutions } from './live-executions.ts';
 import { LogClock } from './log-clock.ts';
+import type { WitnessDesk } from './witness-desk.ts';
+import { ledgerForHosts, openWitnessDesk, openWitnessing } from './witnesses.ts';
+import type { Witnessing } from './witnessing.ts';
 
 /** Everything that routes use; made once at start. */
 export interface Services {
@@ -34,6 +47,12 @@ export interface Services {
   readonly store: StoreOperations;
   readonly records: Records;
   readonly ledger: Ledger;
+  /** The ledger for what hosts get proofs of: it waits for the witnesses that they will ask for. */
+  readonly hostLedger: Ledger;
+  /** The witnesses of this log; undefined when none is configured. */
+  readonly witnessing: Witnessing | undefined;
+  /** This verifier as a witness of other logs. */
+  readonly witness: WitnessDesk;
   readonly epoch: string;
   readonly logKey: VerifierKey;
   readonly caFingerprint: string;
@@ -49,6 +68,8 @@ export interface Services {
   readonly decisions: DecisionDeps;
   /** Executions that have not ended. */
   readonly live: LiveExecutions;
+  /** Open event streams of hosts. */
+  readonly events: HostEvents;
   /** Refusals that are no leaf of their own. */
   readonly denials: DenialTally;
   /** Fingerprints of EK authorities that were revoked; enrollment looks at it. */
@@ -83,25 +104,37 @@ export async function compose({
   const ring = readKeyRing(files);
   const trust = readTrustBundles(files, config, ring);
   const origin = logOrigin(config);
-  const logKey = noteSigner(origin, 'note', ring.privateKey('log')).key;
+  const logKeys = logKeysOf(ring, config);
+  const [logKey] = logKeys;
+  const next = ring.successor('log');
   const store = await openWorkerStore({
     file: files.store,
     origin,
-    logKey: new Uint8Array(ring.privateKey('log').export({ type: 'pkcs8', format: 'der' })),
+    logKey: pkcs8(ring.privateKey('log')),
+    ...(next === undefined ? {} : { nextLogKey: pkcs8(next) }),
     macKey: deriveKey(ring.secret('master'), 'record-mac'),
     newEpoch: toHex(random.bytes(16)),
   });
   try {
     const head = await store.head();
-    await requireHighWater(files.highWater, { size: BigInt(head?.size ?? 0), tiles: store.tiles }, logKey);
+    await requireHighWater(files.highWater, { size: BigInt(head?.size ?? 0), tiles: store.tiles }, logKeys);
     const highWater = new HighWater(files.highWater, onError);
     await clock.load(store);
+    const events = new HostEvents();
+    const live = new LiveExecutions(recordsOf(store), (revoked) => {
+      events.revoked(revoked);
+    });
+    const witnessParts = { config, files, ring, store, clock, onError };
+    const witnessing = openWitnessing(witnessParts, trust.current.witnesses);
     const ledger = groupCommit(async (changes) => {
       const committed = await store.commit(changes);
       clock.committed(committed);
-      return noted(committed, highWater);
+      // Before anybody hears of the commit: who then looks for what runs finds everything.
+      live.committed(changes, committed);
+      return noted(committed, highWater, witnessing);
     });
     if (head === undefined || head.size === '0') await openLog(ledger, origin);
+    await noteStoredHead(store, highWater, witnessing);
     return await assemble({
       config,
       files,
@@ -111,9 +144,13 @@ export async function compose({
       trust,
       store,
       ledger,
+      witnessing,
+      witness: openWitnessDesk(witnessParts),
       logKey,
       highWater,
       epoch: await store.epoch(),
+      events,
+      live,
       onError,
     });
   } catch (error) {
@@ -122,12 +159,36 @@ export async function compose({
   }
 }
 
-/** The newest checkpoint of a commit goes to the high-water file, after the commit. */
-function noted(committed: Committed[], highWater: HighWater): Committed[] {
+/** The newest checkpoint of a commit goes to the high-water file and to the witnesses, after the commit. */
+function noted(
+  committed: Committed[],
+  highWater: HighWater,
+  witnessing: Witnessing | undefined,
+): Committed[] {
   const checkpoint = committed.findLast((one) => one.checkpoint !== undefined)?.checkpoint;
-  if (checkpoint !== undefined) highWater.note(checkpoint);
+  if (checkpoint !== undefined) {
+    highWater.note(checkpoint);
+    witnessing?.note(checkpoint);
+  }
   return committed;
 }
+
+/**
+ * The head as it is stored, signed by the keys of now: remembered outside, and shown to the witnesses before anything is
+ * answered. @throws Refusal `log-behind` when a witness has seen more
+ */
+async function noteStoredHead(
+  store: StoreOperations,
+  highWater: HighWater,
+  witnessing: Witnessing | undefined,
+): Promise<void> {
+  const head = await store.head();
+  if (head === undefined) return;
+  highWater.note(head.checkpoint);
+  await witnessing?.start(head.checkpoint, await store.cosigned());
+}
+
+const pkcs8 = (key: KeyObject): Uint8Array => new Uint8Array(key.export({ type: 'pkcs8', format: 'der' }));
 
 /** The first leaf of every log says what it is. */
 async function openLog(ledger: Ledger, origin: string): Promise<void> {
@@ -138,7 +199,18 @@ async function openLog(ledger: Ledger, origin: string): Promise<void> {
 
 type Parts = Pick<
   Services,
-  'config' | 'ring' | 'trust' | 'random' | 'store' | 'ledger' | 'logKey' | 'epoch'
+  | 'config'
+  | 'ring'
+  | 'trust'
+  | 'random'
+  | 'store'
+  | 'ledger'
+  | 'logKey'
+  | 'epoch'
+  | 'events'
+  | 'live'
+  | 'witnessing'
+  | 'witness'
 > & {
   readonly clock: LogClock;
   readonly files: VerifierFiles;
@@ -147,17 +219,17 @@ type Parts = Pick<
 };
 
 async function assemble(parts: Parts): Promise<Services> {
-  const { config, files, ring, clock, random, store, ledger, epoch, highWater } = parts;
-  const records: Records = {
-    get: (ref) => store.get(ref),
-    list: (kind, options) => store.list(kind, options),
-  };
+  const { config, files, ring, clock, random, store, ledger, epoch, highWater, live, events } = parts;
+  const records = recordsOf(store);
   const agentIssuer = agentIssuerOf(parts);
   const revokedEkCas = await readRevokedEkCas(records);
   const governed = governance({ ...parts, records });
   const { policies: policy, secrets } = governed;
-  const live = new LiveExecutions(records);
-  await live.load();
+  const hostLedger = ledgerForHosts(ledger, parts.witnessing, store.tiles, {
+    ofTrust: parts.trust.current.witnesses,
+    policies: policy,
+  });
+  await live.load(clock.now());
   const denials = new DenialTally(clock.now());
   const ima = new ImaVerifier();
   const decisions = await decisionDeps({
@@ -167,16 +239,20 @@ async function assemble(parts: Parts): Promise<Services> {
     agentIssuer,
     policy,
     secrets,
-    trust: { issuer: parts.trust.current.issuer, authorizations: parts.trust.current.keys.authorization },
+    trust: {
+      digest: parts.trust.current.digest,
+      issuer: parts.trust.current.issuer,
+      authorizations: parts.trust.current.keys.authorization,
+    },
   });
-  const chores = startChores(parts, denials, live);
+  const chores = startChores({ ...parts, records, decisions }, denials);
   const { approvals, ekTemplate, selection } = config.enrollment;
   const roots = existsSync(files.trust)
     ? parseTrustStore(readSecretFile(files.trust, 32 * 1024 * 1024))
     : EMPTY_TRUST_STORE;
   const desk: EnrollmentDesk = {
     records,
-    ledger,
+    ledger: hostLedger,
     clock,
     random,
     challenges: challengeMemory(),
@@ -187,6 +263,7 @@ async function assemble(parts: Parts): Promise<Services> {
   return {
     ...parts,
     records,
+    hostLedger,
     desk,
     caFingerprint: fingerprint(ring.certificate('tls-ca').raw),
     agentIssuer,
@@ -194,11 +271,12 @@ async function assemble(parts: Parts): Promise<Services> {
     policy,
     secrets,
     decisions,
-    live,
     denials,
     revokedEkCas,
     close: async () => {
+      events.close();
       await chores.stop();
+      await parts.witnessing?.stop();
       await ima.close();
       // Best effort: a store that can't write must not keep the process from ending.
       await denials.write(ledger, clock.now()).catch(parts.onError);
@@ -214,21 +292,30 @@ function agentIssuerOf({ ring, config }: Parts): AgentIssuer {
 }
 
 /** What is done as time passes. */
-function startChores(
-  { clock, ledger, store, onError }: Parts,
-  denials: DenialTally,
-  live: LiveExecutions,
-): Chores {
+function startChores(parts: Parts & Pick<Services, 'records' | 'decisions'>, denials: DenialTally): Chores {
+  const { clock, ledger, store, onError, live, events } = parts;
+  let leftovers = true;
+  const sweep = async (): Promise<void> => {
+    if (leftovers) await endLeftovers(parts);
+    leftovers = false;
+    await live.sweep(clock.now(), ledger);
+    events.forget(clock.now());
+  };
   return new Chores(
     [
       { everyMs: MINUTE_MS, run: () => denials.write(ledger, clock.now()) },
-      { everyMs: SWEEP_MS, run: () => live.sweep(clock.now(), ledger) },
+      { everyMs: SWEEP_MS, run: sweep },
       // Only what had ended by the log's own time: a wall clock that is set back must not bring a nonce to life.
       { everyMs: HOUR_MS, run: () => store.forget(clock.newestLeaf) },
     ],
     onError,
   );
 }
+
+const recordsOf = (store: StoreOperations): Records => ({
+  get: (ref) => store.get(ref),
+  list: (kind, options) => store.list(kind, options),
+});
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;

@@ -1,50 +1,138 @@
-import type { Ledger, Records } from '../audit/index.ts';
+import type { Change, Committed, Ledger, Records, StoredRecord } from '../audit/index.ts';
 import { Refusal } from '../base/index.ts';
-import { ALIVE, EXECUTION, endExecution, parseExecutionRecord, ranOut } from '../lifecycle/index.ts';
+import { ALIVE, EXECUTION, endExecution, parseExecutionRecord, ranOut, restsOn } from '../lifecycle/index.ts';
+import type { ExecutionRecord, Revocable, VerifierEnd } from '../lifecycle/index.ts';
 
 const PAGE = 1000;
+/** What ran out this long ago was ended by the host itself, whatever its clock says: ms. */
+export const TOLD_MS = 120_000;
+
+/** What is known here of an execution that has not ended. */
+interface Live {
+  readonly hostId: string;
+  /** Unix seconds: end of its last authorization. */
+  readonly expires: number;
+  readonly boot: ExecutionRecord['boot'];
+  readonly subjects: readonly Revocable[];
+  /** The same, to be looked up. */
+  readonly names: ReadonlySet<string>;
+}
+
+/** A revocation that an execution fell under, with the index of the leaf that says so. */
+export interface RevokedExecution {
+  readonly executionId: string;
+  readonly hostId: string;
+  readonly leaf: bigint;
+  /** Unix seconds: when nothing of it would be left anyway. */
+  readonly expires: number;
+  readonly by: Revocable;
+  readonly reason: string;
+}
+
+const nameOf = ({ kind, id }: Revocable): string => `${kind}/${id}`;
 
 /**
- * Executions that have not ended, with the end of their last authorization: what has to be looked at when time passes.
- * Only a list of where to look: what is written is decided by the records.
+ * Executions that have not ended: where they are, when their last authorization ends, what they rest on. It is fed by
+ * the ledger itself, with every commit before anybody hears of it, and is only a list of where to look: what is written
+ * is decided by the records.
  */
 export class LiveExecutions {
   readonly #records: Records;
-  readonly #ends = new Map<string, number>();
+  readonly #live = new Map<string, Live>();
+  readonly #byHost = new Map<string, Set<string>>();
+  readonly #onRevoked: (revoked: RevokedExecution) => void;
 
-  constructor(records: Records) {
+  constructor(records: Records, onRevoked: (revoked: RevokedExecution) => void = () => undefined) {
     this.#records = records;
+    this.#onRevoked = onRevoked;
   }
 
   get size(): number {
-    return this.#ends.size;
+    return this.#live.size;
   }
 
-  /** Reads every record once, at start. */
-  async load(): Promise<void> {
+  /**
+   * Reads every record once, at start; of those revoked before, hosts that were away have to be told still.
+   * @param now Unix ms
+   */
+  async load(now: number): Promise<void> {
     let after: string | undefined;
     for (;;) {
       const rows = await this.#records.list(EXECUTION, {
         limit: PAGE,
         ...(after === undefined ? {} : { after }),
       });
-      for (const { id, body } of rows) {
-        const { state, expires } = parseExecutionRecord(body);
-        if (ALIVE.has(state)) this.note(id, expires);
+      for (const { id, body, leaf } of rows) {
+        const record = parseExecutionRecord(body);
+        if (ALIVE.has(record.state) || record.expires * 1000 + TOLD_MS > now)
+          this.#note(id, record, BigInt(leaf));
       }
       after = rows.at(-1)?.id;
       if (rows.length < PAGE) return;
     }
   }
 
-  /** An execution that was allowed or renewed. @param expires Unix seconds */
-  note(executionId: string, expires: number): void {
-    this.#ends.set(executionId, Math.max(expires, this.#ends.get(executionId) ?? 0));
+  /** What a commit wrote: called with each, in their order, before anybody else learns of it. */
+  committed(changes: readonly Change[], committed: readonly Committed[]): void {
+    for (const [i, { writes }] of changes.entries()) {
+      const { ok, index } = committed[i] ?? { ok: false };
+      if (!ok || index === undefined) continue;
+      for (const { kind, id, body } of writes)
+        // What was written is what `executionBody` gave.
+        if (kind === EXECUTION) this.#note(id, body as unknown as ExecutionRecord, BigInt(index));
+    }
   }
 
-  /** An execution that has ended. */
-  ended(executionId: string): void {
-    this.#ends.delete(executionId);
+  #note(executionId: string, record: ExecutionRecord, leaf: bigint): void {
+    const { state, hostId, expires, boot, parent, revokedBy, exit } = record;
+    if (ALIVE.has(state)) {
+      const above = parent === null ? undefined : this.#live.get(parent);
+      const subjects = restsOn(executionId, record, above?.subjects);
+      this.#live.set(executionId, { hostId, expires, boot, subjects, names: new Set(subjects.map(nameOf)) });
+      const others = this.#byHost.get(hostId);
+      if (others === undefined) this.#byHost.set(hostId, new Set([executionId]));
+      else others.add(executionId);
+      return;
+    }
+    this.#forget(executionId, hostId);
+    // Once the host has said how it ended, there is nothing to tell it any more.
+    if (state === 'revoked' && revokedBy !== null && exit === null)
+      this.#onRevoked({ executionId, hostId, leaf, expires, by: revokedBy, reason: record.reason ?? '' });
+  }
+
+  #forget(executionId: string, hostId: string): void {
+    this.#live.delete(executionId);
+    const others = this.#byHost.get(hostId);
+    others?.delete(executionId);
+    if (others?.size === 0) this.#byHost.delete(hostId);
+  }
+
+  /** Ids of those that rest on the subject, itself or by what is above them. */
+  restingOn(subject: Revocable): readonly string[] {
+    const name = nameOf(subject);
+    return [...this.#live].filter(([, { names }]) => names.has(name)).map(([id]) => id);
+  }
+
+  /** Ids on a host, those of another boot alone where one is given. */
+  onHost(hostId: string, notOf?: ExecutionRecord['boot']): readonly string[] {
+    const ids = [...(this.#byHost.get(hostId) ?? [])];
+    if (notOf === undefined) return ids;
+    return ids.filter((id) => {
+      const boot = this.#live.get(id)?.boot;
+      return boot?.resetCount !== notOf.resetCount || boot.restartCount !== notOf.restartCount;
+    });
+  }
+
+  /** Hosts that have, or are above, an execution that has not ended. */
+  hosts(): ReadonlySet<string> {
+    const all = [...this.#live.values()].flatMap(({ subjects }) => subjects);
+    return new Set(all.flatMap(({ kind, id }) => (kind === 'host' ? [id] : [])));
+  }
+
+  /** Everything that any of them rests on. */
+  subjects(): readonly Revocable[] {
+    const all = [...this.#live.values()].flatMap(({ subjects }) => subjects);
+    return [...new Map(all.map((one) => [nameOf(one), one])).values()];
   }
 
   /**
@@ -53,25 +141,52 @@ export class LiveExecutions {
    * @returns how many became `lost` or `expired`
    */
   async sweep(now: number, ledger: Ledger): Promise<number> {
-    const due = [...this.#ends].filter(([, expires]) => expires * 1000 <= now).map(([id]) => id);
-    const ended = await Promise.all(due.map((id) => this.#end(id, now, ledger)));
-    return ended.filter(Boolean).length;
+    const due = [...this.#live].filter(([, { expires }]) => expires * 1000 <= now).map(([id]) => id);
+    const ended = await this.end(due, ledger, (body) => {
+      const state = ranOut(body, now);
+      return state && { state, reason: SILENT };
+    });
+    return ended.length;
   }
 
-  async #end(executionId: string, now: number, ledger: Ledger): Promise<boolean> {
-    const stored = await this.#records.get({ kind: EXECUTION, id: executionId });
-    if (stored === undefined) return false;
+  /**
+   * Ends executions as it is decided by their records, each by a leaf of its own. One that moves meanwhile, or can't be
+   * written, stays as it is.
+   * @returns the records of those that ended
+   */
+  async end(
+    executionIds: readonly string[],
+    ledger: Ledger,
+    decide: (body: ExecutionRecord) => VerifierEnd | undefined,
+  ): Promise<readonly { readonly executionId: string; readonly hostId: string }[]> {
+    const ended = await Promise.all(
+      executionIds.map(async (executionId) => {
+        const stored = await this.#records.get({ kind: EXECUTION, id: executionId });
+        return stored === undefined ? [] : await this.#endOne(executionId, stored, ledger, decide);
+      }),
+    );
+    return ended.flat();
+  }
+
+  async #endOne(
+    executionId: string,
+    stored: StoredRecord,
+    ledger: Ledger,
+    decide: (body: ExecutionRecord) => VerifierEnd | undefined,
+  ): Promise<{ executionId: string; hostId: string }[]> {
     const body = parseExecutionRecord(stored.body);
-    if (!ALIVE.has(body.state)) this.ended(executionId);
-    const state = ranOut(body, now);
-    if (state === undefined) return false;
+    const { hostId } = body;
+    if (!ALIVE.has(body.state)) this.#forget(executionId, hostId);
+    const end = ALIVE.has(body.state) ? decide(body) : undefined;
+    if (end === undefined) return [];
     try {
-      const { ok } = await ledger.commit(endExecution({ executionId, record: stored, body }, state));
-      if (ok) this.ended(executionId);
-      return ok;
+      const { ok } = await ledger.commit(endExecution({ executionId, record: stored, body }, end));
+      return ok ? [{ executionId, hostId }] : [];
     } catch (error) {
-      if (error instanceof Refusal) return false;
+      if (error instanceof Refusal) return [];
       throw error;
     }
   }
 }
+
+const SILENT = 'its last authorization ran out, and the host neither renewed it nor reported an end';

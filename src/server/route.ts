@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Static, TSchema } from 'typebox';
 import type { JsonObject, JsonValue } from '../base/index.ts';
 import { AdminProblem } from './problem.ts';
@@ -13,6 +14,8 @@ export interface Call<P, Q, B> {
   /** Unix ms. */
   readonly now: number;
   readonly services: Services;
+  /** The header of a host that goes on reading events. */
+  readonly lastEventId: string | undefined;
 }
 
 /** What a route answers: JSON, or text or bytes with their type. */
@@ -23,7 +26,9 @@ export type Reply =
       readonly type: string;
       readonly data: string | Uint8Array;
       readonly cache?: string;
-    };
+    }
+  /** A stream without a length, as long as both sides want it. */
+  | { readonly status: number; readonly type: string; readonly stream: Readable };
 
 /** A route: what it is, who may call it, what it takes, what it does. There is no other way to make one. */
 export interface Route {
@@ -36,6 +41,8 @@ export interface Route {
   readonly body?: TSchema;
   /** Bounds of the body's JSON where the ordinary ones are too narrow. */
   readonly json?: { readonly maxDepth: number; readonly maxValues: number };
+  /** A body that isn't JSON: handed on as bytes, at most so many. */
+  readonly bytes?: number;
   /** True for bodies with evidence: the larger limit. */
   readonly evidence?: boolean;
   readonly handle: (call: Call<never, never, never>) => Promise<Reply>;

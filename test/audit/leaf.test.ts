@@ -22,7 +22,13 @@ const decision: DecisionLeaf = {
   hostId: HEX,
   executions: [UUID],
   parent: null,
-  digests: { request: SHA, authorization: SHA, sealed: SHA, evidence: [{ name: 'quote', sha256: SHA }] },
+  digests: {
+    request: SHA,
+    authorization: SHA,
+    sealed: SHA,
+    evidence: [{ name: 'quote', sha256: SHA }],
+    inputs: SHA,
+  },
   policy: { digest: SHA, version: 3, deciding: ['allow-backup'] },
   ak: AK,
   boot: { resetCount: 4, restartCount: 0 },
@@ -97,6 +103,7 @@ const bodies: LeafBody[] = [
     state: 'ended',
     reportedBy: 'host',
     exit: { status: 0 },
+    reason: null,
   },
   {
     v: 1,
@@ -106,6 +113,7 @@ const bodies: LeafBody[] = [
     state: 'failed',
     reportedBy: 'host',
     exit: { signal: 'SIGKILL' },
+    reason: 'release-lost',
   },
   {
     v: 1,
@@ -115,6 +123,7 @@ const bodies: LeafBody[] = [
     state: 'lost',
     reportedBy: 'verifier',
     exit: null,
+    reason: 'nothing was heard of it',
   },
   { v: 1, kind: 'operator', action: 'secret-put', target: 'db-password', digest: SHA, by: OPERATOR },
   {

@@ -352,6 +352,14 @@ describe('revocations', () => {
       subject: { kind: 'execution', id: request.executionId },
     });
     expect(await stateOf(request.executionId)).toBe('revoked');
+    expect(revoked.json).toMatchObject({ ended: 1, hosts: [host.hostId] });
+    // The host says how it ended there, once; it stays revoked.
+    const told = await host.report(request.executionId, 'ended', workload, { signal: 'SIGTERM' });
+    expect(told.json).toMatchObject({ state: 'revoked' });
+    expect(await world.leaf(told.json['auditIndex'])).toMatchObject({
+      ...{ kind: 'outcome', state: 'revoked', reportedBy: 'host' },
+      ...{ exit: { signal: 'SIGTERM' }, reason: 'by mistake' },
+    });
     expect((await host.report(request.executionId, 'ended', workload, { status: 0 })).json).toMatchObject({
       check: 'execution-ended',
     });
@@ -392,19 +400,28 @@ describe('standing', () => {
 
   it('a host whose boot was changed, or that lost what was sealed to it, is denied', async () => {
     const run = await other.run();
+    const lostRun = await other.run();
+    const lost = await other.report(lostRun.request.executionId, 'ended', lostRun.workload, {
+      reason: 'release-lost',
+    });
+    expect(lost.json).toMatchObject({ state: 'failed' });
+    const quarantined = await world.operate('GET', `/v1/hosts/${other.hostId}`);
+    expect(quarantined.json['state']).toBe('quarantined');
+    // By one and the same leaf, and what else ran there has ended with it.
+    expect(await world.leaf(lost.json['auditIndex'])).toMatchObject({ state: 'release-lost' });
+    expect(await stateOf(run.request.executionId)).toBe('revoked');
+    await world.operate('POST', `/v1/hosts/${other.hostId}/restore`, { reason: 'looked at' });
+    const next = await other.run();
     await other.tpm.pcrExtend(0, { sha256: new Uint8Array(32).fill(1) });
     const { session, nonceTpm } = await other.session();
-    const { body } = await other.prepareAttestation([liveOf(run)], nonceTpm);
+    const { body } = await other.prepareAttestation([liveOf(next)], nonceTpm);
     expect((await other.attest(body)).json).toMatchObject({
       check: 'pcr-value',
       code: 'environment-integrity-failure',
     });
     await session.flush();
-    const lost = await other.report(run.request.executionId, 'ended', run.workload, {
-      reason: 'release-lost',
-    });
-    expect(lost.json).toMatchObject({ state: 'failed' });
-    expect((await world.operate('GET', `/v1/hosts/${other.hostId}`)).json['state']).toBe('quarantined');
+    const shown = await world.operate('GET', `/v1/executions/${next.request.executionId}`);
+    expect(shown.json).toMatchObject({ state: 'revoked', reason: 'pcr-value' });
   });
 
   it('an attestation after a reboot renews nothing of before', async () => {

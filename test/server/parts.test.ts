@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { noteSigner } from '../../src/audit/index.ts';
-import type { Change } from '../../src/audit/index.ts';
+import type { Change, Ledger } from '../../src/audit/index.ts';
 import { toHex } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import { HOST_EXECUTIONS, executionBody } from '../../src/lifecycle/index.ts';
@@ -21,6 +21,40 @@ const opening: Change = {
   leaf: { v: 1, kind: 'opening', origin: 'log.example.org', previous: null },
   ...plain,
 };
+
+/** An authorization as a record keeps it; its signature is looked at by nobody there. */
+function tokenOf(): string {
+  const claims: JsonObject = {
+    ...{
+      iss: 'https://example.org',
+      sub: 'host',
+      aud: 'host',
+      iat: 1,
+      nbf: 1,
+      exp: 2,
+      jti: 'j',
+      client_id: 'c',
+    },
+    ...{
+      txn: 'c',
+      cnf: { jkt: 'A'.repeat(43) },
+      eat_nonce: 'n',
+      del_depth: 0,
+      del_max_depth: 0,
+      evidence: [],
+    },
+    authorization_details: [
+      {
+        ...{ type: 'sealgate_execution', actions: ['execute'], scopes: [], constraints: {} },
+        ...{ artifact: `sha256:${'1'.repeat(64)}`, host: 'a'.repeat(64) },
+      },
+    ],
+    status: { status_list: { idx: 1, uri: 'https://example.org/status' } },
+    policy: { uri: 'https://example.org/policy', digest: `sha256:${'2'.repeat(64)}`, ids: ['run'] },
+    ...{ gov: { trust_domain: 'example.org', authorities: ['authority'] }, attr: { signers: ['signer'] } },
+  };
+  return `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.AA`;
+}
 
 /** A store whose clock the test moves. */
 async function makeStore() {
@@ -110,12 +144,13 @@ describe('executions whose authorization ran out', () => {
     jti: 'j',
     expires,
     started: START / 1000,
-    chain: ['t'],
+    chain: [tokenOf()],
     artifact: { name: 'report', digest: `sha256:${'1'.repeat(64)}` },
     workloadPublic: { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) },
     workloadThumbprint: 'A'.repeat(43),
     ak: 'ab'.repeat(34),
     boot: { resetCount: 1, restartCount: 0 },
+    ekRoot: null,
     policyHash: `sha256:${'2'.repeat(64)}`,
     requestDigest: '3'.repeat(64),
     credentials: [],
@@ -126,6 +161,7 @@ describe('executions whose authorization ran out', () => {
     executedDigest: null,
     exit: null,
     reason: null,
+    revokedBy: null,
   });
   const id = (n: number) => `019a9e2c-7b1e-7c3d-8f20-${String(n).padStart(12, '0')}`;
 
@@ -146,11 +182,18 @@ describe('executions whose authorization ran out', () => {
     const third = await ledger.commit({ ...opening, budgets: [budget] });
     expect(third).toMatchObject({ ok: false, denied: { check: 'host-executions' } });
     const live = new LiveExecutions(store);
-    await live.load();
+    await live.load(START);
+    const sequenced: Ledger = {
+      commit: async (change) => {
+        const committed = await ledger.commit(change);
+        live.committed([change], [committed]);
+        return committed;
+      },
+    };
     expect(live.size).toBe(3);
-    expect(await live.sweep(START + 60_000, ledger)).toBe(0);
-    expect(await live.sweep(START + 180_000, ledger)).toBe(2);
-    expect(await live.sweep(START + 180_000, ledger)).toBe(0);
+    expect(await live.sweep(START + 60_000, sequenced)).toBe(0);
+    expect(await live.sweep(START + 180_000, sequenced)).toBe(2);
+    expect(await live.sweep(START + 180_000, sequenced)).toBe(0);
     expect((await leaves()).filter(({ kind }) => kind === 'outcome')).toMatchObject([
       { executionId: id(0), state: 'expired', reportedBy: 'verifier' },
       { executionId: id(1), state: 'lost', reportedBy: 'verifier' },

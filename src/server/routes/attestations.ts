@@ -1,11 +1,8 @@
 import Type from 'typebox';
 import type { JsonObject } from '../../base/index.ts';
 import { decideAttestation } from '../../lifecycle/index.ts';
-import type { AttestationAnswer } from '../../lifecycle/index.ts';
-import { parseClaims } from '../../authorization/index.ts';
-import { fromBase64url } from '../../base/index.ts';
 import { lifecycleCaller } from '../agent-call.ts';
-import type { Services } from '../compose.ts';
+import { afterAttestation } from '../after-attestation.ts';
 import { requireAllowed } from '../decided.ts';
 import type { Metrics } from '../metrics.ts';
 import { asJson, route } from '../route.ts';
@@ -36,23 +33,15 @@ export function attestationRoutes(metrics: Metrics): readonly Route[] {
       body: SUBMISSION,
       evidence: true,
       handle: async (call) => {
-        const { decisions, ledger } = call.services;
+        const { decisions, hostLedger } = call.services;
         const { hostId } = call.params;
         const decided = await metrics.decision('attestation', () =>
-          decideAttestation(asJson(call.body), hostId, lifecycleCaller(call), decisions, ledger),
+          decideAttestation(asJson(call.body), hostId, lifecycleCaller(call), decisions, hostLedger),
         );
+        await afterAttestation(decided, hostId, call.services);
         const answer = requireAllowed(decided);
-        noteRenewals(call.services, answer);
         return { status: 200, json: { ...answer } as unknown as JsonObject };
       },
     }),
   ];
-}
-
-/** The list of live executions learns when the renewed authorizations end. */
-function noteRenewals({ live }: Services, { authorizations }: AttestationAnswer): void {
-  for (const token of authorizations) {
-    const { client_id, exp } = parseClaims(fromBase64url(token.split('.')[1] ?? '', 'authorization'));
-    live.note(client_id, exp);
-  }
 }

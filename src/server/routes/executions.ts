@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import type { Change } from '../../audit/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { quarantineHost, readHost } from '../../enrollment/index.ts';
 import {
@@ -8,10 +9,12 @@ import {
   parseExecutionRecord,
   reportOutcome,
 } from '../../lifecycle/index.ts';
+import type { Outcome } from '../../lifecycle/index.ts';
 import { lifecycleCaller } from '../agent-call.ts';
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../compose.ts';
 import { requireAllowed } from '../decided.ts';
+import { endOnHost } from '../end-dependents.ts';
 import { executionJson } from '../execution-json.ts';
 import type { Metrics } from '../metrics.ts';
 import { AdminProblem } from '../problem.ts';
@@ -49,12 +52,11 @@ export function executionRoutes(metrics: Metrics): readonly Route[] {
       body: SUBMISSION,
       evidence: true,
       handle: async (call) => {
-        const { decisions, ledger } = call.services;
+        const { decisions, hostLedger } = call.services;
         const decided = await metrics.decision('execution', () =>
-          decideExecution(asJson(call.body), lifecycleCaller(call), decisions, ledger),
+          decideExecution(asJson(call.body), lifecycleCaller(call), decisions, hostLedger),
         );
         const answer = requireAllowed(decided);
-        await noteExecution(call.services, asJson(call.body));
         return { status: 201, json: { ...answer } as unknown as JsonObject };
       },
     }),
@@ -83,15 +85,6 @@ export function executionRoutes(metrics: Metrics): readonly Route[] {
   ];
 }
 
-/** The list of live executions learns of a new one: when its authorization ends, from its record. */
-async function noteExecution({ decisions, live }: Services, body: JsonObject): Promise<void> {
-  const { request } = body;
-  const executionId = (request as JsonObject)['executionId'];
-  if (typeof executionId !== 'string') return;
-  const found = await decisions.executions.get(executionId);
-  if (found !== undefined) live.note(executionId, found.body.expires);
-}
-
 function report(event: 'started' | 'ended', summary: string): Route {
   return route({
     method: 'POST',
@@ -103,26 +96,60 @@ function report(event: 'started' | 'ended', summary: string): Route {
     handle: async (call) => {
       const { services, params, body } = call;
       const { executionId } = params;
-      const caller = lifecycleCaller(call);
-      const outcome = await reportOutcome(executionId, event, body.proof, caller, services.decisions);
-      const committed = requireCommitted(await services.ledger.commit(outcome.change));
-      if (event === 'ended') services.live.ended(executionId);
-      if (outcome.releaseLost) await quarantine(services, caller.hostId);
-      return ok({ executionId, state: outcome.state, ...committed });
+      const outcome = await commitOutcome(executionId, event, body.proof, call);
+      if (outcome.releaseLost) await endOnHost(lifecycleCaller(call).hostId, RELEASE_LOST, services);
+      return ok({ executionId, state: outcome.state, ...outcome.committed });
     },
   });
+}
+
+/** A host that changes at this very moment is read again. */
+const TRIES = 4;
+
+/** With an opening that was lost, the host is quarantined in the same change: nothing is released to it in between. */
+async function commitOutcome(
+  executionId: string,
+  event: 'started' | 'ended',
+  proof: string,
+  call: Parameters<typeof lifecycleCaller>[0] & { readonly services: Services },
+): Promise<Pick<Outcome, 'state' | 'releaseLost'> & { readonly committed: JsonObject }> {
+  const { services } = call;
+  const caller = lifecycleCaller(call);
+  for (let left = TRIES; ; left--) {
+    const { state, releaseLost, change } = await reportOutcome(
+      executionId,
+      event,
+      proof,
+      caller,
+      services.decisions,
+    );
+    const whole = releaseLost ? await withQuarantine(change, caller.hostId, services) : change;
+    const committed = await services.ledger.commit(whole);
+    if (releaseLost && committed.denied?.check === 'state-moved' && left > 1) continue;
+    return { state, releaseLost, committed: requireCommitted(committed) };
+  }
 }
 
 const ok = (json: JsonObject): Reply => ({ status: 200, json });
 
 /**
  * What was sealed to a session of the gateway's own did not open there: somebody with the TPM took its one opening, so
- * the host is looked at before anything more is released to it.
+ * the host is looked at before anything more is released to it. The leaf `release-lost` is the transition's, too.
  */
-async function quarantine({ records, ledger, config }: Services, hostId: string): Promise<void> {
+async function withQuarantine(
+  change: Change,
+  hostId: string,
+  { records, config }: Services,
+): Promise<Change> {
   const stored = await readHost(records, hostId);
-  if (stored?.host.state !== 'active') return;
-  await ledger.commit(quarantineHost(stored, RELEASE_LOST, { kind: 'verifier', id: config.replica }));
+  if (stored?.host.state !== 'active') return change;
+  const actor = { kind: 'verifier', id: config.replica } as const;
+  const { preconditions, writes } = quarantineHost(stored, RELEASE_LOST, actor);
+  return {
+    ...change,
+    preconditions: [...change.preconditions, ...preconditions],
+    writes: [...change.writes, ...writes],
+  };
 }
 
 async function page(

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import type { Change } from '../../audit/index.ts';
-import type { JsonObject } from '../../base/index.ts';
+import type { JsonObject, JsonValue } from '../../base/index.ts';
 import {
   approveHost,
   invite,
@@ -17,6 +17,7 @@ import type { HostRecord, Invitation, Operator, StoredHost } from '../../enrollm
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../compose.ts';
+import { affectedJson, endOnHost } from '../end-dependents.ts';
 import { AdminProblem } from '../problem.ts';
 import { withEpoch } from '../revocation.ts';
 import { operatorOf, route } from '../route.ts';
@@ -169,19 +170,34 @@ export const HOST_ROUTES: readonly Route[] = [
       );
     },
   }),
-  transition('Quarantine', 'Stop a host until it is looked at', (host, reason, by, now) =>
-    withEpoch(quarantineHost(host, reason, { kind: 'operator', id: by.certificate }), now),
-  ),
-  transition('Restore', 'End a quarantine', restoreHost),
-  transition('Revoke', 'End a host for good', (host, reason, by, now) =>
-    withEpoch(revokeHost(host, reason, by), now),
-  ),
+  transition('Quarantine', 'Stop a host until it is looked at: what runs there ends', {
+    act: (host, reason, by, now) =>
+      withEpoch(quarantineHost(host, reason, { kind: 'operator', id: by.certificate }), now),
+    then: endThere,
+  }),
+  transition('Restore', 'End a quarantine: the host attests at once', {
+    act: restoreHost,
+    then: (services, hostId) => {
+      services.events.attest(hostId, 'restored');
+      return Promise.resolve({});
+    },
+  }),
+  transition('Revoke', 'End a host for good, and what runs there', {
+    act: (host, reason, by, now) => withEpoch(revokeHost(host, reason, by), now),
+    then: endThere,
+  }),
 ];
+
+/** A change of a host's state, and what is done once it is committed. */
+interface Transition {
+  readonly act: (host: StoredHost, reason: string, by: Operator, now: number) => Change;
+  readonly then: (services: Services, hostId: string, reason: string) => Promise<JsonObject>;
+}
 
 function transition(
   action: 'Quarantine' | 'Restore' | 'Revoke',
   summary: string,
-  act: (host: StoredHost, reason: string, by: Operator, now: number) => Change,
+  { act, then }: Transition,
 ): Route {
   return route({
     method: 'POST',
@@ -192,11 +208,20 @@ function transition(
     body: REASON,
     handle: async (call) => {
       await requireNotForbidden(call, action, { kind: 'host', id: call.params.hostId });
-      return await change(call.services, call.params.hostId, (host) =>
-        act(host, call.body.reason, operatorOf(call).operator, call.now),
+      const { services, params, body } = call;
+      const { auditIndex } = await changeHost(services, params.hostId, (host) =>
+        act(host, body.reason, operatorOf(call).operator, call.now),
       );
+      const affected = await then(services, params.hostId, body.reason);
+      const { host } = await hostOf(services, params.hostId);
+      return { status: 200, json: { ...hostJson(host), ...affected, auditIndex } };
     },
   });
+}
+
+/** Nothing goes on there, nor below it: hosts are told at once. */
+async function endThere(services: Services, hostId: string, reason: string): Promise<JsonObject> {
+  return affectedJson(await endOnHost(hostId, reason, services));
 }
 
 async function change(
@@ -204,10 +229,19 @@ async function change(
   hostId: string,
   make: (host: StoredHost) => Change,
 ): Promise<Reply> {
-  const before = await hostOf(services, hostId);
-  const { auditIndex = null } = requireCommitted(await services.ledger.commit(make(before)));
+  const { auditIndex } = await changeHost(services, hostId, make);
   const { host } = await hostOf(services, hostId);
   return { status: 200, json: { ...hostJson(host), auditIndex } };
+}
+
+async function changeHost(
+  services: Services,
+  hostId: string,
+  make: (host: StoredHost) => Change,
+): Promise<{ readonly auditIndex: JsonValue }> {
+  const before = await hostOf(services, hostId);
+  const { auditIndex = null } = requireCommitted(await services.ledger.commit(make(before)));
+  return { auditIndex };
 }
 
 async function hostOf({ records }: Services, hostId: string): Promise<StoredHost> {

@@ -4,8 +4,10 @@ import type { Route } from '../route.ts';
 import { attestationRoutes } from './attestations.ts';
 import { CHALLENGE_ROUTES } from './challenges.ts';
 import { ENROLLMENT_ROUTES } from './enrollment.ts';
+import { EVENT_ROUTES } from './events.ts';
 import { executionRoutes } from './executions.ts';
 import { HOST_ROUTES } from './hosts.ts';
+import { LINEAGE_ROUTES } from './lineage.ts';
 import { logRoutes } from './log.ts';
 import { operationRoutes } from './operation.ts';
 import { OPERATOR_ROUTES } from './operators.ts';
@@ -14,6 +16,7 @@ import { REVOCATION_ROUTES } from './revocations.ts';
 import { SECRET_ROUTES } from './secrets.ts';
 import { TRUST_ROUTES } from './trust.ts';
 import { WELL_KNOWN_ROUTES } from './well-known.ts';
+import { WITNESS_ROUTES } from './witness.ts';
 
 /** Every route there is; tests walk this list. */
 export function allRoutes(services: Services, metrics: Metrics, openApi: () => object): readonly Route[] {
@@ -24,6 +27,9 @@ export function allRoutes(services: Services, metrics: Metrics, openApi: () => o
     ...CHALLENGE_ROUTES,
     ...executionRoutes(metrics),
     ...attestationRoutes(metrics),
+    ...WITNESS_ROUTES,
+    ...EVENT_ROUTES,
+    ...LINEAGE_ROUTES,
     ...REVOCATION_ROUTES,
     ...WELL_KNOWN_ROUTES,
     ...HOST_ROUTES,

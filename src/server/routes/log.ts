@@ -4,7 +4,7 @@ import type { BundleId, TileId } from '../../audit/index.ts';
 import { fromUtf8, toBase64 } from '../../base/index.ts';
 import type { Access } from '../caller.ts';
 import type { Services } from '../compose.ts';
-import { proofText, readHead } from '../log-proof-text.ts';
+import { proofText, publishedHead, readHead } from '../log-proof-text.ts';
 import { AdminProblem } from '../problem.ts';
 import { route } from '../route.ts';
 import type { Reply, Route } from '../route.ts';
@@ -24,7 +24,7 @@ export function logRoutes(entries: 'auditors' | 'public'): readonly Route[] {
       url: '/checkpoint',
       summary: 'The log’s newest signed checkpoint (C2SP tlog-checkpoint)',
       access: ANYONE,
-      handle: async ({ services }) => text((await readHead(services)).checkpoint),
+      handle: async ({ services }) => text((await publishedHead(services)).checkpoint),
     }),
     route({
       method: 'GET',
@@ -111,7 +111,7 @@ function bytes(data: Uint8Array, { width }: TileId | BundleId): Reply {
 }
 
 async function consistency(services: Services, from: bigint): Promise<Reply> {
-  const { size, checkpoint } = await readHead(services);
+  const { size, checkpoint } = await publishedHead(services);
   if (from === 0n || from > size)
     throw new AdminProblem('not-found', `no proof from ${String(from)} to ${String(size)}`);
   const hashes = await proveConsistency(from, size, services.store.tiles);

@@ -1,13 +1,18 @@
 import Type from 'typebox';
 import type { RevocableKind } from '../../audit/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import type { Operator } from '../../enrollment/index.ts';
+import { ALIVE } from '../../lifecycle/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import { revokedRecord } from '../decision-records.ts';
+import { affectedJson, endDependents } from '../end-dependents.ts';
+import type { EndedExecution } from '../end-dependents.ts';
 import { AdminProblem } from '../problem.ts';
 import { REVOCABLE_ID, revocationChange } from '../revocation.ts';
+import type { RevocationOrder } from '../revocation.ts';
 import { operatorOf, route } from '../route.ts';
-import type { Route } from '../route.ts';
+import type { Call, Route } from '../route.ts';
 
 const closed = { additionalProperties: false } as const;
 // Object.keys gives text[]; these are the keys of a constant.
@@ -32,15 +37,19 @@ export const REVOCATION_ROUTES: readonly Route[] = [
     access: { who: 'operator', role: 'revoke' },
     body: ORDER,
     handle: async (call) => {
-      const { services, body, now } = call;
-      if ((await services.records.get(revokedRecord(body))) !== undefined)
-        throw new AdminProblem('conflict', 'it is revoked already');
+      const { services, body } = call;
       await requireNotForbidden(call, 'Revoke', body);
-      const change = await revocationChange(body, operatorOf(call).operator, services, now);
-      const committed = requireCommitted(await services.ledger.commit(change));
-      if (body.kind === 'execution') services.live.ended(body.id);
+      const committed = await commitRevocation(call, operatorOf(call).operator);
       if (body.kind === 'ek-ca') services.revokedEkCas.add(body.id);
-      return { status: 201, json: { kind: body.kind, id: body.id, state: 'revoked', ...committed } };
+      const ended = [
+        ...committed.own,
+        ...(await endDependents({ kind: body.kind, id: body.id }, body.reason, services)),
+      ];
+      const { kind, id } = body;
+      return {
+        status: 201,
+        json: { kind, id, state: 'revoked', ...affectedJson(ended), ...committed.proof },
+      };
     },
   }),
   route({
@@ -66,3 +75,23 @@ export const REVOCATION_ROUTES: readonly Route[] = [
     },
   }),
 ];
+
+/** An execution that is renewed at this very moment is read again. */
+const TRIES = 8;
+
+async function commitRevocation(
+  { services, body, now }: Pick<Call<never, never, RevocationOrder>, 'services' | 'body' | 'now'>,
+  by: Operator,
+): Promise<{ readonly proof: JsonObject; readonly own: readonly EndedExecution[] }> {
+  const { records, ledger, decisions } = services;
+  for (let left = TRIES; ; left--) {
+    if ((await records.get(revokedRecord(body))) !== undefined)
+      throw new AdminProblem('conflict', 'it is revoked already');
+    const before = body.kind === 'execution' ? await decisions.executions.get(body.id) : undefined;
+    const committed = await ledger.commit(await revocationChange(body, by, services, now));
+    if (committed.denied?.check === 'state-moved' && left > 1) continue;
+    const proof = requireCommitted(committed);
+    const alive = before !== undefined && ALIVE.has(before.body.state);
+    return { proof, own: alive ? [{ executionId: body.id, hostId: before.body.hostId }] : [] };
+  }
+}
