@@ -28,6 +28,7 @@ export type { KeyUse, NoteSigner, VerifierKey } from './verifier-key.ts';
 export { verifyConsistency, verifyInclusion } from './verify.ts';
 export type { ConsistencyClaim, InclusionClaim } from './verify.ts';
 export {
+  MAX_ADD_CHECKPOINT,
   SIZE_CONTENT_TYPE,
   formatAddCheckpoint,
   formatSize,

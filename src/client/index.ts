@@ -20,6 +20,8 @@ export {
   submitExecution,
 } from './agent-api.ts';
 export type { AttestationSubmission, ExecutionSubmission } from './agent-api.ts';
+export { askWitness, witnessUrl } from './ask-witness.ts';
+export type { WitnessAddress } from './ask-witness.ts';
 export { VerifierAnswer } from './answer.ts';
 export {
   approveHost,
@@ -31,6 +33,8 @@ export {
   showHost,
 } from './hosts.ts';
 export type { HostLabels, HostView, InvitationOrder, Invited } from './hosts.ts';
+export { fetchLineage } from './lineage.ts';
+export type { ReceivedPage } from './lineage.ts';
 export {
   fetchBundle,
   fetchCheckpoint,
@@ -42,6 +46,16 @@ export {
 export { followCheckpoint, readEntries, tileReader } from './follow-log.ts';
 export type { EntriesOptions, EntriesRead } from './follow-log.ts';
 export { policyBundle, policyHistory, publishPolicy, showPolicy, stagePolicy } from './policy.ts';
+export { DEFAULT_SOCKET, askAgent } from './local/ask-agent.ts';
+export type { LocalStreams, ProofQuestion } from './local/ask-agent.ts';
+export {
+  CHILD_SOCKET_VARIABLE,
+  SIGNATURE_SUFFIX,
+  ownExecution,
+  proveHolder,
+  runChild,
+} from './local/run-child.ts';
+export type { ChildOrder, ChildOutcome } from './local/run-child.ts';
 export { MAX_ANSWER_BYTES, VerifierClient } from './verifier-client.ts';
 export type { RequestOptions, VerifierAddress } from './verifier-client.ts';
 export { VerifierRefusal } from './verifier-refusal.ts';

@@ -12,6 +12,8 @@ import type { KeyName, VerifierFiles } from './verifier-files.ts';
 export interface KeyRing {
   /** A private key. */
   privateKey(name: KeyName): KeyObject;
+  /** The key that is to follow it, while it is rotated. */
+  successor(name: KeyName): KeyObject | undefined;
   /** A secret of 32 bytes. */
   secret(name: 'challenge' | 'master'): Uint8Array;
   certificate(name: KeyName): Certificate;
@@ -28,11 +30,16 @@ export function readKeyRing(files: VerifierFiles): KeyRing {
   checkSecretDirectory(files.keys);
   const pairs = new Map<KeyName, KeyObject>();
   const secrets = new Map<KeyName, Uint8Array>();
+  const successors = new Map<KeyName, KeyObject>();
   for (const { name, type, online } of KEYS) {
     const bytes = online ? readSecretFile(files.key(name)) : undefined;
     if (bytes === undefined) continue;
     if (type === 'secret') secrets.set(name, readSecret(name, bytes));
-    else pairs.set(name, readPrivateKey(name, bytes, type));
+    else {
+      pairs.set(name, readPrivateKey(name, bytes, type));
+      const next = files.nextKey(name);
+      if (existsSync(next)) successors.set(name, readPrivateKey(`next ${name}`, readSecretFile(next), type));
+    }
   }
   const certificates = new Map(CERTIFIED.map((name) => [name, readCertificate(files.certificate(name))]));
   for (const [name, certificate] of certificates) requireSameKey(name, certificate, pairs.get(name));
@@ -40,6 +47,7 @@ export function readKeyRing(files: VerifierFiles): KeyRing {
     map.get(name) ?? refuse('key-file', `no ${name} is kept here`, { name });
   return {
     privateKey: (name) => take(pairs, name),
+    successor: (name) => successors.get(name),
     secret: (name) => take(secrets, name),
     certificate: (name) => take(certificates, name),
   };

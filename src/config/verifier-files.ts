@@ -22,6 +22,7 @@ export type KeyName =
   | 'jwt-svid'
   | 'status'
   | 'log'
+  | 'witness'
   | 'challenge'
   | 'master';
 
@@ -45,6 +46,7 @@ export const KEYS: readonly KeySpec[] = [
   key('jwt-svid', 'P-256', 'signs JWT-SVIDs'),
   key('status', 'P-256', 'signs status lists'),
   key('log', 'Ed25519', 'signs checkpoints of the audit log'),
+  key('witness', 'Ed25519', 'cosigns the checkpoints of other logs, as their witness'),
   key('challenge', 'secret', 'makes and checks nonces'),
   key('master', 'secret', 'protects what is stored: row MACs, encrypted values'),
 ];
@@ -61,10 +63,16 @@ export interface VerifierFiles {
   readonly store: string;
   readonly highWater: string;
   readonly trust: string;
+  /** tlog-policy files; undefined where none is configured. */
+  readonly witnessPolicy: string | undefined;
+  readonly witnessCa: string | undefined;
+  readonly witnessedLogs: string | undefined;
   /** Trust bundles from version 1 to the newest: a JSON array of DSSE envelopes. */
   readonly trustBundles: string;
   /** PEM (PKCS #8) of a private key, or hex of a secret. */
   key(name: KeyName): string;
+  /** The key that is to follow it, while it is rotated; usually there is none. */
+  nextKey(name: KeyName): string;
   /** PEM. */
   certificate(name: KeyName): string;
 }
@@ -73,6 +81,7 @@ export interface VerifierFiles {
 export function verifierFiles(configFile: string, config: VerifierConfig): VerifierFiles {
   const file = path.resolve(configFile);
   const at = (relative: string): string => path.resolve(path.dirname(file), relative);
+  const ifGiven = (file: string): string | undefined => (file === '' ? undefined : at(file));
   const [keys, certificates, data] = [
     at(config.directories.keys),
     at(config.directories.certificates),
@@ -86,8 +95,12 @@ export function verifierFiles(configFile: string, config: VerifierConfig): Verif
     store: path.join(data, 'store.db'),
     highWater: at(config.log.highWaterFile),
     trust: at(config.trust.file),
+    witnessPolicy: ifGiven(config.witnessing.policyFile),
+    witnessCa: ifGiven(config.witnessing.caFile),
+    witnessedLogs: ifGiven(config.witness.logsFile),
     trustBundles: path.join(certificates, TRUST_BUNDLES),
     key: (name) => path.join(keys, `${name}.key`),
+    nextKey: (name) => path.join(keys, `${name}.next.key`),
     certificate: (name) => path.join(certificates, `${name}.pem`),
   };
 }
@@ -95,4 +108,9 @@ export function verifierFiles(configFile: string, config: VerifierConfig): Verif
 /** The log's name: configured, or made of the trust domain. */
 export function logOrigin({ trustDomain, log }: VerifierConfig): string {
   return log.origin === '' ? `${trustDomain}/log` : log.origin;
+}
+
+/** The name under which this verifier cosigns: configured, or made of the trust domain. */
+export function witnessName({ trustDomain, witness }: VerifierConfig): string {
+  return witness.name === '' ? `${trustDomain}/witness` : witness.name;
 }

@@ -79,8 +79,7 @@ const initiator = object({
   claims: set(text({ max: 128, pattern: /^[A-Za-z][A-Za-z0-9_]*$/, want: 'a claim’s name' }), 64),
 });
 
-/** The closed shape of a bundle's JSON; `readBundle` says what a shape can't. */
-export const bundleShape = object({
+const sections = {
   v: literal(1),
   trustDomain,
   version: integer(1, 1_000_000_000),
@@ -118,7 +117,21 @@ export const bundleShape = object({
     schema: anyObject,
     policies: list(object({ id: text({ max: 128 }), policy: anyObject }), 1_000, 1),
   }),
-});
+};
+
+/**
+ * Which answers must come with a checkpoint that witnesses cosigned: a tlog-policy text, the actions that it is for, and
+ * for executions the artifacts, where it isn't for all.
+ */
+const witnessed = object(
+  { policy: text({ max: 64 * 1024 }), actions: set(oneOf('execution', 'attestation'), 2, 1) },
+  { artifacts: set(text({ max: 256 }), 10_000, 1) },
+);
+export type WitnessedDocument = ReturnType<typeof witnessed>;
+export const witnessedShape: Shape<WitnessedDocument> = witnessed;
+
+/** The closed shape of a bundle's JSON; `readBundle` says what a shape can't. */
+export const bundleShape = object(sections, { witnessed });
 
 /** A bundle's JSON, typed. */
 export type BundleDocument = ReturnType<typeof bundleShape>;

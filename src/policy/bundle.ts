@@ -14,6 +14,8 @@ import type { BundleDocument, PlatformDocument } from './bundle-shape.ts';
 import { POLICY_ID, checkPolicyForm } from './cedar/compile.ts';
 import { schemaClaims } from './cedar/schema.ts';
 import { parseSpiffeTemplate } from './spiffe-template.ts';
+import { readWitnessed } from './witnessed.ts';
+import type { WitnessedActions } from './witnessed.ts';
 
 /** One kind of machine, ready for use. */
 export interface Platform {
@@ -46,6 +48,8 @@ export interface PolicyBundle {
   readonly platforms: ReadonlyMap<string, Platform>;
   readonly artifacts: ArtifactTrust;
   readonly issuers: readonly InitiatorIssuer[];
+  /** Which answers must come with a checkpoint that witnesses cosigned. */
+  readonly witnessed: WitnessedActions | null;
 }
 
 /** Size bounds of a bundle; its depth leaves room for the deepest policy. */
@@ -87,6 +91,7 @@ export function readBundle(json: JsonObject, no: Fail = fail): PolicyBundle {
     previous: document.previous,
     platforms: new Map(platforms.map((platform) => [platform.name, platform])),
     artifacts: readTrust(document.artifacts),
+    witnessed: readWitnessed(document.witnessed, 'policy.witnessed', no),
     issuers: document.initiators.map(({ jwks, ...issuer }) => ({
       issuer: issuer.issuer,
       keys: parseJwks(jwks),

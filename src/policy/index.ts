@@ -73,3 +73,5 @@ export {
   verifyTrustChain,
 } from './trust-chain.ts';
 export type { TrustChain, VerifiedTrustBundle } from './trust-chain.ts';
+export { demandedQuorum } from './witnessed.ts';
+export type { AnsweredAction, WitnessedActions } from './witnessed.ts';

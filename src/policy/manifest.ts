@@ -3,10 +3,14 @@ import type { ArtifactTrust } from '../artifact/index.ts';
 import { canonicalJson, equalBytes, parseJsonObject, refuse, shape, utf8 } from '../base/index.ts';
 import type { Clock, Fail, JsonObject, Shape } from '../base/index.ts';
 import { isJsonObject } from '../base/index.ts';
+import { witnessedShape } from './bundle-shape.ts';
+import type { WitnessedDocument } from './bundle-shape.ts';
 import { openSigned } from './authorities.ts';
 import type { Authorities, AuthoritySignatures } from './authorities.ts';
 import { parseBundle } from './bundle.ts';
 import type { PolicyBundle } from './bundle.ts';
+import { readWitnessed } from './witnessed.ts';
+import type { WitnessedActions } from './witnessed.ts';
 
 /** DSSE payload type of a policy manifest. */
 export const MANIFEST_TYPE = 'application/vnd.sealgate.policy-manifest+json';
@@ -24,6 +28,8 @@ export interface PolicyManifest {
   readonly previous: string | null;
   /** The trust document of the bundle. */
   readonly artifactTrust: JsonObject;
+  /** Which answers must come with a checkpoint that witnesses cosigned; as in the bundle. */
+  readonly witnessed?: WitnessedDocument;
 }
 
 /** The newest policy that somebody has seen; never goes back. */
@@ -38,6 +44,7 @@ export interface SignedManifest extends AuthoritySignatures {
   readonly [signed]: true;
   readonly manifest: PolicyManifest;
   readonly artifactTrust: ArtifactTrust;
+  readonly witnessed: WitnessedActions | null;
 }
 
 declare const verified: unique symbol;
@@ -57,16 +64,19 @@ export interface ManifestTrust {
 const { integer, literal, nullable, object, sha256Text, text } = shape;
 const anyObject: Shape<JsonObject> = (value, path, fail) =>
   isJsonObject(value) ? value : fail(path, 'an object');
-const manifestShape: Shape<PolicyManifest> = object({
-  v: literal(1),
-  trustDomain: text({ max: 255 }),
-  hash: sha256Text,
-  version: integer(1),
-  notBefore: text({ max: 32 }),
-  notAfter: text({ max: 32 }),
-  previous: nullable(sha256Text),
-  artifactTrust: anyObject,
-});
+const manifestShape: Shape<PolicyManifest> = object(
+  {
+    v: literal(1),
+    trustDomain: text({ max: 255 }),
+    hash: sha256Text,
+    version: integer(1),
+    notBefore: text({ max: 32 }),
+    notAfter: text({ max: 32 }),
+    previous: nullable(sha256Text),
+    artifactTrust: anyObject,
+  },
+  { witnessed: witnessedShape },
+);
 const fail: Fail = (path, want) => refuse('policy-manifest', `${path} is not ${want}`, { member: path });
 /** Gateways and verifiers whose clocks differ by less agree. */
 const SKEW_MS = 30_000;
@@ -82,6 +92,7 @@ export function manifestOf({ document, hash }: PolicyBundle): PolicyManifest {
     notAfter: document.validity.notAfter,
     previous: document.previous,
     artifactTrust: document.artifacts,
+    ...(document.witnessed === undefined ? {} : { witnessed: document.witnessed }),
   };
 }
 
@@ -118,7 +129,8 @@ export function authenticateManifest(
   if (manifest.trustDomain !== trust.trustDomain)
     refuse('policy-domain', 'the policy is of another trust domain', { trustDomain: manifest.trustDomain });
   const artifactTrust = readTrust(manifest.artifactTrust);
-  return { manifest, artifactTrust, signers, unknown } as unknown as SignedManifest;
+  const witnessed = readWitnessed(manifest.witnessed, 'manifest.witnessed', fail);
+  return { manifest, artifactTrust, witnessed, signers, unknown } as unknown as SignedManifest;
 }
 
 /** A manifest as signed; canonical, so that one policy has one manifest. @throws Refusal `malformed`, `policy-manifest` */

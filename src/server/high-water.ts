@@ -17,12 +17,16 @@ export interface LogHead {
  * has another history, is not the one whose answers were given.
  * @throws Refusal `log-behind`, `log-signature`, `log-origin`, `malformed`
  */
-export async function requireHighWater(file: string, head: LogHead, key: VerifierKey): Promise<void> {
+export async function requireHighWater(
+  file: string,
+  head: LogHead,
+  keys: readonly VerifierKey[],
+): Promise<void> {
   if (!existsSync(file)) return;
   if (statSync(file).size > MAX_BYTES)
     refuse('log-behind', 'the high-water file is not a checkpoint', { file });
   const checkpoint = parseCheckpoint(new Uint8Array(readFileSync(file)));
-  verifyCheckpoint(checkpoint, [key]);
+  verifyCheckpoint(checkpoint, keys);
   const { size, root } = checkpoint.claimed;
   const sizes = { store: String(head.size), published: String(size) };
   if (head.size < size)

@@ -12,9 +12,28 @@ export async function readHead({
   return { size: BigInt(found.size), checkpoint: found.checkpoint };
 }
 
-/** A tlog-proof of one entry in the newest checkpoint. */
-export async function proofText(services: Pick<Services, 'store'>, index: bigint): Promise<string> {
-  const { size, checkpoint } = await readHead(services);
+/**
+ * The checkpoint that everybody is shown: the newest, and where the log has witnesses one that their quorum cosigned and
+ * that is not older than the head is now. It waits a little for that; without a quorum the head is shown with the
+ * cosignatures that it has, so that a log whose witnesses are away looks like what it is.
+ */
+export async function publishedHead(
+  services: Pick<Services, 'store' | 'witnessing'>,
+): Promise<{ readonly size: bigint; readonly checkpoint: string }> {
+  const head = await readHead(services);
+  if (services.witnessing === undefined) return head;
+  const cosigned = await services.witnessing.covering(head.size);
+  return cosigned === undefined
+    ? { size: head.size, checkpoint: services.witnessing.cosignaturesOf(head.checkpoint) }
+    : { size: cosigned.claimed.size, checkpoint: cosigned.text };
+}
+
+/** A tlog-proof of one entry in the checkpoint that is shown. */
+export async function proofText(
+  services: Pick<Services, 'store' | 'witnessing'>,
+  index: bigint,
+): Promise<string> {
+  const { size, checkpoint } = await publishedHead(services);
   if (index >= size) throw new AdminProblem('not-found', `the log has ${String(size)} entries`);
   const hashes = await proveInclusion(index, size, services.store.tiles);
   return fromUtf8(formatLogProof({ index, hashes, checkpoint: utf8(checkpoint) }), 'proof');
