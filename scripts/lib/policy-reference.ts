@@ -52,6 +52,9 @@ const MEANING: Readonly<Record<string, string>> = {
   'Execute.parent.artifact': 'its artifact’s digest',
   'Execute.parent.scopes': 'its scopes; a child’s are never more',
   'Execute.parent.depth': '0 for an execution without a parent',
+  'Execute.delegation.origin':
+    'who answers for the whole chain: its initiator (`issuer#subject`), else the SPIFFE id of the host that began it',
+  'Execute.delegation.depth': '0 for what nobody started, one more for each parent',
   'Enroll.time': 'Unix seconds',
   'Enroll.admission': '`token`, `ek-list` or `approval`',
   'Enroll.platform': 'of the invitation',

@@ -21,6 +21,6 @@ export type { PolicyMemory } from './policy-memory.ts';
 export type { HostQuote } from './quote.ts';
 export { NO_EXECUTIONS } from './runner-port.ts';
 export type * from './runner-port.ts';
-export { DEFAULT_SOCKET, askAgent } from './socket-client.ts';
-export type { LocalStreams } from './socket-client.ts';
+export { DEFAULT_SOCKET, askAgent } from '../client/local/ask-agent.ts';
+export type { LocalStreams } from '../client/local/ask-agent.ts';
 export { DEFAULT_STATE, StateDirectory } from './state-directory.ts';

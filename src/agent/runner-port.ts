@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { JsonObject } from '../base/index.ts';
-import type { HolderBinding } from '../authorization/index.ts';
+import type { AuthorizationClaims, HolderBinding } from '../authorization/index.ts';
 
 /** A denial as data: stage, code, check, reason, remedy, detail. */
 export type ExecutionDenial = JsonObject;
@@ -23,6 +23,8 @@ export interface RunStreams {
   readonly event: (event: JsonObject) => void;
   /** Fires when the caller is gone or the agent stops: what runs is ended. */
   readonly signal: AbortSignal;
+  /** Has the caller prove that it holds the parent that its order names. */
+  readonly prove?: (binding: HolderBinding) => Promise<string>;
 }
 
 /** How a run ended: as `sealgate run` exits, and what it reports. */
@@ -46,6 +48,10 @@ export interface ActiveExecution {
   readonly expires: number;
   /** A holder proof by its workload key. */
   readonly prove: (binding: HolderBinding) => Promise<string>;
+  /** What its current authorization says: a renewal is compared with it. */
+  readonly claims: AuthorizationClaims;
+  /** Reports that what was sealed for it could not be opened: this host is not what it was a moment ago. */
+  readonly lost: () => Promise<void>;
 }
 
 /** What an attestation renewed for one execution. */

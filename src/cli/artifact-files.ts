@@ -2,17 +2,11 @@ import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { HashName, SignatureEnvelope, SignatureFormat } from '../artifact/index.ts';
 import { LIMITS } from '../base/index.ts';
+import { SIGNATURE_SUFFIX } from '../client/index.ts';
 import { measureArtifact } from '../gateway/measure-artifact.ts';
 import type { MeasuredArtifact } from '../gateway/measure-artifact.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
-
-/** What each format's signature file is called, after the artifact's own name. */
-export const SIGNATURE_SUFFIX: Readonly<Record<SignatureFormat, string>> = {
-  dsse: '.dsse.json',
-  cms: '.p7s',
-  ssh: '.sig',
-};
 
 /** The signature file beside an artifact; a directory may be named with a slash at its end. */
 export function signaturePath(artifact: string, format: SignatureFormat): string {

@@ -12,7 +12,6 @@ export interface RunFlags {
   readonly credential: readonly string[];
   readonly signature: readonly string[];
   readonly env: readonly string[];
-  readonly parent?: string;
   readonly initiator?: string;
 }
 
@@ -28,7 +27,7 @@ export class CommandError extends Error {
 
 /**
  * Makes the order of a command line: finds the command, the file or tree that its signatures are over, and what proves
- * initiator and parent.
+ * the initiator. It has no parent: `parent-file.ts` adds one.
  * @throws CommandError, UsageError
  */
 export function makeOrder(
@@ -39,7 +38,6 @@ export function makeOrder(
   const file = findCommand(command, environment['PATH'] ?? '');
   const { artifact, signatures } = findSignatures(file, flags.signature);
   const initiator = flags.initiator === undefined ? null : readToken(flags.initiator);
-  const parent = flags.parent === undefined ? null : readToken(flags.parent);
   return {
     artifact,
     entry: artifact === file ? '' : path.relative(artifact, file),
@@ -51,8 +49,8 @@ export function makeOrder(
     signatures: signatures.map(({ format, bytes }) => ({ format, data: toBase64url(bytes) })),
     initiator: initiator?.token ?? null,
     initiatorKey: initiator?.key ?? null,
-    parent: parent?.token ?? null,
-    parentKey: parent?.key ?? null,
+    parent: null,
+    parentKey: null,
   };
 }
 
@@ -117,7 +115,7 @@ function chosenEnvironment(
 }
 
 /** A token, and its holder's key where one lies beside it: `x.jwt` and `x.key`. */
-function readToken(file: string): { readonly token: string; readonly key: string | null } {
+export function readToken(file: string): { readonly token: string; readonly key: string | null } {
   const token = fromUtf8(readInput(file, 'token', 16_384), 'token').trim();
   const key = `${file.replace(/\.jwt$/, '')}.key`;
   return { token, key: existsSync(key) ? fromUtf8(readInput(key, 'key', 8192), 'key') : null };

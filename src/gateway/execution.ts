@@ -2,13 +2,16 @@ import type { KeyObject } from 'node:crypto';
 import type { Host } from '../agent/index.ts';
 import type { ActiveExecution, ExecutionDenial, RenewedExecution } from '../agent/runner-port.ts';
 import { makeHolderProof, makeOutcomeReport, parseClaims } from '../authorization/index.ts';
-import type { AuthorizationClaims, OutcomeReport } from '../authorization/index.ts';
-import { fromBase64url } from '../base/index.ts';
+import type { AuthorizationClaims, HolderBinding, OutcomeReport } from '../authorization/index.ts';
+import { Refusal, fromBase64url, refuse } from '../base/index.ts';
 import type { Clock } from '../base/index.ts';
 import { reportOutcome } from '../client/agent-api.ts';
 import type { Child, ChildEnd } from './child.ts';
 import { credentialFiles } from './credential-files.ts';
 import type { CredentialsDirectory } from './credentials-dir.ts';
+
+/** Why children end that would go on by themselves. */
+const PARENT_ENDED = new Refusal('parent-ended', 'the execution that started it has ended');
 
 /** How long a child gets between TERM and KILL. */
 const GRACE_MS = 10_000;
@@ -21,6 +24,8 @@ export interface ExecutionParts {
   readonly credentials: CredentialsDirectory;
   readonly asked: readonly string[];
   readonly claims: AuthorizationClaims;
+  /** The artifact that those are of. */
+  readonly authorization: string;
   readonly child: Child;
   readonly clock: Clock;
   readonly graceMs?: number;
@@ -30,6 +35,8 @@ export interface ExecutionParts {
 export class Execution {
   readonly #parts: ExecutionParts;
   #claims: AuthorizationClaims;
+  #authorization: string;
+  readonly #over = new AbortController();
   #sequence = 0;
   #timer: NodeJS.Timeout;
   #denial: ExecutionDenial | null = null;
@@ -38,6 +45,7 @@ export class Execution {
   constructor(parts: ExecutionParts) {
     this.#parts = parts;
     this.#claims = parts.claims;
+    this.#authorization = parts.authorization;
     this.#timer = this.#expire();
   }
 
@@ -50,10 +58,34 @@ export class Execution {
     return this.#denial;
   }
 
+  /** The current authorization, renewals included, and what it says. */
+  get authorization(): string {
+    return this.#authorization;
+  }
+  get claims(): AuthorizationClaims {
+    return this.#claims;
+  }
+
+  /** Names of its credentials. */
+  get credentials(): readonly string[] {
+    return this.#parts.asked;
+  }
+
+  /** Fires when it ends or is ended: its children end with it. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** A proof that its workload key is here. @throws Refusal `parent-ended` when it has ended */
+  async prove(binding: HolderBinding): Promise<string> {
+    if (this.over.aborted) refuse('parent-ended', 'the execution that starts it has ended');
+    return await makeHolderProof(binding, this.#parts.workload);
+  }
+
   /** As the next attestation names it. */
   active(): ActiveExecution {
     const { jti, iat, exp } = this.#claims;
-    const { executionId, workload } = this.#parts;
+    const { executionId, workload, host } = this.#parts;
     return {
       executionId,
       jti,
@@ -61,6 +93,10 @@ export class Execution {
       issued: iat * 1000,
       expires: exp * 1000,
       prove: (binding) => makeHolderProof(binding, workload),
+      claims: this.#claims,
+      lost: async () => {
+        await tellOutcome(await host(), { executionId, event: 'ended', reason: 'release-lost' }, workload);
+      },
     };
   }
 
@@ -76,6 +112,7 @@ export class Execution {
       credentialFiles(credentials, names, { authorization, workload, svidCas }),
     );
     this.#claims = parseClaims(fromBase64url(authorization.split('.')[1] ?? '', 'authorization'));
+    this.#authorization = authorization;
     this.#sequence++;
     clearTimeout(this.#timer);
     this.#timer = this.#expire();
@@ -84,6 +121,7 @@ export class Execution {
   /** TERM, and after a grace KILL; its credentials are gone at once. */
   async end(reason: ExecutionDenial): Promise<void> {
     this.#denial ??= reason;
+    this.#over.abort(PARENT_ENDED);
     this.signal('SIGTERM');
     this.#kill ??= setTimeout(() => {
       this.signal('SIGKILL');
@@ -100,6 +138,7 @@ export class Execution {
     try {
       return await this.#parts.child.ended;
     } finally {
+      this.#over.abort(PARENT_ENDED);
       clearTimeout(this.#timer);
       clearTimeout(this.#kill);
     }

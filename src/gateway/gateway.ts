@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import type { Host } from '../agent/index.ts';
+import { ReleaseLost } from '../agent/open-release.ts';
 import type {
   ActiveExecution,
   ExecutionDenial,
@@ -10,12 +11,14 @@ import type {
   RunStreams,
   RunnerPort,
 } from '../agent/runner-port.ts';
-import { refuse } from '../base/index.ts';
+import { Refusal, refuse } from '../base/index.ts';
 import type { Clock, JsonObject, Random } from '../base/index.ts';
-import { ReleaseLost, askExecution } from './ask-execution.ts';
+import { VerifierRefusal } from '../client/index.ts';
+import { askExecution } from './ask-execution.ts';
 import type { OpenedExecution } from './ask-execution.ts';
 import { startChild } from './child.ts';
 import type { Child, ChildEnd, ChildStreams } from './child.ts';
+import { ChildSocket, childSocketPath, mayStartOthers } from './child-socket.ts';
 import { credentialFiles, releasedCredentials } from './credential-files.ts';
 import { CredentialsDirectory, credentialsPlace } from './credentials-dir.ts';
 import { Execution, tellOutcome } from './execution.ts';
@@ -24,8 +27,10 @@ import { clearExecution, lockExecution, sweep } from './places.ts';
 import type { Places } from './places.ts';
 import { prepareRun } from './prepare-run.ts';
 import type { PreparedRun } from './prepare-run.ts';
+import { namedParent } from './parent-holder.ts';
+import type { ParentHolder } from './parent-holder.ts';
 import { parseRunOrder } from './run-order.ts';
-import type { RunOrder, RunUser } from './run-order.ts';
+import type { Prove, RunOrder, RunUser } from './run-order.ts';
 import { bubblewrap, probeIsolation, withoutNamespaces } from './sandbox.ts';
 import type { Confinement, Isolation } from './sandbox.ts';
 
@@ -54,8 +59,10 @@ export interface RunIo {
   readonly onSignal?: (listener: (signal: NodeJS.Signals) => void) => void;
   /** Told when the child runs, and of what could not be reported. */
   readonly event?: (event: JsonObject) => void;
-  /** Ends what runs. */
+  /** Ends what runs; a refusal as its reason is why. */
   readonly signal?: AbortSignal;
+  /** Proves that the parent is held that the order names without its key. */
+  readonly prove?: Prove;
 }
 
 /**
@@ -65,6 +72,8 @@ export interface RunIo {
 export class Gateway implements RunnerPort {
   readonly #options: GatewayOptions;
   readonly #executions = new Map<string, Execution>();
+  /** Asked for and not yet started, with why one must not start any more. */
+  readonly #coming = new Map<string, ExecutionDenial | null>();
   #places: Promise<Places & { readonly wiped: readonly string[] }> | undefined;
 
   constructor(options: GatewayOptions) {
@@ -90,27 +99,15 @@ export class Gateway implements RunnerPort {
   }
 
   async end(executionIds: readonly string[], reason: ExecutionDenial): Promise<void> {
+    // What was revoked between its commit and its start is not there yet.
+    for (const id of executionIds) if (this.#coming.has(id)) this.#coming.set(id, reason);
     const named = executionIds.flatMap((id) => this.#executions.get(id) ?? []);
     await Promise.all(named.map((execution) => execution.end(reason)));
   }
 
   /** {@link RunnerPort.run}: an order of the local socket, by whom the kernel says. */
   async run(order: JsonObject, { uid, gid }: LocalCaller, streams: RunStreams): Promise<RunEnd> {
-    const { stdin, stdout, stderr, signal, event } = streams;
-    return await this.runArtifact(
-      parseRunOrder(order),
-      { uid, gid },
-      {
-        streams: { stdin, stdout, stderr },
-        event,
-        signal,
-        onSignal: (listener) => {
-          streams.onSignal((name) => {
-            listener(`SIG${name.replace(/^SIG/, '')}` as NodeJS.Signals);
-          });
-        },
-      },
-    );
+    return await this.runArtifact(parseRunOrder(order), { uid, gid }, ioOf(streams));
   }
 
   /**
@@ -118,6 +115,10 @@ export class Gateway implements RunnerPort {
    * @throws VerifierRefusal, Refusal: then nothing ran
    */
   async runArtifact(order: RunOrder, caller: RunUser, io: RunIo): Promise<RunEnd> {
+    return await this.#runUnder(namedParent(order, io.prove), order, caller, io);
+  }
+
+  async #runUnder(parent: ParentHolder | null, order: RunOrder, caller: RunUser, io: RunIo): Promise<RunEnd> {
     const isolation = this.#options.isolation ?? (await probeIsolation());
     if (isolation === undefined)
       return refuse('gateway-isolation', 'neither bubblewrap nor setpriv works on this machine');
@@ -125,14 +126,16 @@ export class Gateway implements RunnerPort {
     const { clock, random, anywhere = false } = this.#options;
     const executionId = newExecutionId(clock, random);
     const lock = await lockExecution(places, executionId);
+    this.#coming.set(executionId, null);
     try {
       const host = await this.#options.host();
-      const preparation = { order, caller, executionId, places, isolation, anywhere };
+      const preparation = { order, caller, executionId, places, isolation, anywhere, parent, clock };
       const prepared = await prepareRun(host, preparation);
       const opened = await this.#ask(host, prepared);
       return await this.#start(host, prepared, opened, places, io);
     } finally {
       this.#executions.delete(executionId);
+      this.#coming.delete(executionId);
       await clearExecution(places, executionId, lock);
     }
   }
@@ -157,12 +160,17 @@ export class Gateway implements RunnerPort {
     }
   }
 
-  async #ask(host: Host, { plan }: PreparedRun): Promise<OpenedExecution> {
+  async #ask(host: Host, prepared: PreparedRun, attempt = 1): Promise<OpenedExecution> {
+    const { plan } = prepared;
+    const named = plan.parent?.authorization();
     try {
       return await askExecution(host, plan, this.#options.clock);
     } catch (error) {
+      const moved = parentMoved(error, named !== plan.parent?.authorization());
+      if (plan.parent !== null && moved && attempt < MAX_ATTEMPTS)
+        return await this.#ask(host, prepared, attempt + 1);
       if (error instanceof ReleaseLost) {
-        const { executionId } = error;
+        const { executionId } = plan.request;
         const report = { executionId, event: 'ended', reason: 'release-lost' } as const;
         // The refusal is what counts; without a report the execution becomes `expired`.
         await tellOutcome(host, report, plan.workload).catch(() => undefined);
@@ -180,37 +188,64 @@ export class Gateway implements RunnerPort {
   ): Promise<RunEnd> {
     const { plan, user } = prepared;
     const { executionId } = request;
+    this.#requireNotEnded(executionId);
     const directory = await CredentialsDirectory.create(places.credentials, executionId, user);
     const { token: authorization, claims } = answer.authorization;
     const credentials = releasedCredentials(opened, request.credentials);
     const filesFor = { authorization, workload: plan.workload, svidCas: host.trust.cas.svid };
     await directory.write(credentialFiles(credentials, request.credentials, filesFor));
-    const child = await this.#launch(prepared, places, directory, io);
-    const { clock, graceMs, host: hosts } = this.#options;
-    const execution = new Execution({
-      ...{ host: hosts, executionId, workload: plan.workload, credentials: directory },
-      ...{ asked: request.credentials, claims, child, clock },
-      ...(graceMs === undefined ? {} : { graceMs }),
-    });
+    const children = mayStartOthers(claims) ? await this.#listen(directory, user) : undefined;
+    try {
+      const { clock, graceMs, host: hosts } = this.#options;
+      const execution = new Execution({
+        ...{ host: hosts, executionId, workload: plan.workload, credentials: directory },
+        ...{ asked: request.credentials, claims, authorization, clock },
+        child: await this.#launch(prepared, places, directory, io),
+        ...(graceMs === undefined ? {} : { graceMs }),
+      });
+      children?.serve(execution);
+      const ended = await this.#watch(execution, prepared, io);
+      await directory.wipe();
+      // What it started has ended too, and says so, before it does.
+      await children?.close();
+      await this.#tell(io, { executionId, event: 'ended', ...outcomeOf(ended) }, prepared);
+      return { ...ended, denial: execution.denial, report: reportOf(request, answer) };
+    } finally {
+      await children?.close();
+    }
+  }
+
+  /** @throws Refusal `revoked` when it was ended before it began */
+  #requireNotEnded(executionId: string): void {
+    const denial = this.#coming.get(executionId) ?? null;
+    if (denial !== null) refuse('revoked', 'it was revoked before it was started', { denial });
+  }
+
+  /** An execution under way, until what runs has ended. */
+  async #watch(execution: Execution, prepared: PreparedRun, io: RunIo): Promise<ChildEnd> {
+    const { id: executionId } = execution;
     this.#executions.set(executionId, execution);
-    connectSignals(execution, io);
-    const report: JsonObject = {
-      v: 1,
-      executionId,
-      auditIndex: answer.auditIndex,
-      policy: { version: answer.policy.version, hash: answer.policy.hash },
-      artifact: { name: request.artifact.name, digest: request.artifact.digest },
-      authorization: { jti: claims.jti, expires: new Date(claims.exp * 1000).toISOString() },
-      credentials: [...request.credentials],
-      isolated: request.isolated,
-    };
-    io.event?.({ event: 'started', executionId });
-    await this.#tell(io, { executionId, event: 'started' }, prepared);
-    const ended = await execution.ended();
-    this.#executions.delete(executionId);
-    await directory.wipe();
-    await this.#tell(io, { executionId, event: 'ended', ...outcomeOf(ended) }, prepared);
-    return { ...ended, denial: execution.denial, report };
+    const ended = this.#coming.get(executionId) ?? null;
+    this.#coming.delete(executionId);
+    try {
+      if (ended !== null) await execution.end(ended);
+      connectSignals(execution, io);
+      io.event?.({ event: 'started', executionId });
+      await this.#tell(io, { executionId, event: 'started' }, prepared);
+      return await execution.ended();
+    } finally {
+      this.#executions.delete(executionId);
+    }
+  }
+
+  /** The socket by which what runs asks for children. */
+  async #listen(directory: CredentialsDirectory, user: RunUser): Promise<ChildSocket> {
+    return await ChildSocket.listen({
+      path: childSocketPath(directory.path),
+      user,
+      run: (order, parent, { uid, gid }, streams) =>
+        this.#runUnder(parent, order, { uid, gid }, ioOf(streams)),
+    });
   }
 
   async #launch(
@@ -247,16 +282,65 @@ export class Gateway implements RunnerPort {
   }
 }
 
+/** How often a child is asked for whose ancestors are renewed or report meanwhile. */
+const MAX_ATTEMPTS = 3;
+
+/** Denied for what an ancestor was a moment ago; that costs no budget, and another request may well be allowed. */
+function parentMoved(error: unknown, renewed: boolean): boolean {
+  if (!(error instanceof VerifierRefusal)) return false;
+  const { check } = error.denial;
+  return check === 'state-moved' || (renewed && check === 'parent-state');
+}
+
+/** What a caller of a local socket is connected by. */
+function ioOf(streams: RunStreams): RunIo {
+  const { stdin, stdout, stderr, signal, event, prove } = streams;
+  return {
+    streams: { stdin, stdout, stderr },
+    event,
+    signal,
+    ...(prove === undefined ? {} : { prove }),
+    onSignal: (listener) => {
+      streams.onSignal((name) => {
+        listener(`SIG${name.replace(/^SIG/, '')}` as NodeJS.Signals);
+      });
+    },
+  };
+}
+
+function reportOf(
+  request: OpenedExecution['request'],
+  { auditIndex, policy, authorization: { claims } }: OpenedExecution['answer'],
+): JsonObject {
+  return {
+    v: 1,
+    executionId: request.executionId,
+    auditIndex,
+    policy: { version: policy.version, hash: policy.hash },
+    artifact: { name: request.artifact.name, digest: request.artifact.digest },
+    authorization: { jti: claims.jti, expires: new Date(claims.exp * 1000).toISOString() },
+    credentials: [...request.credentials],
+    isolated: request.isolated,
+  };
+}
+
 function connectSignals(execution: Execution, io: RunIo): void {
   io.onSignal?.((signal) => {
     execution.signal(signal);
   });
   const leave = (): void => {
     // What could not be wiped is wiped once more when the run ends; nobody is left to be told.
-    execution.end({ check: 'caller-gone', reason: 'whoever asked for it is gone' }).catch(() => undefined);
+    execution.end(reasonOf(io.signal)).catch(() => undefined);
   };
   if (io.signal?.aborted === true) leave();
   else io.signal?.addEventListener('abort', leave, { once: true });
+}
+
+function reasonOf(signal: AbortSignal | undefined): ExecutionDenial {
+  const reason: unknown = signal?.reason;
+  return reason instanceof Refusal
+    ? { check: reason.check, reason: reason.reason }
+    : { check: 'caller-gone', reason: 'whoever asked for it is gone' };
 }
 
 const outcomeOf = ({ status, signal }: ChildEnd): { status: number } | { signal: string } =>

@@ -1,8 +1,13 @@
 import type { HolderBinding } from '../authorization/index.ts';
 import { isJsonObject, refuse, shape } from '../base/index.ts';
+import { CHILD_SOCKET_VARIABLE } from '../client/index.ts';
 import type { Fail, JsonObject, Shape } from '../base/index.ts';
 
 const { base64url, list, map, nullable, object, oneOf, set, text } = shape;
+
+/** Variables by which what runs finds what is its own: its credentials, and the socket by which it starts others. */
+export const CREDENTIALS_VARIABLE = 'CREDENTIALS_DIRECTORY';
+export { CHILD_SOCKET_VARIABLE };
 
 const noNul = (max: number, min = 0): Shape<string> =>
   text({ min, max, pattern: /^[^\0]*$/, want: 'a text without NUL' });
@@ -12,7 +17,8 @@ const fail: Fail = (path, want) => refuse('run-order', `${path} is not ${want}`,
 
 /**
  * What is to run, as data: `artifact` is the file or tree that was signed, `entry` the file of a tree that starts (empty
- * for a file), `initiatorKey` and `parentKey` private keys (PKCS #8 PEM) by which their holders prove themselves.
+ * for a file), `initiatorKey` and `parentKey` private keys (PKCS #8 PEM) by which their holders prove themselves. A parent
+ * without its key is proved by whoever asks, when the request is made.
  */
 const orderShape = object({
   artifact: absolute,
@@ -36,10 +42,13 @@ export type RunOrder = ReturnType<typeof orderShape>;
 export function parseRunOrder(value: JsonObject): RunOrder {
   if (!isJsonObject(value)) fail('order', 'an object');
   const order = orderShape(value, 'order', fail);
-  if ((order.parent === null) !== (order.parentKey === null))
-    fail('order.parentKey', 'there with a parent, and only then');
+  if (order.parent === null && order.parentKey !== null) fail('order.parentKey', 'there with a parent only');
   if (order.initiator === null && order.initiatorKey !== null)
     fail('order.initiatorKey', 'there with an initiator only');
+  // These are what the gateway says: what runs believes them.
+  for (const name of [CREDENTIALS_VARIABLE, CHILD_SOCKET_VARIABLE]) {
+    if (Object.hasOwn(order.environment, name)) fail(`order.environment.${name}`, 'left to the gateway');
+  }
   return order;
 }
 

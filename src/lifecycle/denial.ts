@@ -57,6 +57,48 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Use the inputs of the decision as they were kept; these are none.',
   ),
+  'decision-repeat': rule(
+    'audit',
+    'invalid-verification',
+    'The inputs, the request, the evidence, the policy or the trust bundle is not that of the decision, or the ' +
+      'verifier did not decide by them: do not rely on it.',
+  ),
+  // Lineage (src/lineage)
+  'lineage-index': rule(
+    'lineage',
+    'verifier-fault',
+    'The lineage index was changed by somebody else, or the log was: run `sealgate store check`, then `sealgate store rebuild-lineage`.',
+  ),
+  'lineage-page': rule(
+    'lineage',
+    'malformed-request',
+    'Ask for 1 to 100 executions a page, by a kind that `exec ls --help` names.',
+  ),
+  'lineage-unknown': rule(
+    'lineage',
+    'malformed-request',
+    'Look at the execution’s id; a denied request made no execution.',
+  ),
+  'lineage-incomplete': rule(
+    'lineage',
+    'invalid-verification',
+    'Keep the answer: its verifier left out what it must know. Read the whole log with --whole-log.',
+  ),
+  'lineage-foreign': rule(
+    'lineage',
+    'invalid-verification',
+    'Keep the answer: its verifier told something that was not asked for. Read the whole log with --whole-log.',
+  ),
+  'lineage-result': rule(
+    'lineage',
+    'invalid-verification',
+    'The kept attestation result is not the one that the log names: somebody changed it in the store.',
+  ),
+  'lineage-artifact': rule(
+    'lineage',
+    'malformed-request',
+    'Ask for the summary of an execution that ran an artifact.',
+  ),
   // Form (src/base)
   malformed: rule(
     'request',
@@ -136,6 +178,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'authorization',
     'malformed-request',
     'Write the vector as share/schema/authorization-vector.json describes it.',
+  ),
+  'vector-outcome': rule(
+    'authorization',
+    'invalid-verification',
+    'Compare the reason with what the vector was made to show: one of the two is wrong.',
   ),
   'outcome-form': rule(
     'execution',
@@ -1070,6 +1117,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'Nothing was decided; ask again. Operators: look at disk and store.',
   ),
+  'record-stale': rule(
+    'audit',
+    'verifier-fault',
+    'A row of the database was put back or deleted by somebody else: store check says which; look for who.',
+  ),
+  'store-head': rule(
+    'audit',
+    'verifier-fault',
+    'The head of the database was changed by somebody else, or another verifier writes to it: store check says more.',
+  ),
   'record-forged': rule(
     'audit',
     'verifier-fault',
@@ -1648,6 +1705,21 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'Give another socket path, or stop the agent that listens there.',
   ),
+  'parent-proof': rule(
+    'identity',
+    'missing-authorization',
+    'Give the parent’s key beside its token, or a --parent file whose socket answers with a proof.',
+  ),
+  'parent-ended': rule(
+    'execution',
+    'revoked-authorization',
+    'What an execution starts ends with it: let the parent run until its children have ended.',
+  ),
+  'no-children': rule(
+    'authorization',
+    'policy-mismatch',
+    'Policy lets this execution start no others (delegation.maxChildren, delegation.maxDepth).',
+  ),
   'agent-unreachable': rule(
     'request',
     'verifier-fault',
@@ -1694,6 +1766,26 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'artifact',
     'invalid-verification',
     'Begin the script with #! and the absolute path of an installed program that only root can change.',
+  ),
+  'caller-rights': rule(
+    'request',
+    'malformed-request',
+    'Ask as the user that the agent runs as, or have the agent run as root.',
+  ),
+  'artifact-unreadable': rule(
+    'artifact',
+    'invalid-verification',
+    'Let the user who asks read the artifact, by its own and its main group’s rights.',
+  ),
+  'artifact-stream': rule(
+    'artifact',
+    'invalid-verification',
+    'Install GNU tar; look who interferes with the processes of the user who asks.',
+  ),
+  'artifact-not-trusted-here': rule(
+    'artifact',
+    'policy-mismatch',
+    'Publish a policy that trusts the artifact’s signers.',
   ),
   'artifact-place': rule(
     'artifact',

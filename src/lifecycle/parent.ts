@@ -33,7 +33,7 @@ export interface Ancestor {
 
 /**
  * Verifies the parent that a request claims, or gives null where it claims none.
- * @throws Refusal `parent-unknown`, `parent-state`, those of `verifyAuthorization`
+ * @throws Refusal `parent-unknown`, `parent-state`, `not_narrower`, those of `verifyAuthorization`
  */
 export async function verifyParent(
   { request, proofs, now }: AdmittedRequest,
@@ -45,13 +45,16 @@ export async function verifyParent(
   const parent = lineage[lineage.length - 1];
   if (parent === undefined) return refuse('parent-unknown', 'the parent is no execution of this verifier');
   const { record, executionId } = parent;
+  requireWithin(request.credentials, record.credentials);
+  // Who asks for no scope gets none; that the parent may still use its own is what is verified then.
+  const scopes = request.scopes.length > 0 ? request.scopes : parent.claims.authorization_details[0].scopes;
   const active = new Set(
     lineage.filter((ancestor) => ALIVE.has(ancestor.record.state)).map(({ claims }) => claims.jti),
   );
   const verified = await verifyAuthorization(
     record.chain,
     {
-      scopes: request.scopes,
+      scopes,
       holder: { key: workloadKey(record.workloadPublic), proof: proofs.parent, binding },
     },
     {
@@ -60,7 +63,7 @@ export async function verifyParent(
       trustDomain: deps.trustDomain,
       audience: hostSpiffeId(deps.trustDomain, record.hostId),
       status: ({ jti }) => (active.has(jti) ? 'valid' : 'revoked'),
-      ceilings: { depth: MAX_DEPTH, lifetime: MAX_LIFETIME_SECONDS, scopes: request.scopes },
+      ceilings: { depth: MAX_DEPTH, lifetime: MAX_LIFETIME_SECONDS, scopes },
     },
     Math.floor(now / 1000),
   );
@@ -72,6 +75,19 @@ export async function verifyParent(
     record,
     lineage,
   };
+}
+
+/**
+ * What may be released is authority too: a child gets no credential that its parent doesn't have.
+ * @throws Refusal `not_narrower`
+ */
+function requireWithin(asked: readonly string[], own: readonly string[]): void {
+  const wider = asked.filter((name) => !own.includes(name));
+  if (wider.length > 0)
+    refuse('not_narrower', 'the child’s credentials are wider than its parent’s', {
+      what: 'credentials',
+      names: wider,
+    });
 }
 
 /** The records along the parent's stored chain, root first. */

@@ -141,9 +141,13 @@ function isMeasured(
   return listed === sha256 && (ima?.findings.measured.includes(path) ?? false);
 }
 
-function actors({ admitted, principals }: Verified): Pick<ExecuteFacts, 'initiator' | 'parent'> {
-  const { initiator, parent } = principals;
+function actors({
+  admitted,
+  principals,
+}: Verified): Pick<ExecuteFacts, 'initiator' | 'parent' | 'origin'> {
+  const { initiator, parent, origin } = principals;
   return {
+    origin,
     ...(initiator !== null && {
       initiator: {
         issuer: initiator.issuer,

@@ -95,6 +95,7 @@ const execute = object(
   {
     initiator: object({ issuer: text(), subject: text(), proven: boolean, claims }),
     parent: object({ execution: text(), host: text(), artifact: text(), scopes: texts, depth: integer() }),
+    origin: text(),
   },
 );
 const admin = object({

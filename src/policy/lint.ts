@@ -12,6 +12,7 @@ export function lintBundle(bundle: PolicyBundle): readonly string[] {
   return [
     ...[...platforms.values()].flatMap(lintPlatform),
     ...lintCredentials(bundle),
+    ...lintDelegation(bundle),
     ...issuers.flatMap(({ issuer, bearer }) =>
       bearer ? [`initiators: ${issuer} may send bearer tokens: who sees one can use it once`] : [],
     ),
@@ -86,6 +87,27 @@ function lintPlatform(platform: Platform): string[] {
     ...(ima?.coverage.lockdown === 'none' ? [`${at}: no lockdown: root can change the kernel`] : []),
     ...(gateway !== undefined && Object.values(gateway.files).some((digest) => /^0{64}$/.test(digest))
       ? [`${at}: gateway.files has a digest that no file has: learn the references of a real host`]
+      : []),
+  ];
+}
+
+/** More executions than anybody looks through. */
+const MANY_CHILDREN = 1000;
+
+function lintDelegation({ document }: PolicyBundle): string[] {
+  const { maxDepth, maxChildren } = document.delegation;
+  if (maxDepth === 0 && maxChildren === 0) return [];
+  const told = JSON.stringify(document.cedar.policies);
+  return [
+    ...(maxDepth === 0 ? ['delegation.maxDepth: 0, so maxChildren allows nothing'] : []),
+    ...(maxChildren === 0 ? ['delegation.maxChildren: 0, so maxDepth allows nothing'] : []),
+    ...(maxChildren > MANY_CHILDREN
+      ? [`delegation.maxChildren: ${String(maxChildren)}: one execution may start that many others`]
+      : []),
+    ...(maxDepth > 0 && maxChildren > 0 && !/"(?:parent|delegation)"/.test(told)
+      ? [
+          'delegation: no policy looks at context.parent or context.delegation: whatever may run may start whatever may run',
+        ]
       : []),
   ];
 }

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NO_EXECUTIONS, askAgent, enrollHost, startAgent, systemClock } from '../../src/agent/index.ts';
 import type { RunnerPort, RunningAgent } from '../../src/agent/index.ts';
-import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame } from '../../src/agent/socket/frames.ts';
+import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame } from '../../src/client/local/frames.ts';
 import { Refusal, concat } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import { AGENT_SCHEMA, readConfig } from '../../src/config/index.ts';

@@ -3,11 +3,25 @@ import { PassThrough, Writable } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { Refusal, refuse } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
-import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame, jsonOf } from './frames.ts';
-import type { Frame, FrameType } from './frames.ts';
+import { toHex } from '../../base/index.ts';
+import type { HolderBinding } from '../../authorization/index.ts';
+import {
+  FrameDecoder,
+  MAX_PAYLOAD,
+  encodeFrame,
+  encodeJsonFrame,
+  jsonOf,
+} from '../../client/local/frames.ts';
+import type { Frame, FrameType } from '../../client/local/frames.ts';
 
 /** How long a caller has to say what it wants, in milliseconds. */
 const REQUEST_MS = 10_000;
+
+/** Longest proof that is taken, in characters. */
+const MAX_PROOF = 4096;
+
+/** How long a caller has to make a proof: the TPM is locked meanwhile. */
+const PROOF_MS = 5000;
 
 /** How long an ended conversation may take to be read. */
 const LINGER_MS = 2000;
@@ -26,6 +40,8 @@ export class Conversation {
   readonly #signals: ((signal: string) => void)[] = [];
   readonly #early: string[] = [];
   #request: ((frame: Frame) => void) | undefined;
+  /** Takes the answer to the one question that is open. */
+  #proof: ((answer: JsonObject) => void) | undefined;
   #failed: ((error: unknown) => void) | undefined;
   readonly #first: Promise<JsonObject>;
   #ended = false;
@@ -70,6 +86,38 @@ export class Conversation {
         this.#sendParts(type, chunk, done);
       },
     });
+  }
+
+  /**
+   * Has the caller prove that it holds the parent that its order names: who holds that key is not here, and who asks for
+   * it does so with its own rights.
+   * @throws Refusal `parent-proof`
+   */
+  async prove({ audience, nonce, requestDigest }: HolderBinding): Promise<string> {
+    if (this.#proof !== undefined) return refuse('parent-proof', 'a proof is asked for already');
+    let stop = (): void => undefined;
+    try {
+      const answer = await new Promise<JsonObject>((resolve, reject) => {
+        const fail = (): void => {
+          reject(new Refusal('parent-proof', 'the caller made no proof in time'));
+        };
+        const timer = setTimeout(fail, PROOF_MS);
+        this.gone.addEventListener('abort', fail, { once: true });
+        stop = () => {
+          clearTimeout(timer);
+          this.gone.removeEventListener('abort', fail);
+        };
+        this.#proof = resolve;
+        this.event({ event: 'prove', aud: audience, nonce, requestDigest: toHex(requestDigest) });
+      });
+      const { proof, reason } = answer;
+      if (typeof proof === 'string' && proof.length <= MAX_PROOF) return proof;
+      const why = typeof reason === 'string' ? `: ${reason.slice(0, 500)}` : '';
+      return refuse('parent-proof', `the caller can’t prove that it holds the parent${why}`);
+    } finally {
+      stop();
+      this.#proof = undefined;
+    }
   }
 
   event(event: JsonObject): void {
@@ -118,6 +166,7 @@ export class Conversation {
       first(frame);
     } else if (frame.type === 'stdin') this.#feed(frame.payload);
     else if (frame.type === 'signal') this.#signal(jsonOf(frame));
+    else if (frame.type === 'proof' && this.#proof !== undefined) this.#proof(jsonOf(frame));
     else refuse('local-frame', 'a frame that a caller doesn’t send', { type: frame.type });
   }
 

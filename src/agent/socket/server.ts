@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lchownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import path from 'node:path';
@@ -18,6 +18,10 @@ export interface LocalSocketOptions {
   /** Users who may ask; null for everyone who can connect. Root always may. */
   readonly uids: ReadonlySet<number> | null;
   readonly maxConnections: number;
+  /** Root is not answered either, unless it is named. */
+  readonly onlyThose?: boolean;
+  /** Whose the socket is, where this program is root. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
 /** Answers one conversation. */
@@ -54,7 +58,7 @@ export class LocalSocket implements AsyncDisposable {
       const caller = callerOf(socket, peerCredentials);
       void serve(socket, caller, options, handle);
     });
-    await listening(server, file, options.mode);
+    await listening(server, file, options);
     return local;
   }
 
@@ -78,7 +82,11 @@ export class LocalSocket implements AsyncDisposable {
   }
 }
 
-async function listening(server: Server, file: string, mode: number): Promise<void> {
+async function listening(
+  server: Server,
+  file: string,
+  { mode, owner }: Pick<LocalSocketOptions, 'mode' | 'owner'>,
+): Promise<void> {
   // Nobody may connect between bind and chmod.
   const before = process.umask(0o777);
   try {
@@ -91,6 +99,7 @@ async function listening(server: Server, file: string, mode: number): Promise<vo
   } finally {
     process.umask(before);
   }
+  if (owner !== undefined && process.getuid?.() === 0) lchownSync(file, owner.uid, owner.gid);
   chmodSync(file, mode);
 }
 
@@ -132,13 +141,13 @@ function callerOf(
 async function serve(
   socket: Socket,
   caller: LocalCaller | undefined,
-  { uids }: LocalSocketOptions,
+  { uids, onlyThose = false }: LocalSocketOptions,
   handle: LocalHandler,
 ): Promise<void> {
   const conversation = new Conversation(socket);
   try {
     if (caller === undefined) return refuse('local-caller', 'the kernel doesn’t say who is calling');
-    if (uids !== null && caller.uid !== 0 && !uids.has(caller.uid))
+    if (uids !== null && !uids.has(caller.uid) && (onlyThose || caller.uid !== 0))
       refuse('local-caller', 'this user may not ask the agent', { uid: caller.uid });
     await handle(conversation, caller);
   } catch (error) {

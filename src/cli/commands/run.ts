@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import { DEFAULT_SOCKET, DEFAULT_STATE, HostAccess, askAgent } from '../../agent/index.ts';
 import { AttestationLoop } from '../../agent/attestation-loop.ts';
 import type { RunEnd } from '../../agent/runner-port.ts';
-import { Refusal, isJsonObject } from '../../base/index.ts';
+import { Refusal, isJsonObject, refuse, toHex } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { VerifierRefusal } from '../../client/index.ts';
-import { Gateway } from '../../gateway/index.ts';
+import { CHILD_SOCKET_VARIABLE, Gateway } from '../../gateway/index.ts';
 import type { RunOrder } from '../../gateway/index.ts';
 import { toDenial } from '../../lifecycle/index.ts';
 import { systemClock } from '../clock.ts';
@@ -15,16 +15,19 @@ import { UsageError } from '../errors.ts';
 import { printable } from '../output.ts';
 import type { Io } from '../output.ts';
 import { systemRandom } from '../random.ts';
+import { readParent } from '../parent-file.ts';
+import type { NamedParent } from '../parent-file.ts';
 import { CommandError, makeOrder } from '../run-command.ts';
 import type { RunFlags } from '../run-command.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 
 interface RunOptions extends RunFlags {
+  readonly parent?: string;
   readonly report?: string;
   readonly state?: string;
   readonly tcti?: string;
-  readonly socket: string;
+  readonly socket?: string;
 }
 
 /** Exit status when Sealgate itself says no: none of the command's own ones by custom (docker, env, timeout). */
@@ -35,10 +38,15 @@ Signatures are found beside the command (CMD.dsse.json, CMD.p7s, CMD.sig), or be
 is the artifact. The command gets no environment but what --env names, and CREDENTIALS_DIRECTORY. A token X.jwt is proved
 by the key X.key beside it. Without an agent's socket, or with --state, everything happens in this process.
 
+Inside a governed run, SEALGATE_CHILD_SOCKET names that run's own socket: then this starts a child of it, which gets at
+most what its parent has. To start one on another host, name that host's agent with --socket and the parent with --parent:
+its token with the key beside it, or JSON { "v": 1, "authorization": "…", "socket": "…" } with its child socket.
+
 Exit status: the command's own (128+n when signal n ended it); 125 Sealgate refused; 126 can't be executed; 127 not found.
 
 Example:
   sealgate run --credential database --scope reports.read -- ./report --month 2026-11
+  sealgate run --scope reports.read.eu -- ./part       (inside of it: a child with less)
 `;
 
 const more = (value: string, before: readonly string[]): readonly string[] => [...before, value];
@@ -53,12 +61,12 @@ export function registerRun(program: Command, context: CommandContext): void {
     .option('--credential <name>', 'credential to ask for (repeatable)', more, [])
     .option('--signature <file>', 'signature of the artifact (repeatable)', more, [])
     .option('--env <name>', 'variable that the command gets, NAME or NAME=VALUE (repeatable)', more, [])
-    .option('--parent <file>', 'authorization of the execution that starts this one')
+    .option('--parent <file>', 'the execution that starts this one: token or JSON')
     .option('--initiator <file>', 'token of whoever starts it')
     .option('--report <file>', 'write what happened, as JSON')
     .option('--state <directory>', 'run in this process, with this host’s state')
     .option('--tcti <tcti>', 'how to reach the TPM (default: as at enrollment)')
-    .option('--socket <path>', 'where the agent listens', DEFAULT_SOCKET)
+    .option('--socket <path>', `where the agent listens (default: ${DEFAULT_SOCKET})`)
     .addHelpText('after', HELP)
     .action(async (command: readonly string[], options: RunOptions) => {
       context.exit(await runCommand(command, options, context.io));
@@ -68,9 +76,13 @@ export function registerRun(program: Command, context: CommandContext): void {
 /** @returns the exit status; nothing of ours is ever on standard output */
 async function runCommand(command: readonly string[], options: RunOptions, io: Io): Promise<number> {
   try {
-    const order = makeOrder(command, options, process.env);
-    const byAgent = options.state === undefined && options.tcti === undefined && existsSync(options.socket);
-    const end = byAgent ? await runByAgent(order, options.socket, io) : await runHere(order, options, io);
+    const parent = options.parent === undefined ? undefined : await readParent(options.parent);
+    const order = { ...makeOrder(command, options, process.env), ...parent?.order };
+    const socket = socketOf(options, process.env);
+    const end =
+      socket === undefined
+        ? await runHere(order, options, parent?.prove, io)
+        : await runByAgent(order, socket, parent?.prove, io);
     writeReport(options, { ok: end.denial === null, ...end });
     if (end.denial !== null)
       io.stderr(`sealgate: ended: ${printable(JSON.stringify(end.denial['reason'] ?? end.denial))}\n`);
@@ -78,6 +90,24 @@ async function runCommand(command: readonly string[], options: RunOptions, io: I
   } catch (error) {
     return refused(error, options, io);
   }
+}
+
+/**
+ * Where to ask; undefined: nowhere, this process does it itself. What runs inside a governed run asks there, or where it
+ * is told to, and never on its own account.
+ * @throws Refusal `no-children`
+ */
+function socketOf(
+  { socket, state, tcti, parent }: RunOptions,
+  environment: NodeJS.ProcessEnv,
+): string | undefined {
+  if (socket !== undefined) return existsSync(socket) ? socket : undefined;
+  if (state !== undefined || tcti !== undefined) return undefined;
+  // Another parent than this execution is none of its own socket's business.
+  const own = parent === undefined ? environment[CHILD_SOCKET_VARIABLE] : undefined;
+  if (own === undefined) return existsSync(DEFAULT_SOCKET) ? DEFAULT_SOCKET : undefined;
+  if (!existsSync(own)) refuse('no-children', 'this execution may start no others');
+  return own;
 }
 
 function refused(error: unknown, options: RunOptions, io: Io): number {
@@ -122,7 +152,12 @@ function passSignals(send: (signal: NodeJS.Signals) => void): () => void {
   };
 }
 
-async function runByAgent(order: RunOrder, socket: string, io: Io): Promise<RunEnd> {
+async function runByAgent(
+  order: RunOrder,
+  socket: string,
+  prove: NamedParent['prove'],
+  io: Io,
+): Promise<RunEnd> {
   let stop = (): void => undefined;
   try {
     const result = await askAgent(
@@ -140,6 +175,7 @@ async function runByAgent(order: RunOrder, socket: string, io: Io): Promise<RunE
         onEvent: (event) => {
           tell(event, io);
         },
+        ...(prove === undefined ? {} : { onProve: prove }),
       },
     );
     const { status, signal, denied, report } = result;
@@ -158,7 +194,12 @@ async function runByAgent(order: RunOrder, socket: string, io: Io): Promise<RunE
 const RENEW_AFTER_MS = 60_000;
 const TIMES = { intervalMs: 300_000, jitter: 0.2, maxBackoffMs: 60_000 };
 
-async function runHere(order: RunOrder, { state, tcti }: RunOptions, io: Io): Promise<RunEnd> {
+async function runHere(
+  order: RunOrder,
+  { state, tcti }: RunOptions,
+  prove: NamedParent['prove'],
+  io: Io,
+): Promise<RunEnd> {
   await using hosts = new HostAccess({
     ...{ state: state ?? DEFAULT_STATE, clock: systemClock },
     ...(tcti === undefined ? {} : { tcti }),
@@ -188,6 +229,12 @@ async function runHere(order: RunOrder, { state, tcti }: RunOptions, io: Io): Pr
       onSignal: (send) => {
         stop = passSignals(send);
       },
+      ...(prove === undefined
+        ? {}
+        : {
+            prove: ({ audience, nonce, requestDigest }) =>
+              prove({ aud: audience, nonce, requestDigest: toHex(requestDigest) }),
+          }),
     });
   } finally {
     clearTimeout(timer);

@@ -107,11 +107,14 @@ export interface ExecuteFacts {
     readonly scopes: readonly string[];
     readonly depth: number;
   };
+  /** Who answers for it all: the same along a chain. Left out: the initiator, else the host. */
+  readonly origin?: string;
 }
 
 /** The question of a decision: may this principal execute this artifact? */
 export function executeRequest(facts: ExecuteFacts): PolicyRequest {
   const { host, artifact, initiator, request, parent } = facts;
+  const { origin = initiator === undefined ? host.id : `${initiator.issuer}#${initiator.subject}` } = facts;
   const { argv, interpreter, ...asked } = request;
   return {
     principal: actingPrincipal(facts),
@@ -128,6 +131,7 @@ export function executeRequest(facts: ExecuteFacts): PolicyRequest {
         argumentCount: argv.length - 1,
         ...(interpreter === null ? {} : { interpreter: interpreterRecord(interpreter) }),
       },
+      delegation: { origin, depth: parent === undefined ? 0 : parent.depth + 1 },
       ...(initiator === undefined ? {} : { initiator: { ...initiator } }),
       ...(parent === undefined ? {} : { parent: { ...parent } }),
     },

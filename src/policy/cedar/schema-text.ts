@@ -88,6 +88,11 @@ type ParentContext = {
   scopes: Set<String>,
   depth: Long
 };
+// Where it is in a chain of executions that start executions: 0 begins one. The origin is the same all along it.
+type DelegationContext = {
+  origin: String,
+  depth: Long
+};
 type OperatorContext = {
   name: String,
   roles: Set<String>
@@ -106,6 +111,7 @@ action Execute appliesTo {
     artifact: ArtifactContext,
     initiator?: InitiatorContext,
     request: RequestContext,
+    delegation: DelegationContext,
     parent?: ParentContext
   }
 };

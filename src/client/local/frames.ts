@@ -12,6 +12,8 @@ export const FRAME = {
   stdin: 0x02,
   /** Caller: `{ "signal": "TERM" }` for what runs. */
   signal: 0x03,
+  /** Caller: `{ "proof": JWS }`, the answer to an event `prove`. */
+  proof: 0x04,
   /** Agent: something to know while it runs, JSON. */
   event: 0x11,
   /** Agent: bytes of standard output and standard error. */

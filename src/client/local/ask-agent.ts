@@ -1,14 +1,22 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { Refusal, isJsonObject, refuse, shape } from '../base/index.ts';
-import type { JsonObject, Shape } from '../base/index.ts';
-import { VerifierRefusal } from '../client/index.ts';
-import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame, jsonOf } from './socket/frames.ts';
-import type { Frame } from './socket/frames.ts';
+import { Refusal, isJsonObject, refuse, shape } from '../../base/index.ts';
+import type { JsonObject, Shape } from '../../base/index.ts';
+import { VerifierRefusal } from '../verifier-refusal.ts';
+import { FrameDecoder, MAX_PAYLOAD, encodeFrame, encodeJsonFrame, jsonOf } from './frames.ts';
+import type { Frame } from './frames.ts';
 
 /** Where the agent listens when nobody says otherwise. */
 export const DEFAULT_SOCKET = '/run/sealgate/agent.sock';
+
+/** What a holder's proof is for. */
+export interface ProofQuestion {
+  readonly aud: string;
+  readonly nonce: string;
+  /** Hex SHA-256. */
+  readonly requestDigest: string;
+}
 
 /** What a request is connected to. */
 export interface LocalStreams {
@@ -18,6 +26,8 @@ export interface LocalStreams {
   readonly onEvent?: (event: JsonObject) => void;
   /** Called with a function that sends a signal (by name without SIG) to what runs. */
   readonly onSignals?: (send: (signal: string) => void) => void;
+  /** Proves that the parent that an order names is held here; its answer is a JWS `exec-holder+jwt`. */
+  readonly onProve?: (question: ProofQuestion) => Promise<string>;
   /** Ends the request: what runs is ended by the agent. */
   readonly signal?: AbortSignal;
 }
@@ -91,7 +101,7 @@ function receive(socket: Socket, path: string, streams: LocalStreams): Promise<J
   return new Promise((resolve, reject) => {
     const take = (frame: Frame): void => {
       if (frame.type === 'result') resolve(jsonOf(frame));
-      else if (frame.type === 'event') streams.onEvent?.(jsonOf(frame));
+      else if (frame.type === 'event') takeEvent(jsonOf(frame), socket, streams);
       else if (frame.type === 'stdout') deliver(streams.stdout, frame.payload, socket);
       else if (frame.type === 'stderr') deliver(streams.stderr, frame.payload, socket);
       else refuse('local-frame', 'a frame that an agent doesn’t send', { type: frame.type });
@@ -111,6 +121,29 @@ function receive(socket: Socket, path: string, streams: LocalStreams): Promise<J
   });
 }
 
+function takeEvent(event: JsonObject, socket: Socket, { onEvent, onProve }: LocalStreams): void {
+  if (event['event'] !== 'prove') {
+    onEvent?.(event);
+    return;
+  }
+  const answer = (content: JsonObject): void => {
+    if (!socket.destroyed) socket.write(encodeJsonFrame('proof', content));
+  };
+  const { aud, nonce, requestDigest } = questionShape(event, 'prove', (at, want) =>
+    refuse('local-frame', `${at} is not ${want}`),
+  );
+  if (onProve === undefined) answer({ proof: null, reason: 'nothing here proves a parent' });
+  else
+    onProve({ aud, nonce, requestDigest }).then(
+      (proof) => {
+        answer({ proof });
+      },
+      (error: unknown) => {
+        answer({ proof: null, reason: error instanceof Error ? error.message : String(error) });
+      },
+    );
+}
+
 function deliver(output: Writable | undefined, bytes: Uint8Array, socket: Socket): void {
   if (output === undefined || output.write(bytes)) return;
   socket.pause();
@@ -121,6 +154,9 @@ const { integer, nullable, object, text } = shape;
 const word = text({ max: 4096 });
 const anyObject: Shape<JsonObject> = (value, path, fail) =>
   isJsonObject(value) ? value : fail(path, 'an object');
+const questionShape = object({
+  ...{ event: shape.oneOf('prove'), aud: word, nonce: word, requestDigest: shape.hex32 },
+});
 const denialFrame = object({
   denial: object({
     ...{ stage: word, code: word, check: word, reason: word, remedy: text({ min: 0, max: 4096 }) },
