@@ -179,6 +179,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'malformed-request',
     'Write the vector as share/schema/authorization-vector.json describes it.',
   ),
+  'authorization-unchecked': rule(
+    'authorization',
+    'invalid-verification',
+    'Give what the check needs (see --help), or leave --strict out.',
+  ),
   'vector-outcome': rule(
     'authorization',
     'invalid-verification',
@@ -1565,6 +1570,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'request',
     'verifier-fault',
     'Use the keys that the newest trust bundle names, or have the authorities sign a version with these.',
+  ),
+  'key-rotation': rule(
+    'request',
+    'verifier-fault',
+    'Go through the steps in their order: sealgate key rotate --help.',
   ),
   'policy-record': rule(
     'policy',

@@ -10,18 +10,14 @@ import {
 import type { Tile, VerifierKey } from '../audit/index.ts';
 import { Refusal, equalBytes, refuse, utf8 } from '../base/index.ts';
 import { sql } from 'kysely';
-import { checkRowMac } from './record-mac.ts';
+import { checkRows } from './check-rows.ts';
+import { Findings } from './findings.ts';
+import type { StoreFinding } from './findings.ts';
 import type { Database } from './schema.ts';
-
-/** Something that is wrong with a store: which check says so, and about what. */
-export interface StoreFinding {
-  readonly check: string;
-  readonly reason: string;
-}
 
 /** What {@link checkStore} found. */
 export interface StoreReport {
-  /** Empty when everything holds; the first {@link MAX_FINDINGS} otherwise. */
+  /** Empty when everything holds; the first hundred otherwise. */
   readonly findings: readonly StoreFinding[];
   readonly entries: number;
   readonly records: number;
@@ -34,16 +30,15 @@ export interface StoreReport {
 export interface StoreKeys {
   /** Key of the row MACs, 32 bytes. */
   readonly macKey: Uint8Array;
-  readonly logKey: VerifierKey;
+  /** Those that sign now; one of them must have signed the head. */
+  readonly logKeys: readonly [VerifierKey, ...VerifierKey[]];
 }
 
-const MAX_FINDINGS = 100;
-const PAGE = 1000;
 const BUNDLE = 256;
 
 /**
- * Checks a whole store, changing nothing: the database's own integrity; the MAC of every row that decides, and that the
- * leaf which it names exists; every entry's form and place, none older than the one before; the tree recomputed from the
+ * Checks a whole store as it is at one moment, changing nothing: the database's own integrity; the MAC of every row that decides,
+ * that the leaf which it names exists, and that it is the version that was written last; that none is missing; every entry's form and place, none older than the one before; the tree recomputed from the
  * entries and compared with each hash tile and with the signed head.
  * @param onProgress told of rows looked at
  */
@@ -52,38 +47,37 @@ export async function checkStore(
   keys: StoreKeys,
   onProgress: (rows: number) => void = () => undefined,
 ): Promise<StoreReport> {
+  return await db.connection().execute(async (one) => {
+    // A transaction that only reads: the verifier may write meanwhile, and this sees nothing of it.
+    await sql`BEGIN`.execute(one);
+    try {
+      return await checkAll(one, keys, onProgress);
+    } finally {
+      await sql`ROLLBACK`.execute(one);
+    }
+  });
+}
+
+async function checkAll(
+  db: Database,
+  keys: StoreKeys,
+  onProgress: (rows: number) => void,
+): Promise<StoreReport> {
   const findings = new Findings();
   await findings.of(() => checkDatabase(db));
   const log = new LogCheck(db, findings, onProgress);
   const { root, entries } = await log.run();
-  await findings.of(() => checkHead(db, keys.logKey, entries, root));
-  const records = await checkRecords(db, keys.macKey, entries, findings, onProgress);
+  await findings.of(() => checkHead(db, keys.logKeys, entries, root));
   const meta = await db.selectFrom('meta').selectAll().execute();
   const value = (name: string): string | null => meta.find((row) => row.name === name)?.value ?? null;
-  if (value('origin') !== keys.logKey.name)
+  const name = { epoch: value('epoch') ?? '', origin: value('origin') ?? '' };
+  const records = await checkRows(db, { macKey: keys.macKey, name, entries }, findings, onProgress);
+  if (value('origin') !== keys.logKeys[0].name)
     findings.add('log-origin', 'the store holds the log of another origin than the key');
   return {
     ...{ findings: findings.list, entries, records, tiles: log.tiles },
     ...{ epoch: value('epoch'), origin: value('origin') },
   };
-}
-
-class Findings {
-  readonly list: StoreFinding[] = [];
-
-  add(check: string, reason: string): void {
-    if (this.list.length < MAX_FINDINGS) this.list.push({ check, reason });
-  }
-
-  /** Notes what a check refuses, so that the others are made as well. */
-  async of(check: () => Promise<void> | void): Promise<void> {
-    try {
-      await check();
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      this.add(error.check, error.reason);
-    }
-  }
 }
 
 async function checkDatabase(db: Database): Promise<void> {
@@ -180,57 +174,22 @@ class LogCheck {
 const isIn = (tile: Tile, others: readonly Tile[]): boolean =>
   others.some(({ level, index }) => level === tile.level && index === tile.index);
 
-async function checkHead(db: Database, key: VerifierKey, entries: number, root: Uint8Array): Promise<void> {
+async function checkHead(
+  db: Database,
+  logKeys: readonly VerifierKey[],
+  entries: number,
+  root: Uint8Array,
+): Promise<void> {
   const head = await db.selectFrom('head').selectAll().executeTakeFirst();
   if (head === undefined) {
     if (entries > 0) refuse('log-root', 'the log has entries and no head');
     return;
   }
   const checkpoint = parseCheckpoint(utf8(head.checkpoint));
-  verifyCheckpoint(checkpoint, [key]);
+  verifyCheckpoint(checkpoint, logKeys);
   const { size, root: signedRoot } = checkpoint.claimed;
   if (size !== BigInt(entries) || head.size !== entries)
     refuse('log-root', `the log has ${String(entries)} entries, its signed head says ${String(size)}`);
   if (!equalBytes(root, signedRoot))
     refuse('log-root', 'the entries lead to another root than the signed head’s');
-}
-
-/** Every row that decides: written by this verifier, by a leaf that is in the log. */
-async function checkRecords(
-  db: Database,
-  macKey: Uint8Array,
-  entries: number,
-  findings: Findings,
-  onProgress: (rows: number) => void,
-): Promise<number> {
-  let count = 0;
-  let last = { kind: '', id: '' };
-  for (;;) {
-    const { kind, id } = last;
-    const rows = await db
-      .selectFrom('records')
-      .selectAll()
-      .where((eb) => eb.or([eb('kind', '>', kind), eb.and([eb('kind', '=', kind), eb('id', '>', id)])]))
-      .orderBy('kind')
-      .orderBy('id')
-      .limit(PAGE)
-      .execute();
-    for (const row of rows) {
-      const { mac, ...sealed } = row;
-      const named = `${row.kind} ${row.id}`;
-      try {
-        checkRowMac(macKey, sealed, Uint8Array.from(mac));
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        findings.add(error.check, `${named}: ${error.reason}`);
-      }
-      if (Number(row.leaf) >= entries)
-        findings.add('log-root', `${named} names entry ${row.leaf}, which is not there`);
-    }
-    count += rows.length;
-    onProgress(entries + count);
-    const end = rows.at(-1);
-    if (end === undefined) return count;
-    last = end;
-  }
 }

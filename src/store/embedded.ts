@@ -3,12 +3,17 @@ import type { TileReader, WitnessedHead } from '../audit/index.ts';
 import { encodeBundle } from '../audit/index.ts';
 import type { Clock } from '../base/index.ts';
 import { refuse } from '../base/index.ts';
-import { openRow, readRecord } from './apply-change.ts';
+import { answerQuestion } from '../lineage/index.ts';
+import type { LineagePage, LineageQuestion } from '../lineage/index.ts';
+import { lineageSource } from './lineage-index.ts';
+import { ensureLineage } from './lineage-rebuild.ts';
+import type { Head } from './head.ts';
 import { migrate } from './migrations.ts';
 import type { Database } from './schema.ts';
 import type { SequencerKeys } from './sequencer.ts';
 import { Sequencer } from './sequencer.ts';
 import { signHeadAnew } from './sign-head.ts';
+import { StoreMemory } from './store-memory.ts';
 import { tileStore } from './tile-store.ts';
 import { keepCosigned, readCosigned, readWitnessed, storeWitnessed } from './witness-tables.ts';
 import type { WitnessStep } from './witness-tables.ts';
@@ -26,6 +31,8 @@ export interface StoreOperations {
   tiles: TileReader;
   entryBundle(index: number, width: number): Promise<Uint8Array>;
   body(sha256: string): Promise<Uint8Array | undefined>;
+  /** A page of lineage; see src/lineage. */
+  lineage(question: LineageQuestion): Promise<LineagePage>;
   forget(now: number): Promise<void>;
   /** The head of another log that this verifier cosigned last. */
   witnessed(origin: string): Promise<WitnessedHead | undefined>;
@@ -39,7 +46,11 @@ export interface StoreOperations {
   close(): Promise<void>;
 }
 
-/** Opens the operations over a database: migrates it, fixes its epoch and origin. */
+/**
+ * Opens the operations over a database: migrates it, fixes its epoch and origin, and compares all of its rows with what
+ * its head says of them.
+ * @throws Refusal `log-origin`, `store-version`, `store-head`, `record-stale`
+ */
 export async function openStore(
   db: Database,
   keys: SequencerKeys,
@@ -47,6 +58,7 @@ export async function openStore(
   newEpoch: string,
 ): Promise<StoreOperations> {
   await migrate(db);
+  await ensureLineage(db);
   const epoch = await fixMeta(db, 'epoch', newEpoch);
   const origin = await fixMeta(db, 'origin', keys.signer.key.name);
   if (origin !== keys.signer.key.name) {
@@ -56,18 +68,26 @@ export async function openStore(
     });
   }
   await signHeadAnew(db, keys);
-  const sequencer = new Sequencer(db, keys, clock, epoch);
+  const memory = await StoreMemory.open(db, keys.macKey, { epoch, origin });
+  const sequencer = new Sequencer(memory, keys, clock, epoch);
+  // What is read is compared with what is remembered before anybody else changes either.
+  const alone = async <T>(work: (one: Database) => Promise<T>): Promise<T> =>
+    await db.connection().execute(async (one) => {
+      await memory.settle(one);
+      return await work(one);
+    });
   return {
-    commit: async (changes) => await sequencer.commit(changes),
-    get: async (ref) => await readRecord(db, keys.macKey, ref),
-    list: async (kind, options) => await listRecords(db, keys.macKey, kind, options),
-    head: async () => await readHead(db),
+    commit: async (changes) => await alone((one) => sequencer.commit(one, changes)),
+    get: async (ref) => await alone((one) => memory.rows.read(one, ref)),
+    list: async (kind, options) => await alone((one) => memory.rows.list(one, kind, options)),
+    head: async () => await alone(() => Promise.resolve(memory.head && headFacts(memory.head))),
     leaves: async (from, count) => await readLeaves(db, from, count),
     tiles: tileStore(db),
     entryBundle: async (index, width) => encodeBundle(await readLeaves(db, index * 256, width)),
     body: async (sha256) => await readBody(db, sha256),
+    lineage: async (question) => await answerQuestion(lineageSource(db), question),
     forget: async (now) => {
-      await db.deleteFrom('once').where('expires', '<', now).execute();
+      await alone((one) => memory.forget(one, now));
       await db.deleteFrom('bodies').where('keep_until', '<', now).execute();
     },
     witnessed: async (origin) => await readWitnessed(db, keys.macKey, origin),
@@ -94,29 +114,10 @@ async function fixMeta(db: Database, name: string, value: string): Promise<strin
   return row?.value ?? value;
 }
 
-async function listRecords(
-  db: Database,
-  macKey: Uint8Array,
-  kind: string,
-  { after, limit }: { readonly after?: string; readonly limit: number },
-): Promise<readonly StoredRecord[]> {
-  const rows = await db
-    .selectFrom('records')
-    .selectAll()
-    .where('kind', '=', kind)
-    .$if(after !== undefined, (query) => query.where('id', '>', after ?? ''))
-    .orderBy('id')
-    .limit(Math.min(limit, 1000))
-    .execute();
-  return rows.map((row) => openRow(macKey, row));
-}
-
-async function readHead(
-  db: Database,
-): Promise<{ readonly size: string; readonly checkpoint: string } | undefined> {
-  const row = await db.selectFrom('head').select(['size', 'checkpoint']).executeTakeFirst();
-  return row === undefined ? undefined : { size: String(row.size), checkpoint: row.checkpoint };
-}
+const headFacts = ({ size, checkpoint }: Head): { readonly size: string; readonly checkpoint: string } => ({
+  size: String(size),
+  checkpoint,
+});
 
 async function readLeaves(db: Database, from: number, count: number): Promise<Uint8Array[]> {
   const rows = await db

@@ -1,8 +1,12 @@
 export { checkStore } from './check-store.ts';
-export type { StoreFinding, StoreKeys, StoreReport } from './check-store.ts';
+export type { StoreKeys, StoreReport } from './check-store.ts';
 export { openStore } from './embedded.ts';
 export type { StoreOperations } from './embedded.ts';
+export type { StoreFinding } from './findings.ts';
 export { groupCommit } from './group-commit.ts';
+export { lineageSource } from './lineage-index.ts';
+export { rebuildLineage } from './lineage-rebuild.ts';
+export type { LineageRebuilt } from './lineage-rebuild.ts';
 export { SCHEMA_VERSION, migrate } from './migrations.ts';
 export { deriveKey } from './record-mac.ts';
 export type { SequencerKeys } from './sequencer.ts';

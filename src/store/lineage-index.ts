@@ -1,9 +1,6 @@
 import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
-import { parseLeaf } from '../audit/index.ts';
-import type { AuditLeaf } from '../audit/index.ts';
-import { Refusal } from '../base/index.ts';
-import { fileEntry, indexKey, isOrigin } from '../lineage/index.ts';
+import { entryForFiling, executionOf, fileEntry, indexKey, isOrigin } from '../lineage/index.ts';
 import type { EarlierEntries, Filing, KnownOrigin, LineageSource } from '../lineage/index.ts';
 import type { Database } from './schema.ts';
 
@@ -44,24 +41,15 @@ export async function fileLeaves(
   };
   const rows: Filing[] = [];
   for (const [i, data] of leaves.entries()) {
-    const leaf = leafOf(data);
-    if (leaf === undefined || leaf.index !== String(start + i)) continue;
+    const leaf = entryForFiling(data);
+    // What is no entry of today's kinds has no lineage; whether the log is sound is for others to say.
+    if (leaf?.index !== String(start + i)) continue;
     const filed = await fileEntry(leaf, earlier);
     rows.push(...filed);
-    const [id] = isOrigin(leaf) && filed.length > 0 ? leaf.executions : [];
-    if (isOrigin(leaf) && id !== undefined) batch.set(id, { position: start + i, parent: leaf.parent });
+    if (isOrigin(leaf) && filed.length > 0)
+      batch.set(executionOf(leaf), { position: start + i, parent: leaf.parent });
   }
   await insertRows(db, rows, table);
-}
-
-/** What isn't an entry of today's kinds has no lineage; whether the log is sound is for others to say. */
-function leafOf(data: Uint8Array): AuditLeaf | undefined {
-  try {
-    return parseLeaf(data);
-  } catch (error) {
-    if (error instanceof Refusal) return undefined;
-    throw error;
-  }
 }
 
 async function storedOrigin(
@@ -76,10 +64,10 @@ async function storedOrigin(
     db,
   );
   const [row] = rows;
-  const leaf = row === undefined ? undefined : leafOf(Uint8Array.from(row.data));
+  const leaf = row === undefined ? undefined : entryForFiling(Uint8Array.from(row.data));
   if (row === undefined || leaf === undefined || !isOrigin(leaf)) return undefined;
   // A row that was forged must not lead to rows that look right.
-  return leaf.executions[0] === executionId ? { position: row.node, parent: leaf.parent } : undefined;
+  return executionOf(leaf) === executionId ? { position: row.node, parent: leaf.parent } : undefined;
 }
 
 /** One statement for all rows of a commit: their number is not part of its text. */

@@ -84,8 +84,8 @@ async function fileFrom(db: Database, from: number, onProgress: (entries: number
 /** Only what differs is written. */
 async function correct(db: Database): Promise<Omit<LineageRebuilt, 'entries'>> {
   const removed = await sql`
-    DELETE FROM lineage WHERE NOT EXISTS (SELECT 1 FROM temp.lineage_rebuilt right
-    WHERE right.key = lineage.key AND right.node = lineage.node AND right.leaf = lineage.leaf)`.execute(db);
+    DELETE FROM lineage WHERE NOT EXISTS (SELECT 1 FROM temp.lineage_rebuilt r
+    WHERE r.key = lineage.key AND r.node = lineage.node AND r.leaf = lineage.leaf)`.execute(db);
   const added = await sql`
     INSERT OR IGNORE INTO lineage (key, node, leaf)
     SELECT key, node, leaf FROM temp.lineage_rebuilt`.execute(db);

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely';
 import { refuse } from '../base/index.ts';
+import { makeLineageTable } from './lineage-index.ts';
 import type { Database } from './schema.ts';
 import { makeWitnessTables } from './witness-tables.ts';
 
@@ -55,6 +56,16 @@ const STEPS: readonly Step[] = [
     await db.schema.createIndex('bodies_keep_until').on('bodies').column('keep_until').execute();
   },
   makeWitnessTables,
+  makeLineageTable,
+  async (db) => {
+    for (const column of ['chain', 'records_mac', 'once_mac', 'mac'])
+      await db.schema.alterTable('head').addColumn(column, 'blob').execute();
+    await db.schema
+      .createTable('journal')
+      .addColumn('position', 'integer', (c) => c.primaryKey())
+      .addColumn('data', 'blob', (c) => c.notNull())
+      .execute();
+  },
 ];
 
 /** The newest schema version. */

@@ -16,7 +16,7 @@ export interface SealedRow extends RecordRef {
 
 /**
  * HMAC-SHA-256 over every column: a row that was moved, swapped or edited in the database is noticed at use. An older row
- * with its own MAC is not: a whole older store is what the high-water file notices (docs/THREAT_MODEL.md).
+ * with its own MAC is what record-set.ts notices, a whole older store the high-water file.
  */
 export function rowMac(key: Uint8Array, row: SealedRow): Uint8Array {
   const body = utf8(row.body);

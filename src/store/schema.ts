@@ -42,6 +42,17 @@ export interface HeadTable {
   size: number;
   time: number;
   checkpoint: string;
+  /** MACs of the rows as a whole and of the head (head.ts); null in a store that was written before they were. */
+  chain: Uint8Array | null;
+  records_mac: Uint8Array | null;
+  once_mac: Uint8Array | null;
+  mac: Uint8Array | null;
+}
+
+/** Which leaf's change wrote which records (journal.ts). */
+export interface JournalTable {
+  position: number;
+  data: Uint8Array;
 }
 
 /** Evidence and requests by digest. */
@@ -69,6 +80,13 @@ export interface CosignedTable {
   checkpoint: string;
 }
 
+/** The lineage index (lineage-index.ts). */
+export interface LineageRowsTable {
+  key: string;
+  node: number;
+  leaf: number;
+}
+
 export interface Schema {
   meta: MetaTable;
   records: RecordsTable;
@@ -76,7 +94,9 @@ export interface Schema {
   leaves: LeavesTable;
   tiles: TilesTable;
   head: HeadTable;
+  journal: JournalTable;
   bodies: BodiesTable;
+  lineage: LineageRowsTable;
   witnessed: WitnessedTable;
   cosigned: CosignedTable;
 }

@@ -8,8 +8,12 @@ import type { Clock } from '../base/index.ts';
 import { fromUtf8, utf8 } from '../base/index.ts';
 import type { Applied } from './apply-change.ts';
 import { applyChange } from './apply-change.ts';
+import { EMPTY_CHAIN } from './head.ts';
+import { prepared } from './prepared.ts';
+import { fileLeaves } from './lineage-index.ts';
 import type { Database } from './schema.ts';
 import { signHead } from './sign-head.ts';
+import type { StoreMemory } from './store-memory.ts';
 import { tileStore, writeTiles } from './tile-store.ts';
 
 /** What the sequencer needs besides the store. The log key is used nowhere else. */
@@ -21,77 +25,96 @@ export interface SequencerKeys {
   readonly macKey: Uint8Array;
 }
 
-/** The head as it was when the transaction took the lock. */
-interface Head {
-  readonly size: bigint;
-  readonly time: number;
+const insertLeaf = prepared((db: Database, position: number, data: Uint8Array) =>
+  db.insertInto('leaves').values({ position, data }),
+);
+
+/** The head before the first commit. */
+const NO_HEAD = { size: 0n, time: 0, chain: EMPTY_CHAIN };
+
+/** What a commit leaves. */
+interface Appended {
+  readonly edge: TreeEdge;
+  readonly checkpoint: string;
+  readonly proofs: readonly Uint8Array[][];
 }
 
 /**
  * Commits batches of changes, one transaction and one signed checkpoint each. Not reentrant: one batch at a time.
  * A transaction holds the head's lock from its first read to its commit, so what a change expects is read again under
- * it, and a checkpoint of one size is signed at most once.
+ * it, and a checkpoint of one size is signed at most once. The head that it finds has to be the one that it wrote last.
  */
 export class Sequencer {
-  readonly #db: Database;
+  readonly #memory: StoreMemory;
   readonly #keys: SequencerKeys;
   readonly #clock: Clock;
   readonly #epoch: string;
   /** The tree's right edge after the last commit that is known to be durable; undefined: read it back. */
   #edge: TreeEdge | undefined;
 
-  constructor(db: Database, keys: SequencerKeys, clock: Clock, epoch: string) {
-    this.#db = db;
+  constructor(memory: StoreMemory, keys: SequencerKeys, clock: Clock, epoch: string) {
+    this.#memory = memory;
     this.#keys = keys;
     this.#clock = clock;
     this.#epoch = epoch;
   }
 
   /** Commits a batch; the answers are in its order and may be sent: they are durable. */
-  async commit(changes: readonly Change[]): Promise<Committed[]> {
+  async commit(db: Database, changes: readonly Change[]): Promise<Committed[]> {
     const before = this.#edge;
     // Unknown until COMMIT has answered: after an error nothing of this edge may be believed.
     this.#edge = undefined;
-    const { applied, edge, checkpoint, proofs } = await this.#db.transaction().execute(async (db) => {
-      const head = await readHead(db);
-      const start = before?.size === head.size ? before : await loadEdge(head.size, tileStore(db));
-      const time = Math.max(this.#clock.now(), head.time);
+    const { rows } = this.#memory;
+    const { applied, edge, checkpoint, proofs } = await this.#memory.change(db, async (transaction, head) => {
+      const { size, time: newest, chain } = head ?? NO_HEAD;
+      const start = before?.size === size ? before : await loadEdge(size, tileStore(transaction));
+      const time = Math.max(this.#clock.now(), newest);
       const applied: Applied[] = [];
-      let index = head.size;
+      let index = size;
       for (const change of changes) {
-        const one = await applyChange(db, this.#keys.macKey, change, { index, time, epoch: this.#epoch });
+        const one = await applyChange(transaction, rows, change, { index, time, epoch: this.#epoch });
         if (one.leaf !== undefined) index += 1n;
         applied.push(one);
       }
-      return { applied, ...(await this.#append(db, start, applied, time)) };
+      const appended = await this.#append(transaction, start, applied);
+      const next = { size: index, time, checkpoint: appended.checkpoint };
+      return {
+        head: { ...next, chain: await this.#note(transaction, { chain, size }, applied) },
+        result: { applied, ...appended },
+      };
     });
     this.#edge = edge;
     return answer(applied, edge.size, checkpoint, proofs);
   }
 
-  /** Appends the leaves, writes tiles and head, signs the checkpoint of the new size. */
-  async #append(
-    db: Database,
-    start: TreeEdge,
-    applied: readonly Applied[],
-    time: number,
-  ): Promise<{ edge: TreeEdge; checkpoint: string; proofs: readonly Uint8Array[][] }> {
+  /** Appends the leaves, writes tiles, signs the checkpoint of the new size. */
+  async #append(db: Database, start: TreeEdge, applied: readonly Applied[]): Promise<Appended> {
     const leaves = applied.flatMap(({ leaf }) => (leaf === undefined ? [] : [leaf]));
     const hashes = leaves.map(leafHash);
     const { edge, root, tiles } = appendLeaves(start, hashes);
     let position = Number(start.size);
-    for (const data of leaves) await db.insertInto('leaves').values({ position: position++, data }).execute();
+    for (const data of leaves) await insertLeaf(db, position++, data);
     await writeTiles(db, tiles);
+    await fileLeaves(db, Number(start.size), leaves);
     const text = formatCheckpoint({ origin: this.#keys.signer.key.name, size: edge.size, root });
-    const checkpoint = signHead(text, this.#keys);
-    const head = { size: Number(edge.size), time, checkpoint };
-    await db
-      .insertInto('head')
-      .values({ id: 1, ...head })
-      .onConflict((conflict) => conflict.column('id').doUpdateSet(head))
-      .execute();
     // From the edge, not from tiles: a proof of a new leaf then costs next to nothing.
-    return { edge, checkpoint, proofs: proveAppended(start, hashes) };
+    return { edge, checkpoint: signHead(text, this.#keys), proofs: proveAppended(start, hashes) };
+  }
+
+  /** Notes which records each leaf's change wrote. @returns the journal's new value */
+  async #note(
+    db: Database,
+    { chain, size }: { readonly chain: Uint8Array; readonly size: bigint },
+    applied: readonly Applied[],
+  ): Promise<Uint8Array> {
+    let value = chain;
+    let position = Number(size);
+    for (const { leaf, writes } of applied) {
+      if (leaf === undefined) continue;
+      value = await this.#memory.journal.append(db, value, position, writes);
+      position++;
+    }
+    return value;
   }
 }
 
@@ -111,9 +134,4 @@ function answer(
     const proof = fromUtf8(formatLogProof({ index, hashes, checkpoint: utf8(checkpoint) }), 'proof');
     return { ...verdict, leaf, index: String(index++), checkpoint, proof };
   });
-}
-
-async function readHead(db: Database): Promise<Head> {
-  const row = await db.selectFrom('head').select(['size', 'time']).executeTakeFirst();
-  return { size: BigInt(row?.size ?? 0), time: row?.time ?? 0 };
 }

@@ -19,6 +19,7 @@ export async function openWorkerStore(start: WorkerStart): Promise<StoreOperatio
     tiles: { readTiles: (tiles) => calls.call('readTiles', tiles) },
     entryBundle: (index, width) => calls.call('entryBundle', index, width),
     body: (sha256) => calls.call('body', sha256),
+    lineage: (question) => calls.call('lineage', question),
     forget: (now) => calls.call('forget', now),
     witnessed: (origin) => calls.call('witnessed', origin),
     witness: (step) => calls.call('witness', step),

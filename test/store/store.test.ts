@@ -212,17 +212,18 @@ describe('what can still say no', () => {
 });
 
 describe('the database is not an authority', () => {
-  const edits: [string, string][] = [
-    ['an edited body', `UPDATE records SET body = '{"state":"active"}' WHERE id = 'a'`],
-    ['a moved row', `UPDATE records SET id = 'c' WHERE id = 'a'`],
-    ['another version', `UPDATE records SET version = 7 WHERE id = 'a'`],
-    ['another leaf', `UPDATE records SET leaf = '9' WHERE id = 'a'`],
+  const edits: [string, string, string][] = [
+    ['an edited body', 'record-forged', `UPDATE records SET body = '{"state":"active"}' WHERE id = 'a'`],
+    ['a moved row', 'record-stale', `UPDATE records SET id = 'c' WHERE id = 'a'`],
+    ['another version', 'record-forged', `UPDATE records SET version = 7 WHERE id = 'a'`],
+    ['another leaf', 'record-forged', `UPDATE records SET leaf = '9' WHERE id = 'a'`],
     [
       'swapped bodies',
+      'record-stale',
       `UPDATE records SET body = (SELECT body FROM records WHERE id = 'b'), mac = (SELECT mac FROM records WHERE id = 'b') WHERE id = 'a'`,
     ],
   ];
-  it.each(edits)('%s is noticed at use', async (_name, statement) => {
+  it.each(edits)('%s is noticed, at start or at use', async (_name, check, statement) => {
     const { store, file } = await open();
     await store.commit([
       change({ writes: [host('a', { state: 'revoked' }), host('b', { state: 'active' })] }),
@@ -231,9 +232,11 @@ describe('the database is not an authority', () => {
     const db = openSqlite(file);
     await sql.raw(statement).execute(db);
     await db.destroy();
-    const again = await open(file);
-    await expect(again.store.list('host', { limit: 10 })).rejects.toMatchObject({ check: 'record-forged' });
-    await again.store.close();
+    const list = async () => {
+      const again = await open(file);
+      return await again.store.list('host', { limit: 10 }).finally(() => again.store.close());
+    };
+    await expect(list()).rejects.toMatchObject({ check });
   });
 
   it('a store of another log or of a newer version is refused', async () => {

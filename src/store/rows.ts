@@ -1,0 +1,119 @@
+import type { RecordRef, StoredRecord } from '../audit/ledger.ts';
+import { canonicalJson, parseJsonObject, refuse, utf8 } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
+import { prepared } from './prepared.ts';
+import { checkRowMac, rowMac } from './record-mac.ts';
+import type { RecordSet } from './record-set.ts';
+import type { Database, RecordsTable } from './schema.ts';
+
+/** Records may hold policy bundles; nothing that decides is larger. */
+const RECORD_LIMITS = { maxBytes: 8 * 1024 * 1024 };
+/** Records in one answer at the most. */
+const MAX_LIST = 1000;
+/** Kinds that have no more rows are counted with each page: then a missing one is noticed in the first. */
+const COUNTED_ALWAYS = 10_000;
+
+const one = prepared((db: Database, kind: string, id: string) =>
+  db.selectFrom('records').selectAll().where('kind', '=', kind).where('id', '=', id),
+);
+const page = prepared((db: Database, kind: string, after: string, limit: number) =>
+  db
+    .selectFrom('records')
+    .selectAll()
+    .where('kind', '=', kind)
+    .where('id', '>', after)
+    .orderBy('id')
+    .limit(limit),
+);
+const count = prepared((db: Database, kind: string) =>
+  db
+    .selectFrom('records')
+    .select((eb) => eb.fn.countAll<number>().as('rows'))
+    .where('kind', '=', kind),
+);
+const upsert = prepared(
+  (db: Database, kind: string, id: string, version: number, body: string, leaf: string, mac: Uint8Array) =>
+    db
+      .insertInto('records')
+      .values({ kind, id, version, body, leaf, mac })
+      .onConflict((conflict) => conflict.columns(['kind', 'id']).doUpdateSet({ version, body, leaf, mac })),
+);
+
+/** A record and the MAC of its row. */
+interface Sealed {
+  readonly record: StoredRecord;
+  readonly mac: Uint8Array;
+}
+
+/**
+ * The records of a store. Each row that is read has its own MAC, and is the one that was written last: a row that is put
+ * back or taken away is refused, not believed.
+ */
+export class Rows {
+  readonly set: RecordSet;
+  readonly #macKey: Uint8Array;
+
+  constructor(macKey: Uint8Array, set: RecordSet) {
+    this.#macKey = macKey;
+    this.set = set;
+  }
+
+  /** @throws Refusal `record-forged`, `record-stale` */
+  async read(db: Database, ref: RecordRef): Promise<StoredRecord | undefined> {
+    return (await this.#read(db, ref))?.record;
+  }
+
+  /**
+   * Records of a kind in the order of their ids.
+   * @throws Refusal `record-forged`, `record-stale`; for a row that is missing in the middle of a kind of more than
+   * 10 000 only with the kind's last page
+   */
+  async list(
+    db: Database,
+    kind: string,
+    { after = '', limit }: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly StoredRecord[]> {
+    const most = Math.min(limit, MAX_LIST);
+    const { rows } = await page(db, kind, after, most);
+    const records = rows.map((row) => this.#open(row).record);
+    const known = this.set.count(kind);
+    if (rows.length < most || known <= COUNTED_ALWAYS) {
+      const found = (await count(db, kind)).rows[0]?.rows;
+      if (found !== known)
+        refuse('record-stale', 'the store has not as many rows as were written', {
+          kind,
+          found: found ?? 0,
+          known,
+        });
+    }
+    return records;
+  }
+
+  /**
+   * Writes a record's next version, under the head's lock.
+   * @param leaf index of the leaf that writes it
+   */
+  async write(db: Database, ref: RecordRef, body: JsonObject, leaf: bigint): Promise<void> {
+    const before = await this.#read(db, ref);
+    const version = (before?.record.version ?? 0) + 1;
+    const row = { kind: ref.kind, id: ref.id, version, body: canonicalJson(body), leaf: String(leaf) };
+    const mac = rowMac(this.#macKey, row);
+    await upsert(db, row.kind, row.id, row.version, row.body, row.leaf, mac);
+    this.set.wrote({ kind: row.kind, id: row.id, version, before: before?.mac, mac });
+  }
+
+  async #read(db: Database, ref: RecordRef): Promise<Sealed | undefined> {
+    const [row] = (await one(db, ref.kind, ref.id)).rows;
+    if (row !== undefined) return this.#open(row);
+    this.set.expect({ kind: ref.kind, id: ref.id }, undefined);
+    return undefined;
+  }
+
+  /** A row as a record, after its MAC and after what was written last. */
+  #open({ mac: bytes, ...row }: RecordsTable): Sealed {
+    const mac = Uint8Array.from(bytes);
+    checkRowMac(this.#macKey, row, mac);
+    this.set.expect(row, mac);
+    return { record: { ...row, body: parseJsonObject(utf8(row.body), 'record', RECORD_LIMITS) }, mac };
+  }
+}
