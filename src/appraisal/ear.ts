@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { CompactSign } from 'jose';
-import type { JsonObject } from '../base/index.ts';
-import { canonicalJson, toBase64url, utf8 } from '../base/index.ts';
+import type { JsonObject, SignElsewhere } from '../base/index.ts';
+import { canonicalJson, signCompact, toBase64url, utf8 } from '../base/index.ts';
 import type { Appraisal } from './appraise.ts';
 import type { TrustTier } from './trust-vector.ts';
 
@@ -64,11 +64,20 @@ export function earClaims(
   };
 }
 
+/** The key that results are signed with. */
+export interface EarKey {
+  readonly kid: string;
+  readonly key: KeyObject;
+  /** Signs in place of `key`, which is public then: for keys that are elsewhere, and decisions that are repeated. */
+  readonly sign?: SignElsewhere;
+}
+
 /** Signs a result with the EAR key: a JWS compact, `typ: eat+jwt`. */
-export async function signEar(
-  claims: JsonObject,
-  key: { readonly kid: string; readonly key: KeyObject },
-): Promise<string> {
+export async function signEar(claims: JsonObject, key: EarKey): Promise<string> {
+  if (key.sign !== undefined) {
+    const header = { alg: 'ES256', kid: key.kid, typ: 'eat+jwt' };
+    return await signCompact(utf8(canonicalJson(claims)), header, key.sign);
+  }
   return await new CompactSign(utf8(canonicalJson(claims)))
     .setProtectedHeader({ alg: 'ES256', kid: key.kid, typ: 'eat+jwt' })
     .sign(key.key);

@@ -3,7 +3,7 @@ export type { Appraisal, AppraisalFacts } from './appraise.ts';
 export type { AppraisalCheck, AppraisalCheckId, TrustClaim } from './check.ts';
 export { splitArguments } from './command-line.ts';
 export { earClaims, earDigest, policyId, signEar } from './ear.ts';
-export type { EarContext, EarDialect } from './ear.ts';
+export type { EarContext, EarDialect, EarKey } from './ear.ts';
 export { learnReferences } from './learn.ts';
 export type { GoldenEvidence, Learned } from './learn.ts';
 export { REFERENCES_JSON_SCHEMA } from './references-schema.ts';

@@ -95,6 +95,8 @@ export interface Change {
     readonly data: Uint8Array;
     readonly keepUntil: number;
   }[];
+  /** Bodies kept when it is denied with a leaf: none where left out. */
+  readonly denialBodies?: Change['bodies'];
 }
 
 /** What became of a change, after its commit is durable. */

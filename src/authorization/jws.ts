@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { CompactSign, compactVerify, errors } from 'jose';
-import type { JsonObject } from '../base/index.ts';
-import { canonicalJson, fromBase64url, parseJsonObject, refuse, utf8 } from '../base/index.ts';
+import type { JsonObject, SignElsewhere } from '../base/index.ts';
+import { canonicalJson, fromBase64url, parseJsonObject, refuse, signCompact, utf8 } from '../base/index.ts';
 
 /** Signature algorithms of authorization artifacts; which one a key uses is configuration. */
 export type JwsAlgorithm = 'ES256' | 'Ed25519';
@@ -15,14 +15,19 @@ export interface VerificationKey {
 }
 
 /** A private key with its name and algorithm. */
-export type SigningKey = VerificationKey;
+export interface SigningKey extends VerificationKey {
+  /** Signs in place of `key`, which is public then: for keys that are elsewhere, and decisions that are repeated. */
+  readonly sign?: SignElsewhere;
+}
 
 /** Signs canonical JSON as JWS compact (RFC 7515) with `alg, kid, typ` in the protected header. */
 export async function signJws(
   payload: JsonObject,
   type: string,
-  { key, kid, algorithm }: SigningKey,
+  { key, kid, algorithm, sign }: SigningKey,
 ): Promise<string> {
+  if (sign !== undefined)
+    return await signCompact(utf8(canonicalJson(payload)), { alg: algorithm, kid, typ: type }, sign);
   return await new CompactSign(utf8(canonicalJson(payload)))
     .setProtectedHeader({ alg: algorithm, kid, typ: type })
     .sign(key);

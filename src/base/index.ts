@@ -1,4 +1,5 @@
 export * from './bytes.ts';
+export * from './compact-jws.ts';
 export * from './jcs.ts';
 export * from './json.ts';
 export * from './jwk-thumbprint.ts';

@@ -106,7 +106,12 @@ export async function admitAttestation(
   requireAddressee(request.verifier, deps.trustDomain);
   requireCaller(caller, hostId);
   const { keys, epoch } = deps.challenge;
-  const challenge = checkNonce(request.nonce, keys, { purpose: 'attestation', hostId, epoch }, now);
+  const challenge = (deps.checkNonce ?? checkNonce)(
+    request.nonce,
+    keys,
+    { purpose: 'attestation', hostId, epoch },
+    now,
+  );
   const revocationEpoch = await deps.revocations.epoch();
   const policy = await requirePolicy(now, deps);
   await requireLogSize(request.logSize, deps);

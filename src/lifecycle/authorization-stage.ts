@@ -44,7 +44,7 @@ export async function signResult(
   const context = {
     ...terms,
     audience: hostSpiffeId(deps.trustDomain, hostId),
-    jti: toBase64url(deps.random.bytes(16)),
+    jti: toBase64url(deps.ids.bytes(16)),
     verifier: deps.verifier,
     policyHash: fromHex(policyHash.slice('sha256:'.length)),
   };
@@ -113,7 +113,7 @@ export async function signAuthorization(
     iat: issuedAt,
     nbf: issuedAt,
     exp: expiryOf(verified, started),
-    jti: toBase64url(deps.random.bytes(16)),
+    jti: toBase64url(deps.ids.bytes(16)),
     status: { status_list: status },
     evidence,
   };
@@ -135,7 +135,8 @@ function expiryOf(
   const issuedAt = Math.floor(now / 1000);
   const { authorizationLifetime, executionLifetime } = policy.bundle.document.limits;
   const root = parent?.lineage[0];
-  const lifetime = root?.claims.authorization_details[0].constraints.lifetime;
+  // The parent's is the tightest above: no link's is wider than the one before it.
+  const lifetime = parent?.claims.authorization_details[0].constraints.lifetime;
   const expires = Math.min(
     issuedAt + Math.min(authorizationLifetime, MAX_LIFETIME_SECONDS),
     (started ?? issuedAt) + executionLifetime,

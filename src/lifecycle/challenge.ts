@@ -79,6 +79,35 @@ export function checkNonce(
   binding: ChallengeBinding,
   now: number,
 ): IssuedChallenge {
+  const { id, issuedAt, open, code } = readNonce(nonce);
+  const key = keys.find((candidate) => equalBytes(candidate.id, id));
+  if (key === undefined || !equalBytes(mac(key, binding, open), code)) {
+    refuse('e2', 'this verifier did not issue the nonce for this host and purpose');
+  }
+  return inItsTime(issuedAt, binding, now);
+}
+
+/**
+ * The part of {@link checkNonce} that needs no key: for who repeats a decision, and believes the verifier's log that
+ * the nonce was the verifier's. Never for a request that came.
+ * @throws Refusal `nonce-expired`, `malformed`
+ */
+export function unkeyedNonce(
+  nonce: string,
+  binding: Pick<ChallengeBinding, 'purpose' | 'hostId'>,
+  now: number,
+): IssuedChallenge {
+  return inItsTime(readNonce(nonce).issuedAt, binding, now);
+}
+
+/** A nonce taken apart; nothing of it is believed. */
+function readNonce(nonce: string): {
+  readonly id: Uint8Array;
+  readonly issuedAt: number;
+  /** What the MAC is over. */
+  readonly open: Uint8Array;
+  readonly code: Uint8Array;
+} {
   if (nonce.length > 128) refuse('malformed', 'nonce: too long');
   const reader = new Reader(fromBase64url(nonce, 'nonce'), 'nonce');
   if (reader.remaining !== SIZE.nonce) reader.malformed(`not ${String(SIZE.nonce)} bytes`);
@@ -87,15 +116,24 @@ export function checkNonce(
   reader.bytes(SIZE.random);
   const issuedAt = Number(reader.u64());
   const open = reader.consumed();
-  const key = keys.find((candidate) => equalBytes(candidate.id, id));
-  if (key === undefined || !equalBytes(mac(key, binding, open), reader.bytes(SIZE.mac))) {
-    refuse('e2', 'this verifier did not issue the nonce for this host and purpose');
-  }
+  return { id, issuedAt, open, code: reader.bytes(SIZE.mac) };
+}
+
+/** @throws Refusal `nonce-expired` */
+function inItsTime(
+  issuedAt: number,
+  { purpose, hostId }: Pick<ChallengeBinding, 'purpose' | 'hostId'>,
+  now: number,
+): IssuedChallenge {
   if (now < issuedAt || now >= issuedAt + CHALLENGE_LIFETIME_MS) {
     refuse('nonce-expired', 'the nonce is out of its time', { issuedAt, now });
   }
-  const { purpose, hostId: issuedTo } = binding;
-  return { purpose, issuedTo, expiresAt: issuedAt + CHALLENGE_LIFETIME_MS, strength: SIZE.random + SIZE.mac };
+  return {
+    purpose,
+    issuedTo: hostId,
+    expiresAt: issuedAt + CHALLENGE_LIFETIME_MS,
+    strength: SIZE.random + SIZE.mac,
+  };
 }
 
 /** Each field has a fixed length or a length before it, so no two bindings give the same bytes. */

@@ -11,6 +11,7 @@ import {
   LATE,
   denialChange,
   drawSalts,
+  isSmall,
   keptBodies,
   keptBody,
   keptRequest,
@@ -18,6 +19,7 @@ import {
   nonceOnce,
   textBody,
   textDigest,
+  unanswered,
 } from './decision-leaf.ts';
 import type { LeafFacts } from './decision-leaf.ts';
 import { inputsBytes } from './decision-inputs.ts';
@@ -39,7 +41,7 @@ import type { Decided, ExecutionAnswer, Prepared, PreparedAllow } from './prepar
 import { authenticateQuote, quotedSelection } from './quote-stage.ts';
 import type { AuthenticQuote, SignedQuote } from './quote-stage.ts';
 import { recordDecision } from './record-decision.ts';
-import type { Recording, Signed } from './record-decision.ts';
+import type { Recording } from './record-decision.ts';
 import { admitRequest } from './request-stage.ts';
 import type { AdmittedRequest, Submission } from './request-stage.ts';
 import { sealRelease } from './sealing-stage.ts';
@@ -180,7 +182,8 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<Exe
   const run = rememberRun(host, environment, quote);
   const change: Change = {
     leaf: leafBody(content),
-    denialLeaf: denialBody(content),
+    denialLeaf: denialBody(unanswered(content, admitted.evidence)),
+    denialBodies: keptBodies(facts, [], deps).filter(isSmall),
     preconditions: [...preconditionsOf(verified), ...run.preconditions],
     once: onceOf(verified, minted),
     counters: countersOf(host, quote),
@@ -204,10 +207,9 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<Exe
 }
 
 function factsOf(
-  { verified: { admitted, host, principals, artifact }, approval, quote, minted }: Allowed,
+  { verified: { admitted, host, principals, artifact }, approval, quote }: Allowed,
   recording: Recording,
 ): AskedFacts {
-  const { token, claims, attestationResult } = minted;
   return executionFacts(
     {
       admitted,
@@ -217,7 +219,6 @@ function factsOf(
       deciding: approval.deciding,
     },
     quote.quote.attest,
-    { attestationResult, authorizations: [{ jti: claims.jti, token }] },
     recording,
   );
 }
@@ -228,8 +229,7 @@ type AskedFacts = LeafFacts & { readonly asked: NonNullable<LeafFacts['asked']> 
 /** What of the decision the leaf tells; what was not reached is absent. */
 function executionFacts(
   reached: Omit<Progress, 'stage' | 'admitted' | 'host'> & Required<Pick<Progress, 'admitted' | 'host'>>,
-  quoted: LeafFacts['signed'],
-  signed: Signed | null,
+  signed: LeafFacts['signed'],
   recording: Recording,
 ): AskedFacts {
   const { admitted, host, principals, signers = [], deciding = [] } = reached;
@@ -249,14 +249,14 @@ function executionFacts(
     executions: [request.executionId],
     evidence,
     host,
-    signed: quoted,
+    signed,
     policy,
     deciding,
     parent: principals?.parent?.executionId ?? null,
     initiator: principals?.initiator ?? null,
     signers,
     asked: { request, salts, kept },
-    inputs: keptBody(inputsBytes(recording.inputs(received, signed))),
+    inputs: keptBody(inputsBytes(recording.inputs(received))),
   };
 }
 
@@ -359,7 +359,7 @@ function recordOf(allowed: Allowed, { asked }: AskedFacts): ExecutionRecord {
 function executionDenial(denial: Denial, progress: Progress, recording: Recording): Change | undefined {
   const { admitted, host, quote } = progress;
   if (admitted === undefined || host === undefined || quote === undefined) return undefined;
-  const facts = executionFacts({ ...progress, admitted, host }, quote.signed, null, recording);
+  const facts = executionFacts({ ...progress, admitted, host }, quote.signed, recording);
   return denialChange(denial, facts, quote, recording.deps);
 }
 

@@ -35,7 +35,14 @@ export interface LeafFacts {
   /** Keys that signed what runs. */
   readonly signers: readonly string[];
   /** What an execution asked for; null for an attestation. */
-  readonly asked: { readonly request: ExecutionRequest; readonly salts: Salts } | null;
+  readonly asked: {
+    readonly request: ExecutionRequest;
+    readonly salts: Salts;
+    /** As it is kept. */
+    readonly kept: KeptBody;
+  } | null;
+  /** What the decision is a function of; null where it is not kept. */
+  readonly inputs: KeptBody | null;
 }
 
 /** What an allow released. */
@@ -79,6 +86,7 @@ export function leafFacts(
         name,
         sha256: `sha256:${sha256}`,
       })),
+      inputs: facts.inputs && `sha256:${facts.inputs.sha256}`,
     },
     policy: { digest: policy.bundle.hash, version: policy.bundle.version, deciding: facts.deciding },
     ak: toHex(host.akName),
@@ -135,8 +143,17 @@ export function denialChange(
     // A nonce that another decision holds is spent by that one.
     once: reserved ? [nonceOnce(facts.nonce, facts.now)] : [],
     writes: [],
-    bodies: keptBodies(facts, deps).filter(({ data }) => data.length <= LIMITS.json),
+    bodies: keptBodies(facts, [], deps).filter(isSmall),
   };
+}
+
+/** What of a denial is kept: its sender proved less, so it may fill less. */
+export const isSmall = ({ data }: KeptBody): boolean => data.length <= LIMITS.json;
+
+/** The leaf of what is denied at its commit: nothing that was made for the answer is named, since none of it is kept. */
+export function unanswered(leaf: DecisionLeaf, { items }: ClaimedEvidence): DecisionLeaf {
+  const evidence = items.map(({ name, sha256 }) => ({ name, sha256: `sha256:${sha256}` }));
+  return { ...leaf, digests: { ...leaf.digests, evidence } };
 }
 
 /** Tolerance for ids that may be forgotten: no clock here is off by more. */
@@ -159,8 +176,8 @@ export interface Salts {
   readonly environment: Uint8Array;
 }
 
-export function drawSalts(deps: DecisionDeps): Salts {
-  return { argv: deps.random.bytes(16), environment: deps.random.bytes(16) };
+export function drawSalts(deps: Pick<DecisionDeps, 'ids'>): Salts {
+  return { argv: deps.ids.bytes(16), environment: deps.ids.bytes(16) };
 }
 
 /** A body under its digest. */
@@ -171,28 +188,40 @@ export interface KeptBody {
 }
 
 /** The request of an execution as it is kept: a token as its digest, since its claims are in the leaf. */
-export function keptRequest({ request, salts }: NonNullable<LeafFacts['asked']>): KeptBody {
-  const initiator = request.initiator === null ? null : textDigest(request.initiator);
+export function keptRequest(request: ExecutionRequest, salts: Salts): KeptBody {
+  const { initiator: token } = request;
+  // Who repeats a decision has the digest only, and a digest has no dots.
+  const initiator = token?.includes('.') === true ? textDigest(token) : token;
   const record = {
     request: { ...request, initiator },
     salts: { argv: toBase64url(salts.argv), environment: toBase64url(salts.environment) },
   };
-  const data = utf8(canonicalJson(record as unknown as JsonObject));
+  return keptBody(utf8(canonicalJson(record as unknown as JsonObject)));
+}
+
+/** A token as it is kept. */
+export const textBody = (text: string): KeptBody => keptBody(utf8(text));
+
+/** A body and its digest. */
+export function keptBody(data: Uint8Array): KeptBody {
   return { sha256: sha256Hex(data), data };
 }
 
 /**
- * Bodies that are kept beside the leaf, by digest: evidence, and the request with its salts, which renewals need as
- * long as the execution may live.
+ * Bodies that are kept beside the leaf, by digest: evidence, the decision's inputs, what it answered, and the request
+ * with its salts, which renewals need as long as the execution may live.
  */
 export function keptBodies(
-  { asked, evidence, policy, now }: LeafFacts,
+  { asked, evidence, policy, now, inputs }: LeafFacts,
+  answered: readonly KeptBody[],
   deps: DecisionDeps,
 ): Change['bodies'] {
   const keepUntil = now + deps.retention;
   const lifetime = policy.bundle.document.limits.executionLifetime * 1000 + LATE;
   return [
     ...evidence.items.map(({ sha256, data }) => ({ sha256, data, keepUntil })),
-    ...(asked === null ? [] : [{ ...keptRequest(asked), keepUntil: Math.max(keepUntil, now + lifetime) }]),
+    ...(inputs === null ? [] : [{ ...inputs, keepUntil }]),
+    ...answered.map((body) => ({ ...body, keepUntil })),
+    ...(asked === null ? [] : [{ ...asked.kept, keepUntil: Math.max(keepUntil, now + lifetime) }]),
   ];
 }

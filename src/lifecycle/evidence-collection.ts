@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { LIMITS, fromBase64url, fromUtf8, parseJsonObject, refuse, shape, toHex } from '../base/index.ts';
+import {
+  LIMITS,
+  fromBase64url,
+  fromUtf8,
+  parseJsonObject,
+  refuse,
+  shape,
+  toBase64url,
+  toHex,
+} from '../base/index.ts';
 import type { Fail, JsonObject, JsonValue, Shape } from '../base/index.ts';
 import { parsePcrValues } from '../tpm/index.ts';
 import type { ClaimedPcrs } from '../tpm/index.ts';
@@ -102,6 +111,26 @@ export function parseEvidence(collection: JsonObject): ClaimedEvidence {
       .sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
 }
+
+/**
+ * The collection that items came in, from items that were kept: what {@link parseEvidence} reads as the same evidence.
+ * @param imaFirst first entry of the IMA list
+ * @throws Refusal `evidence-form` for an item of an unknown name
+ */
+export function evidenceCollection(
+  items: readonly Pick<EvidenceItem, 'name' | 'data'>[],
+  imaFirst: number | null,
+): JsonObject {
+  const records = items.map(({ name, data }) => {
+    if (!isEvidenceName(name)) return fail(`evidence.${name}`, 'a known item');
+    const offset =
+      name === 'ima-log' && imaFirst !== null && imaFirst > 0 ? `;offset=${String(imaFirst)}` : '';
+    return [name, [`${MEDIA[name].type}${offset}`, toBase64url(data), EVIDENCE_INDICATOR]] as const;
+  });
+  return { __cmwc_t: EVIDENCE_TYPE, ...Object.fromEntries(records) };
+}
+
+const isEvidenceName = (name: string): name is EvidenceName => Object.hasOwn(MEDIA, name);
 
 /** The records without the collection's type. */
 function recordsOf(collection: ReturnType<typeof COLLECTION>): Omit<typeof collection, '__cmwc_t'> {

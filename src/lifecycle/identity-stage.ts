@@ -126,7 +126,7 @@ async function identifyInitiator(
   deps: DecisionDeps,
 ): Promise<ActingInitiator | null> {
   if (request.initiator === null) return null;
-  const initiator = await verifyInitiator(
+  const initiator = await (deps.verifyInitiator ?? verifyInitiator)(
     request.initiator,
     policy.bundle.issuers,
     deps.trustDomain,

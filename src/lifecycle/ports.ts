@@ -1,11 +1,12 @@
-import type { KeyObject } from 'node:crypto';
+import type { EarKey } from '../appraisal/index.ts';
 import type { HostState, RecordRef, RevocableKind } from '../audit/index.ts';
 import type { SigningKey, VerificationKey } from '../authorization/index.ts';
 import type { Clock, Random } from '../base/index.ts';
 import type { SigningAuthority } from '../credential/index.ts';
 import type { BootCounters, ImaQuestion, ImaState, VerifiedIma } from '../evidence/index.ts';
+import type { VerifiedInitiator, verifyInitiator } from '../identity/index.ts';
 import type { ClockInfo } from '../tpm/index.ts';
-import type { ChallengeKey } from './challenge.ts';
+import type { ChallengeKey, checkNonce } from './challenge.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import type { ActivePolicy } from './policy-port.ts';
 
@@ -133,6 +134,11 @@ export interface LogView {
 /** As `verifyIma` with one chunk, in more than one turn where the list is large. @throws Refusal as that does */
 export type ImaVerification = (list: Uint8Array, question: ImaQuestion) => Promise<VerifiedIma>;
 
+/** As `verifyInitiator`: who asked, by a token that verified. @throws Refusal as that does */
+export type InitiatorVerification = (
+  ...question: Parameters<typeof verifyInitiator>
+) => Promise<Omit<VerifiedInitiator, symbol>>;
+
 /** Where an authorization's status is published. */
 export interface StatusIndexes {
   assign(executionId: string): Promise<{ readonly idx: number; readonly uri: string }>;
@@ -143,7 +149,7 @@ export interface DecisionKeys {
   readonly authorization: SigningKey;
   /** Authorization keys of the trust bundle, the current one among them. */
   readonly authorizations: readonly VerificationKey[];
-  readonly ear: { readonly kid: string; readonly key: KeyObject };
+  readonly ear: EarKey;
   readonly svid: SigningAuthority;
 }
 
@@ -154,9 +160,21 @@ export interface DecisionDeps {
   readonly issuer: string;
   readonly replica: string;
   readonly verifier: { readonly build: string; readonly developer: string };
+  /** Digest of the trust bundle that is current. */
+  readonly trust: string;
   readonly clock: Clock;
+  /** For secrets only: nothing that is drawn from it is kept. */
   readonly random: Random;
+  /**
+   * For what ends in signed claims and in the leaf (ids, serials, salts): it is kept with the decision's inputs, so
+   * that the decision can be repeated. Never draw a secret from it.
+   */
+  readonly ids: Random;
   readonly challenge: { readonly keys: readonly ChallengeKey[]; readonly epoch: Uint8Array };
+  /** {@link checkNonce} when left out; who repeats a decision has no key of the MAC. */
+  readonly checkNonce?: typeof checkNonce;
+  /** `verifyInitiator` when left out; who repeats a decision has no token, since none is kept. */
+  readonly verifyInitiator?: InitiatorVerification;
   readonly keys: DecisionKeys;
   /** The active bundle; undefined before the first was published. */
   readonly policy: { active(): Promise<ActivePolicy | undefined> };

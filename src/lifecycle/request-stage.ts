@@ -4,7 +4,7 @@ import { CHALLENGE_LIFETIME_MS, checkNonce } from './challenge.ts';
 import type { IssuedChallenge } from './challenge.ts';
 import { parseEvidence } from './evidence-collection.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
-import { parseExecutionSubmission, requestDigest } from './execution-request.ts';
+import { requestDigest } from './execution-request.ts';
 import type { ExecutionProofs, ExecutionRequest } from './execution-request.ts';
 import type { ActivePolicy } from './policy-port.ts';
 import type { Caller, DecisionDeps, RecordVersion } from './ports.ts';
@@ -26,24 +26,38 @@ export interface AdmittedRequest {
   readonly now: number;
 }
 
+/** A submission as it is decided. */
+export interface Submission {
+  readonly request: ExecutionRequest;
+  readonly proofs: ExecutionProofs;
+  /** CMW collection. */
+  readonly evidence: JsonObject;
+  /** SHA-256(JCS(request)), where the request is not all there: a token is not kept, so who repeats has it from the leaf. */
+  readonly digest?: Uint8Array;
+}
+
 /**
  * Stage `request`: bounds, agent certificate, challenge, active bundle.
- * @throws Refusal `request-form`, `evidence-form`, `malformed`, `wrong-verifier`, `caller-host`, `caller-expired`,
+ * @throws Refusal `evidence-form`, `malformed`, `wrong-verifier`, `caller-host`, `caller-expired`,
  *   `e2`, `nonce-expired`, `no-policy`, `policy-not-active`, `policy-window`, `log-size`
  */
 export async function admitRequest(
-  body: JsonObject,
+  { request, proofs, evidence, digest }: Submission,
   caller: Caller,
   deps: DecisionDeps,
 ): Promise<AdmittedRequest> {
   const now = deps.clock.now();
-  const { request, proofs, evidence } = parseExecutionSubmission(body);
   requireAddressee(request.verifier, deps.trustDomain);
   requireCaller(caller, request.hostId);
   if (now >= caller.notAfter) refuse('caller-expired', 'the agent certificate has ended');
   const { hostId } = request;
   const { keys, epoch } = deps.challenge;
-  const challenge = checkNonce(request.nonce, keys, { purpose: 'execution', hostId, epoch }, now);
+  const challenge = (deps.checkNonce ?? checkNonce)(
+    request.nonce,
+    keys,
+    { purpose: 'execution', hostId, epoch },
+    now,
+  );
   const revocationEpoch = await deps.revocations.epoch();
   const policy = await requirePolicy(now, deps, request.policyHash);
   await requireLogSize(request.logSize, deps);
@@ -51,7 +65,7 @@ export async function admitRequest(
     request,
     proofs,
     evidence: parseEvidence(evidence),
-    digest: requestDigest(request),
+    digest: digest ?? requestDigest(request),
     nonce: fromBase64url(request.nonce, 'nonce'),
     challenge,
     policy,

@@ -111,7 +111,7 @@ function makeSvid(
   const svid = issueSvid(
     { id, publicKey: principals.workload.key, notBefore: now, notAfter },
     deps.keys.svid,
-    deps.random,
+    deps.ids,
   );
   const expires = new Date(svid.expires).toISOString();
   const chain = svid.chain.map(toPem);

@@ -36,7 +36,11 @@ export interface DecisionParts {
   readonly policy: DecisionDeps['policy'];
   readonly secrets: DecisionDeps['secrets'];
   /** Of the current trust bundle: issuer, and authorization keys that may have signed earlier. */
-  readonly trust: { readonly issuer: string; readonly authorizations: readonly VerificationKey[] };
+  readonly trust: {
+    readonly digest: string;
+    readonly issuer: string;
+    readonly authorizations: readonly VerificationKey[];
+  };
   readonly verifyIma: ImaVerification;
   readonly onError: (error: unknown) => void;
 }
@@ -49,8 +53,10 @@ export async function decisionDeps(parts: DecisionParts): Promise<DecisionDeps> 
     issuer: trust.issuer,
     replica: config.replica,
     verifier: { build: 'sealgate-0.1.0', developer: 'sealgate' },
+    trust: trust.digest,
     clock,
     random,
+    ids: random,
     challenge: { keys: challengeKeys(ring), epoch: utf8(parts.epoch) },
     keys: await decisionKeys(ring, trust.authorizations),
     policy,

@@ -169,6 +169,7 @@ export async function makeAnswer(
       authorization: `sha256:${sha256(authorization)}`,
       sealed: `sha256:${toHex(jcsSha256(sealed))}`,
       evidence: named.map(([name, value]) => ({ name, sha256: `sha256:${value}` })),
+      inputs: null,
     },
     policy: { digest: manifest.hash, version: manifest.version, deciding: ['run'] },
     ...{ ak: AK, boot: { resetCount: 7, restartCount: 1 } },

@@ -177,8 +177,10 @@ export async function makeWorld(tpm: Tpm) {
     issuer: `https://${DOMAIN}`,
     replica: 'a',
     verifier: { build: 'test', developer: 'sealgate' },
+    trust: `sha256:${'0'.repeat(64)}`,
     clock: { now: () => NOW },
     random,
+    ids: random,
     challenge,
     keys: {
       authorization: { kid: 'authz', algorithm: 'ES256', key: authorization.privateKey },
