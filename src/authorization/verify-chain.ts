@@ -1,8 +1,15 @@
 import type { KeyObject } from 'node:crypto';
 import { refuse } from '../base/index.ts';
 import type { AuthorizationClaims } from './claims.ts';
-import { AUTHORIZATION_TYPE, CLAIMS_LIMITS, MAX_DEPTH, SKEW_SECONDS, parseClaims } from './claims.ts';
-import { MAX_LIFETIME_SECONDS } from './claims.ts';
+import {
+  AUTHORIZATION_TYPE,
+  CLAIMS_LIMITS,
+  MAX_DEPTH,
+  MAX_LIFETIME_SECONDS,
+  SCOPE_PATTERN,
+  SKEW_SECONDS,
+  parseClaims,
+} from './claims.ts';
 import type { HolderBinding } from './holder-proof.ts';
 import { thumbprint, verifyHolderProof } from './holder-proof.ts';
 import type { VerificationKey } from './jws.ts';
@@ -76,9 +83,7 @@ export async function verifyAuthorization(
   await requireHolder(claims, use);
   requireStatus(links, trust);
   requireAudience(claims, trust, use.holder.binding.audience);
-  if (use.scopes.length === 0 || !scopesCovered(claims.authorization_details[0].scopes, use.scopes)) {
-    refuse('scope_not_granted', 'the authorization does not cover what is asked', { asked: [...use.scopes] });
-  }
+  requireScopes(claims, use.scopes);
   requireCeilings(links, use.scopes, trust);
   return { claims, ancestors: links.slice(0, -1) } as unknown as VerifiedAuthorization;
 }
@@ -176,6 +181,17 @@ function requireAudience(
     refuse('audience_mismatch', 'meant for another audience', { aud: claims.aud, expected });
   if (typeof audience !== 'string' && shownTo !== null && constraints.audiences?.includes(shownTo) === false)
     refuse('audience_mismatch', 'not to be shown to this relying party', { audience: shownTo });
+}
+
+/** Something is asked, it is a scope (`a.*` covers names, not any text that begins with `a.`), and it is covered. */
+function requireScopes(claims: AuthorizationClaims, scopes: readonly string[]): void {
+  const [{ scopes: granted }] = claims.authorization_details;
+  if (
+    scopes.length === 0 ||
+    !scopes.every((scope) => SCOPE_PATTERN.test(scope)) ||
+    !scopesCovered(granted, scopes)
+  )
+    refuse('scope_not_granted', 'the authorization does not cover what is asked', { asked: [...scopes] });
 }
 
 function requireCeilings(

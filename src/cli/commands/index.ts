@@ -5,9 +5,12 @@ import { registerAuditProve } from './audit-prove.ts';
 import { registerAuditTail } from './audit-tail.ts';
 import { registerAuditVerify } from './audit-verify.ts';
 import { registerExec } from './exec.ts';
+import { registerExecLineage } from './exec-lineage.ts';
+import { registerKey } from './key.ts';
 import { registerOperator } from './operator.ts';
 import { registerPolicyPublish } from './policy-publish.ts';
 import { registerStoreCheck } from './store-check.ts';
+import { registerStoreRebuild } from './store-rebuild.ts';
 import { registerSecret } from './secret.ts';
 import { registerArtifact } from './artifact.ts';
 import { registerEvidenceCollect } from './evidence-collect.ts';
@@ -30,7 +33,9 @@ import { registerTpm } from './tpm.ts';
 import { registerRun } from './run.ts';
 import { registerServe } from './serve.ts';
 import { registerTrust } from './trust.ts';
+import { registerTrustBundle } from './trust-bundle.ts';
 import { registerUp } from './up.ts';
+import { registerVerifyAuthorization } from './verify-authorization.ts';
 import { registerVerifyEvidence } from './verify-evidence.ts';
 import { registerVerifyProof } from './verify-proof.ts';
 import { registerVerifyQuote } from './verify-quote.ts';
@@ -62,15 +67,20 @@ export const COMMANDS: readonly Register[] = [
   registerTpm,
   registerEvidenceCollect,
   registerTrust,
+  registerTrustBundle,
+  registerKey,
   registerVerifyQuote,
   registerVerifyEvidence,
+  registerVerifyAuthorization,
   registerPolicyLearn,
   registerPolicyBundle,
   registerPolicyExamine,
   registerPolicyPublish,
   registerSecret,
   registerExec,
+  registerExecLineage,
   registerStoreCheck,
+  registerStoreRebuild,
   registerAuditVerify,
   registerAuditProve,
   registerAuditTail,

@@ -1,0 +1,29 @@
+import type { Outcome } from '../../../src/authorization/index.ts';
+import type { Json } from './world.ts';
+import { HOLDER_CASES } from './holder-cases.ts';
+import { LINK_CASES } from './link-cases.ts';
+import { OK_CASES } from './ok-cases.ts';
+import { RIGHTS_CASES } from './rights-cases.ts';
+import { SIGNATURE_CASES } from './signature-cases.ts';
+import { STATUS_CASES } from './status-cases.ts';
+import { USE_CASES } from './use-cases.ts';
+
+/** One vector: its outcome, its name, why it is there, and what it is made of. */
+export type Case = readonly [outcome: Outcome, name: string, description: string, vector: Json];
+
+/** Every vector of `test/data/authorization`, in the order of the checks. */
+export const vectorCases = (): readonly Case[] =>
+  [OK_CASES, SIGNATURE_CASES, LINK_CASES, RIGHTS_CASES, HOLDER_CASES, STATUS_CASES, USE_CASES].flatMap(
+    (make) => make(),
+  );
+
+/** The files by name: JSON with its members in one order. */
+export function vectorFiles(): ReadonlyMap<string, string> {
+  const files = new Map<string, string>();
+  for (const [outcome, name, description, vector] of vectorCases()) {
+    const file = `${outcome.replaceAll('_', '-')}--${name}.json`;
+    if (files.has(file)) throw new Error(`two vectors are called ${file}`);
+    files.set(file, `${JSON.stringify({ name, description, outcome, ...vector }, null, 1)}\n`);
+  }
+  return files;
+}
