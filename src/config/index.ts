@@ -18,7 +18,17 @@ export { PROFILE_SCHEMA } from './profile.ts';
 export type { Profile } from './profile.ts';
 export { referencePage } from './reference-page.ts';
 export { checkSecretDirectory, readSecretFile } from './secret-files.ts';
-export { readTrustBundles } from './trust-bundles.ts';
+export { publishTrustBundle, readTrustBundles } from './trust-bundles.ts';
+export {
+  ROTATED_BY_BUNDLE,
+  bundleHas,
+  documentWithKeys,
+  isRotatedByBundle,
+  makeKey,
+  nextDocument,
+  rotationOf,
+} from './key-rotation.ts';
+export type { RotatedKey } from './key-rotation.ts';
 export { logKeysOf } from './log-keys.ts';
 export { KEYS, logOrigin, verifierFiles, witnessName } from './verifier-files.ts';
 export type { KeyName, KeySpec, VerifierFiles } from './verifier-files.ts';

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { formatVkey, noteSigner } from '../audit/index.ts';
-import { equalBytes, jwkThumbprint, refuse } from '../base/index.ts';
+import { equalBytes, jwkThumbprint, parseJsonObject, refuse, utf8 } from '../base/index.ts';
 import { openTrustChain } from '../policy/index.ts';
 import type { TrustBundle, TrustChain } from '../policy/index.ts';
 import { TRUST_CAS, TRUST_KEYS } from './initial-trust.ts';
@@ -8,6 +8,7 @@ import type { KeyRing } from './installation.ts';
 import { logOrigin } from './verifier-files.ts';
 import type { VerifierFiles } from './verifier-files.ts';
 import type { VerifierConfig } from './verifier-schema.ts';
+import { writeNewFile } from './write-files.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -24,6 +25,29 @@ export function readTrustBundles(files: VerifierFiles, config: VerifierConfig, r
   const trust = openTrustChain(new Uint8Array(readFileSync(file)), config.trustDomain);
   requireOwnKeys(trust.current, config, ring);
   return trust;
+}
+
+/**
+ * Appends the next version to the file of trust bundles: signed by the threshold of the version before, and with the keys
+ * that this verifier uses. The file is replaced whole.
+ * @throws Refusal as {@link readTrustBundles}, and then nothing was changed
+ */
+export function publishTrustBundle(
+  envelope: Uint8Array,
+  files: VerifierFiles,
+  config: VerifierConfig,
+  ring: KeyRing,
+): TrustChain {
+  const { chain } = readTrustBundles(files, config, ring);
+  const next = parseJsonObject(envelope, 'DSSE envelope', { maxBytes: envelope.length, maxDepth: 4 });
+  const text = `${JSON.stringify([...chain, next])}\n`;
+  const published = openTrustChain(utf8(text), config.trustDomain);
+  requireOwnKeys(published.current, config, ring);
+  const temporary = `${files.trustBundles}.${String(process.pid)}.new`;
+  rmSync(temporary, { force: true });
+  writeNewFile(temporary, text, 0o644);
+  renameSync(temporary, files.trustBundles);
+  return published;
 }
 
 /** @throws Refusal `trust-bundle-keys` naming the key that the bundle doesn't have */

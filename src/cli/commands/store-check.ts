@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { noteSigner } from '../../audit/index.ts';
 import { Refusal } from '../../base/index.ts';
-import { logOrigin, readKeyRing } from '../../config/index.ts';
+import { logKeysOf, readKeyRing } from '../../config/index.ts';
 import { requireHighWater } from '../../server/high-water.ts';
 import { checkStore, deriveKey, openSqlite, tileStore } from '../../store/index.ts';
 import type { StoreFinding, StoreReport } from '../../store/index.ts';
@@ -42,15 +41,15 @@ async function check(found: FoundConfig, onProgress: (rows: number) => void): Pr
   const { config, files } = found;
   if (!existsSync(files.store)) throw new UsageError(`there is no store ${files.store}`);
   const ring = readKeyRing(files);
-  const logKey = noteSigner(logOrigin(config), 'note', ring.privateKey('log')).key;
+  const logKeys = logKeysOf(ring, config);
   const db = openSqlite(files.store);
   try {
     const macKey = deriveKey(ring.secret('master'), 'record-mac');
-    const report = await checkStore(db, { macKey, logKey }, onProgress);
+    const report = await checkStore(db, { macKey, logKeys }, onProgress);
     const findings = [...report.findings];
     try {
       const head = { size: BigInt(report.entries), tiles: tileStore(db) };
-      await requireHighWater(files.highWater, head, logKey);
+      await requireHighWater(files.highWater, head, logKeys);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       findings.push({ check: error.check, reason: error.reason });
