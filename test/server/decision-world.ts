@@ -9,7 +9,7 @@ import {
   parseClaims,
   thumbprint,
 } from '../../src/authorization/index.ts';
-import type { OutcomeReport } from '../../src/authorization/index.ts';
+import type { HolderBinding, OutcomeReport } from '../../src/authorization/index.ts';
 import type { ReferenceValues } from '../../src/appraisal/index.ts';
 import { jcsSha256, toBase64url, utf8 } from '../../src/base/index.ts';
 import type { JsonObject, JsonValue } from '../../src/base/index.ts';
@@ -39,8 +39,15 @@ import { TRUST_DOMAIN, install, operatorTls, startVerifier } from '../support/ve
 import type { Answer, TestVerifier } from '../support/verifier.ts';
 import { authorityKey, submission } from './policy-world.ts';
 
-const signerPair = generateKeyPairSync('ed25519');
-const signer = { privateKey: signerPair.privateKey, publicKey: normalKey(signerPair.publicKey) };
+const newSigner = () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  return {
+    privateKey,
+    publicKey: normalKey(publicKey),
+    pem: publicKey.export({ type: 'spki', format: 'pem' }),
+  };
+};
+let signer = newSigner();
 const ec = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const BOOT = 'sha256:0,1,2,3,4,5,6,7,14';
 /** Where boot loaders and kernels measure, besides. */
@@ -68,7 +75,7 @@ initiators: []
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
-delegation: { maxDepth: 2, maxChildren: 2 }
+delegation: { maxDepth: 2, maxChildren: ${String(extra.maxChildren ?? 2)} }
 sealing: { expiration: 60 }
 limits: { authorizationLifetime: ${String(extra.authorizationLifetime ?? 300)}, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: ${String(extra.executionsPerHost ?? 16)} }
 execution: { loaderVariables: [] }
@@ -82,6 +89,7 @@ export interface PolicyOptions {
   readonly cedar?: string;
   readonly executionsPerHost?: number;
   readonly authorizationLifetime?: number;
+  readonly maxChildren?: number;
   /** Reference values of a platform whose gateway and artifacts the kernel measures. */
   readonly measured?: ReferenceValues;
 }
@@ -106,6 +114,10 @@ export interface AskOptions {
   /** Sent instead of what was made. */
   readonly body?: (body: JsonObject) => JsonObject;
   readonly nonce?: string;
+  /** The execution that starts it. */
+  readonly under?: Pick<Allowed, 'answer' | 'workload'>;
+  /** What its proof is for, when not for this request. */
+  readonly parentBinding?: (binding: HolderBinding) => HolderBinding;
 }
 
 /** An execution that the verifier allowed, and what its gateway holds. */
@@ -119,7 +131,7 @@ export interface Allowed {
 
 /** A verifier with a published policy; hosts on emulated TPMs come to it. */
 export class DecisionWorld {
-  readonly verifier: TestVerifier;
+  verifier: TestVerifier;
   readonly directory: string;
   readonly admin: ReturnType<typeof operatorTls>;
   bundle: PolicyBundle | undefined;
@@ -135,6 +147,18 @@ export class DecisionWorld {
   static async open(directory: string, environment: Record<string, string> = {}): Promise<DecisionWorld> {
     install(directory);
     return new DecisionWorld(await startVerifier(directory, environment), directory);
+  }
+
+  /** The verifier again, over the same store. */
+  async restart(): Promise<void> {
+    await this.verifier.server.stop();
+    this.verifier = await startVerifier(this.directory);
+  }
+
+  /** Another key signs artifacts from now on. */
+  async anotherSigner(): Promise<void> {
+    signer = newSigner();
+    await this.publish();
   }
 
   /** Any request by the operator. */
@@ -166,7 +190,7 @@ export class DecisionWorld {
         signers: [
           {
             name: 'release',
-            key: signerPair.publicKey.export({ type: 'spki', format: 'pem' }),
+            key: signer.pem,
             algorithm: 'ed25519',
           },
         ],
@@ -351,6 +375,7 @@ export class DecisionHost {
       parent: null,
       workloadPublic: { kty: 'EC', crv: 'P-256', x, y },
       ...options.request,
+      ...(options.under === undefined ? {} : { parent: String(options.under.answer['authorization']) }),
     };
     const digest = requestDigest(request);
     const nonce = new Uint8Array(Buffer.from(request.nonce, 'base64url'));
@@ -367,7 +392,9 @@ export class DecisionHost {
     const tree = options.tree && {
       'tree-manifest': ['application/vnd.sealgate.tree-manifest', toBase64url(options.tree), 4],
     };
-    const proofs = { workload: proof, parent: null, initiator: null };
+    const { under, parentBinding = (same: HolderBinding) => same } = options;
+    const parent = under === undefined ? null : await makeHolderProof(parentBinding(binding), under.workload);
+    const proofs = { workload: proof, parent, initiator: null };
     const made = { request, proofs, evidence: { ...evidence, ...tree } };
     const body = (options.body ?? ((same: JsonObject) => same))(made as unknown as JsonObject);
     return { body, request, digest, attest, values, workload: workload.privateKey };
