@@ -10,7 +10,7 @@ import {
   fromBase64url,
 } from '../base/index.ts';
 import type { Clock, JsonObject, JsonValue } from '../base/index.ts';
-import { checkSealed, decryptCredentials, parseSealed } from '../credential/sealing/index.ts';
+import { checkSealed, parseSealed } from '../credential/sealing/index.ts';
 import type { RenewalBinding } from '../credential/sealing/index.ts';
 import { attestationQualifyingData } from '../lifecycle/index.ts';
 import { parseAttest } from '../tpm/index.ts';
@@ -19,10 +19,10 @@ import type { Session } from '../../native/index.ts';
 import { askChallenge } from './challenge.ts';
 import { hostEvidence } from './host-evidence.ts';
 import type { HostEvidence } from './host-evidence.ts';
-import { nameBytes } from './host-identity.ts';
 import type { Host, LockedTpm } from './host.ts';
 import { judgeAttestation } from './judge-attestation.ts';
 import type { JudgedAttestation } from './judge-attestation.ts';
+import { ReleaseLost, openRelease } from './open-release.ts';
 import type { HostQuote } from './quote.ts';
 import type { ActiveExecution, RenewedExecution } from './runner-port.ts';
 import { STATE_FILES } from './state-directory.ts';
@@ -49,37 +49,52 @@ export async function attestHost(
   clock: Clock,
 ): Promise<AttestationOutcome> {
   const challenge = await askChallenge(host, 'attestation', clock);
-  return await host.withTpmLock(async (locked) => {
-    await using session = await host.releaseSession(locked.tpm);
-    const request = {
-      v: 1,
-      purpose: 'attestation',
-      verifier: host.identity.trustDomain,
-      nonce: challenge.nonce,
-      hostId: host.identity.hostId,
-      nonceTPM: toBase64url(await session.nonceTPM()),
-      logSize: String(host.checkpoint.read().size),
-      executions: executions.map(({ executionId, jti, sequence }) => ({ executionId, jti, sequence })),
-    };
-    const requestDigest = jcsSha256(request);
-    const binding = { audience: host.identity.trustDomain, nonce: challenge.nonce, requestDigest };
-    const proofs = await Promise.all(executions.map(({ prove }) => prove(binding)));
-    const qualifyingData = attestationQualifyingData(fromBase64url(challenge.nonce, 'nonce'), requestDigest);
-    const quote = await host.quoteNow(challenge.selection, qualifyingData, locked.tpm);
-    const evidence = hostEvidence(host, challenge, quote);
-    const { json } = await host.client.request('POST', `/v1/hosts/${request.hostId}/attestations`, {
-      body: { request, proofs, evidence: evidence.collection },
+  return await host
+    .withTpmLock(async (locked) => {
+      await using session = await host.releaseSession(locked.tpm);
+      const request = {
+        v: 1,
+        purpose: 'attestation',
+        verifier: host.identity.trustDomain,
+        nonce: challenge.nonce,
+        hostId: host.identity.hostId,
+        nonceTPM: toBase64url(await session.nonceTPM()),
+        logSize: String(host.checkpoint.read().size),
+        executions: executions.map(({ executionId, jti, sequence }) => ({ executionId, jti, sequence })),
+      };
+      const requestDigest = jcsSha256(request);
+      const binding = { audience: host.identity.trustDomain, nonce: challenge.nonce, requestDigest };
+      const proofs = await Promise.all(executions.map(({ prove }) => prove(binding)));
+      const qualifyingData = attestationQualifyingData(
+        fromBase64url(challenge.nonce, 'nonce'),
+        requestDigest,
+      );
+      const quote = await host.quoteNow(challenge.selection, qualifyingData, locked.tpm);
+      const evidence = hostEvidence(host, challenge, quote);
+      const { json } = await host.client.request('POST', `/v1/hosts/${request.hostId}/attestations`, {
+        body: { request, proofs, evidence: evidence.collection },
+      });
+      const judged = await judge(host, json, { request, executions, requestDigest, quote, evidence, clock });
+      return await take(host, judged, { locked, session, quote, requestDigest });
+    })
+    .catch(async (error: unknown) => {
+      // Outside the lock; the refusal is what counts, and without a report those executions expire.
+      if (error instanceof ReleaseLost) await reportLost(error, executions);
+      throw error;
     });
-    const judged = await judge(host, json, { request, requestDigest, quote, evidence, clock });
-    return await take(host, judged, { locked, session, quote, requestDigest });
-  });
+}
+
+async function reportLost(
+  { executionIds }: ReleaseLost,
+  executions: readonly ActiveExecution[],
+): Promise<void> {
+  const lost = executions.filter(({ executionId }) => executionIds.includes(executionId));
+  await Promise.allSettled(lost.map((execution) => execution.lost()));
 }
 
 interface Sent {
-  readonly request: {
-    readonly nonce: string;
-    readonly executions: readonly { readonly executionId: string }[];
-  };
+  readonly request: { readonly nonce: string };
+  readonly executions: readonly ActiveExecution[];
   readonly requestDigest: Uint8Array;
   readonly quote: HostQuote;
   readonly evidence: HostEvidence;
@@ -99,17 +114,18 @@ async function judge(host: Host, answer: JsonObject, sent: Sent): Promise<Judged
     hostId: identity.hostId,
     akName: identity.akName,
     agentKeyId: keyId,
-    agentThumbprint: await thumbprint(key),
+    confirmation: await thumbprint(key),
     nonce: sent.request.nonce,
     requestDigest: sent.requestDigest,
     boot: { resetCount, restartCount },
     evidence: sent.evidence.digests,
-    executions: sent.request.executions.map(({ executionId }) => executionId),
+    executions: sent.executions,
+    checkpoint: host.checkpoint.read(),
     policySeen: host.policySeen.read(),
     now: sent.clock.now(),
   });
   host.checkpoint.advance(judged.checkpoint, judged.consistency);
-  host.policySeen.raise(judged.policy);
+  host.policySeen.accept(judged.policyManifest, trust, sent.clock.now());
   sent.evidence.accepted();
   if (judged.certificatePem !== null) await host.renewCertificate(judged.certificatePem);
   return judged;
@@ -174,10 +190,8 @@ async function openRenewal(
     quoted: parseAttest(quote.attest).clockInfo,
     quotedPcr: (bank, index) => quote.values.get(bank)?.get(index),
   });
-  const { ekTemplate, ekName } = host.identity;
-  const key = await locked.tpm.openSealed({ session, sealed: object, ekTemplate, ekName: nameBytes(ekName) });
   const opened = renewalShape(
-    await decryptCredentials(sealed.jwe, key, binding),
+    await openRelease(host, { object, jwe: sealed.jwe, binding }, session, locked),
     'credentials',
     (path, want) => refuse('verifier-answer', `${path} is not ${want}`, { member: path }),
   );

@@ -25,6 +25,7 @@ export const STATE_FILES = {
   trustBundles: 'trust-bundles.json',
   checkpoint: 'checkpoint',
   policySeen: 'policy-seen.json',
+  policyManifest: 'policy-manifest.json',
   evidenceSeen: 'evidence-seen.json',
   pending: 'enrollment.json',
 } as const;

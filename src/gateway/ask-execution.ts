@@ -1,16 +1,14 @@
-import { createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { askChallenge } from '../agent/challenge.ts';
 import { hostEvidence } from '../agent/host-evidence.ts';
 import type { HostEvidence } from '../agent/host-evidence.ts';
-import { nameBytes } from '../agent/host-identity.ts';
+import { openRelease } from '../agent/open-release.ts';
 import type { Host, HostQuote, LockedTpm } from '../agent/index.ts';
 import { makeHolderProof, thumbprint } from '../authorization/index.ts';
 import type { HolderBinding } from '../authorization/index.ts';
-import { Refusal, fromBase64url, refuse, toBase64url } from '../base/index.ts';
+import { fromBase64url, toBase64url } from '../base/index.ts';
 import type { Clock, JsonObject } from '../base/index.ts';
 import { submitExecution } from '../client/agent-api.ts';
-import { decryptCredentials } from '../credential/index.ts';
 import {
   artifactMeasurement,
   executionQualifyingData,
@@ -19,20 +17,27 @@ import {
 } from '../lifecycle/index.ts';
 import type { ExecutionProofs, ExecutionRequest } from '../lifecycle/index.ts';
 import { parseAttest } from '../tpm/index.ts';
-import type { Session } from '../../native/index.ts';
+import { holderKey } from './parent-holder.ts';
+import type { ParentHolder } from './parent-holder.ts';
 import { verifyAnswer } from './verify-answer.ts';
 import type { VerifiedAnswer } from './verify-answer.ts';
 
 /** What is asked, as far as it is known before the TPM is used. */
 export interface ExecutionPlan {
-  readonly request: Omit<ExecutionRequest, 'nonce' | 'nonceTPM' | 'policyHash' | 'logSize'>;
+  readonly request: Omit<ExecutionRequest, 'nonce' | 'nonceTPM' | 'policyHash' | 'logSize' | 'parent'>;
   /** Manifest of an artifact that is a tree. */
   readonly tree: Uint8Array | undefined;
   /** Private key of the execution (P-256). */
   readonly workload: KeyObject;
-  /** PKCS #8 PEM of the holders of initiator's token and parent. */
+  /** PKCS #8 PEM of the holder of the initiator's token. */
   readonly initiatorKey: string | null;
-  readonly parentKey: string | null;
+  /** The execution that starts it. */
+  readonly parent: ParentHolder | null;
+  /**
+   * Judges the artifact by the policy that the challenge names, and gives what has the kernel measure it; undefined where
+   * nothing will be run.
+   */
+  readonly reveal: ((policyHash: string) => Promise<() => Promise<void>>) | undefined;
 }
 
 /** An execution that was allowed, verified and opened. */
@@ -53,6 +58,7 @@ const ARTIFACT_PCR = 23;
  */
 export async function askExecution(host: Host, plan: ExecutionPlan, clock: Clock): Promise<OpenedExecution> {
   const challenge = await askChallenge(host, 'execution', clock);
+  const measure = await plan.reveal?.(challenge.policyHash);
   return await host.withTpmLock(async (locked) => {
     await using session = await host.releaseSession(locked.tpm);
     const request: ExecutionRequest = {
@@ -61,7 +67,10 @@ export async function askExecution(host: Host, plan: ExecutionPlan, clock: Clock
       nonceTPM: toBase64url(await session.nonceTPM()),
       policyHash: challenge.policyHash,
       logSize: String(host.checkpoint.read().size),
+      parent: plan.parent?.authorization() ?? null,
     };
+    // Under the lock, which attestations take as well: none of them sees a digest that nobody has decided about.
+    await measure?.();
     const quoted = await quoteArtifact(host, request, challenge.selection, locked);
     try {
       const evidence = hostEvidence(host, challenge, quoted.quote, plan.tree);
@@ -72,7 +81,7 @@ export async function askExecution(host: Host, plan: ExecutionPlan, clock: Clock
         evidence: evidence.collection,
       });
       const answer = await judge(host, json, { request, ...quoted, evidence, plan, clock });
-      return { request, answer, opened: await open(host, answer, session, locked) };
+      return { request, answer, opened: await openRelease(host, answer.sealed, session, locked) };
     } finally {
       // Hygiene: the artifact's measurement doesn't stay in the PCR for what comes next.
       await locked.tpm.pcrReset(ARTIFACT_PCR).catch(() => undefined);
@@ -102,27 +111,14 @@ async function quoteArtifact(
 async function proofsOf(
   request: ExecutionRequest,
   requestDigest: Uint8Array,
-  { workload, initiatorKey, parentKey }: ExecutionPlan,
+  { workload, initiatorKey, parent }: ExecutionPlan,
 ): Promise<ExecutionProofs> {
   const binding: HolderBinding = { audience: request.verifier, nonce: request.nonce, requestDigest };
-  const prove = async (pem: string | null): Promise<string | null> =>
-    pem === null ? null : await makeHolderProof(binding, holderKey(pem));
   return {
     workload: await makeHolderProof(binding, workload),
-    parent: await prove(parentKey),
-    initiator: await prove(initiatorKey),
+    parent: (await parent?.prove(binding)) ?? null,
+    initiator: initiatorKey === null ? null : await makeHolderProof(binding, holderKey(initiatorKey)),
   };
-}
-
-/** @throws Refusal `run-order` */
-function holderKey(pem: string): KeyObject {
-  try {
-    const key = createPrivateKey(pem);
-    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
-  } catch {
-    // Refused below: what a key file holds is nobody's message.
-  }
-  return refuse('run-order', 'the key of initiator or parent is not a private P-256 key in PEM');
 }
 
 interface Sent extends Quoted {
@@ -149,42 +145,7 @@ async function judge(host: Host, json: JsonObject, sent: Sent): Promise<Verified
     now: clock.now(),
   });
   host.checkpoint.advance(answer.log.checkpoint, answer.log.consistency);
-  host.policySeen.raise(answer.policy);
+  host.policySeen.accept(answer.policyManifest, host.trust, clock.now());
   evidence.accepted();
   return answer;
-}
-
-/** @throws Refusal `release-lost` when the TPM refuses what was sealed for it a moment ago */
-async function open(
-  host: Host,
-  { sealed }: VerifiedAnswer,
-  session: Session,
-  { tpm, signal }: LockedTpm,
-): Promise<JsonObject> {
-  const { ekTemplate, ekName } = host.identity;
-  let key: Uint8Array;
-  try {
-    key = await tpm.openSealed({ session, sealed: sealed.object, ekTemplate, ekName: nameBytes(ekName) });
-  } catch (error) {
-    if (signal.aborted)
-      return refuse('release-late', 'the TPM’s lock ended before the sealed credentials could be opened');
-    // Somebody used the session's one opening, moved a PCR or reset the TPM: this host is not what it was a moment ago.
-    const reason = error instanceof Error ? error.message : 'unknown';
-    throw new ReleaseLost(sealed.binding.executionId, reason);
-  }
-  try {
-    return await decryptCredentials(sealed.jwe, key, sealed.binding);
-  } finally {
-    key.fill(0);
-  }
-}
-
-/** A release that this host asked for and could not open: reported to the verifier as what it is. */
-export class ReleaseLost extends Refusal {
-  readonly executionId: string;
-
-  constructor(executionId: string, reason: string) {
-    super('release-lost', `the TPM did not open the sealed credentials: ${reason}`, { executionId });
-    this.executionId = executionId;
-  }
 }

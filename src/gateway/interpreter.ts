@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, realpath, stat } from 'node:fs/promises';
+import { lstat, open, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fromUtf8, refuse, toHex } from '../base/index.ts';
 import type { ExecutionRequest } from '../lifecycle/index.ts';
@@ -17,10 +17,11 @@ const MAX_INTERPRETER = 2 ** 31;
 /**
  * The interpreter of a script's first line, by its real path and digest, so that the request binds it; null for what
  * isn't a script. `#!/usr/bin/env NAME` is looked up here, so that nothing chooses another one later.
+ * @param head the first 256 bytes of a file whose signatures were verified: nobody else's words name what is opened here
  * @throws Refusal `artifact-interpreter` when it is relative, missing, writable by others, or a script itself
  */
-export async function interpreterOf(file: string): Promise<Interpreter | null> {
-  const line = await firstLine(file);
+export async function interpreterOf(head: Uint8Array): Promise<Interpreter | null> {
+  const line = firstLine(head);
   if (line === null) return null;
   const [, written = '', argument = ''] = /^[ \t]*(\S+)[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
   if (!written.startsWith('/'))
@@ -34,20 +35,13 @@ export async function interpreterOf(file: string): Promise<Interpreter | null> {
   return { path: real, sha256: await hashInterpreter(real), args };
 }
 
-async function firstLine(file: string): Promise<string | null> {
-  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const { buffer, bytesRead } = await handle.read(new Uint8Array(LINE), 0, LINE, 0);
-    const head = buffer.slice(0, bytesRead);
-    if (head[0] !== 0x23 || head[1] !== 0x21) return null;
-    const end = head.indexOf(0x0a);
-    // The kernel would cut a longer line off, and run something else than what is written.
-    if (end === -1 && bytesRead === LINE)
-      refuse('artifact-interpreter', `the script’s first line is over ${String(LINE)} bytes`);
-    return fromUtf8(head.slice(2, end === -1 ? bytesRead : end), 'first line of the script');
-  } finally {
-    await handle.close();
-  }
+function firstLine(head: Uint8Array): string | null {
+  if (head[0] !== 0x23 || head[1] !== 0x21) return null;
+  const end = head.indexOf(0x0a);
+  // The kernel would cut a longer line off, and run something else than what is written.
+  if (end === -1 && head.length >= LINE)
+    refuse('artifact-interpreter', `the script’s first line is over ${String(LINE)} bytes`);
+  return fromUtf8(head.slice(2, end === -1 ? head.length : end), 'first line of the script');
 }
 
 async function lookUp(name: string): Promise<string> {
@@ -61,6 +55,9 @@ async function lookUp(name: string): Promise<string> {
 }
 
 async function hashInterpreter(file: string): Promise<string> {
+  // Before it is opened: opening a device has effects.
+  if (!(await lstat(file)).isFile())
+    refuse('artifact-interpreter', 'the script’s interpreter is no program', { interpreter: file });
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { uid, mode, size } = await handle.stat();

@@ -1,5 +1,5 @@
+import type { OwnDecision } from '../agent/judge/own-decision.ts';
 import type { Checkpoint } from '../audit/index.ts';
-import { hostSpiffeId } from '../credential/index.ts';
 import type { OwnTerms } from '../credential/index.ts';
 import type { BootCounters } from '../evidence/index.ts';
 import type { ExecutionRequest } from '../lifecycle/index.ts';
@@ -29,22 +29,14 @@ export interface OwnExecution {
   readonly now: number;
 }
 
-/** The one audience that an authorization and a result for this host may have. */
-export const audienceOf = ({ trust, request }: Pick<OwnExecution, 'trust' | 'request'>): string =>
-  hostSpiffeId(trust.trustDomain, request.hostId);
-
-/** Names of the comparisons that don't hold. */
-export function differing(comparisons: Readonly<Record<string, boolean>>): string[] {
-  return Object.entries(comparisons).flatMap(([name, same]) => (same ? [] : [name]));
-}
-
-/** True when both hold the same values, in any order, each once. */
-export function sameSet(a: readonly string[], b: readonly string[]): boolean {
-  const set = new Set(a);
-  return (
-    set.size === a.length &&
-    new Set(b).size === b.length &&
-    a.length === b.length &&
-    b.every((one) => set.has(one))
-  );
+/** The part that every decision has: judged by what judges attestations too. */
+export function decisionOf({ request, workloadThumbprint, quoted, ...own }: OwnExecution): OwnDecision {
+  const { trust, akName, requestDigest, evidence, checkpoint, policySeen, now } = own;
+  return {
+    ...{ trust, akName, requestDigest, evidence, checkpoint, policySeen, now },
+    hostId: request.hostId,
+    nonce: request.nonce,
+    boot: quoted,
+    confirmation: workloadThumbprint,
+  };
 }

@@ -1,16 +1,24 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Host } from '../agent/index.ts';
 import { parseDsse } from '../artifact/index.ts';
-import { fromBase64url, isJsonObject, parseJsonObject, refuse, toHex } from '../base/index.ts';
-import type { JsonValue } from '../base/index.ts';
+import { Refusal, fromBase64url, isJsonObject, parseJsonObject, refuse, toHex } from '../base/index.ts';
+import type { Clock, JsonValue } from '../base/index.ts';
+import { toDenial } from '../lifecycle/index.ts';
+import type { Stage } from '../lifecycle/index.ts';
 import type { ExecutionPlan } from './ask-execution.ts';
 import { CredentialsDirectory } from './credentials-dir.ts';
 import { interpreterOf } from './interpreter.ts';
 import type { Places } from './places.ts';
-import { copyPrivately } from './private-copy.ts';
+import { entryPoint } from './entry-point.ts';
+import type { MeasuredArtifact } from './measure-artifact.ts';
+import { copyPath, copyPrivately, showToKernel } from './private-copy.ts';
 import type { PrivateCopy } from './private-copy.ts';
+import { readArtifact } from './read-artifact.ts';
+import { denyUntrusted, requireTrustedHere } from './trusted-here.ts';
+import { childSocketPath } from './child-socket.ts';
+import type { ParentHolder } from './parent-holder.ts';
+import { CHILD_SOCKET_VARIABLE, CREDENTIALS_VARIABLE } from './run-order.ts';
 import type { RunOrder, RunUser } from './run-order.ts';
 import type { Isolation } from './sandbox.ts';
 
@@ -33,39 +41,77 @@ export interface Preparation {
   readonly isolation: Isolation;
   /** Allow copies on a file system in memory. */
   readonly anywhere: boolean;
+  readonly clock: Clock;
+  /** The execution that starts it. */
+  readonly parent: ParentHolder | null;
 }
 
 /** Who nobody is: an artifact never runs as root. */
 const NOBODY = 65_534;
 
 /**
- * Copies and measures the artifact, finds its interpreter, makes the workload key, and writes down what the child will
- * get: nothing is decided later.
- * @throws Refusal `artifact-…`, `not-executable`
+ * Reads the artifact with its caller's rights, judges its signatures, and only then copies it to where root's reading has
+ * the kernel measure it; finds its interpreter, makes the workload key, and writes down what the child will get: nothing is
+ * decided later.
+ * @throws Refusal `artifact-…`, `not-executable`, `caller-rights`; VerifierRefusal the logged denial of an artifact that is
+ *   not trusted
  */
 export async function prepareRun(host: Host, preparation: Preparation): Promise<PreparedRun> {
-  const { order, caller, executionId, places, isolation } = preparation;
-  const copy = await copyPrivately(order.artifact, path.join(places.run, executionId), preparation.anywhere);
-  const entry = entryOf(copy, order.entry);
-  await requireExecutable(entry, copy);
-  const interpreter = await interpreterOf(entry);
-  requirePlainPath(interpreter?.path ?? entry);
-  const user = userOf(caller);
-  const program = programOf(entry, copy, isolation);
-  const argv = [program, ...order.args];
-  const { privateKey: workload, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
-  const { signatures } = order;
+  const { order, caller, executionId, places, clock } = preparation;
+  const read = await readArtifact(caller, order.artifact);
+  const directory = path.join(places.run, executionId);
+  const root = copyPath(read, directory);
+  const draft = draftOf(host, preparation, { measured: read.measured, root });
+  try {
+    await requireTrustedHere(host, draft.plan.request.artifact, clock);
+  } catch (error) {
+    if (!(error instanceof Refusal) || !NOT_TRUSTED.has(toDenial(error).stage)) throw error;
+    return await denyUntrusted(host, draft.plan, error, clock);
+  }
+  const entry = entryPoint(read, order.entry);
+  const interpreter = await interpreterOf(entry.head);
+  const [program = ''] = draft.plan.request.argv;
+  requirePlainPath(interpreter?.path ?? program);
+  const copy = await copyPrivately(caller, read, directory, preparation.anywhere);
+  const { argv } = draft.plan.request;
   return {
     copy,
-    user,
-    isolation,
+    user: draft.user,
+    isolation: preparation.isolation,
     command: interpreter === null ? argv : [interpreter.path, ...interpreter.args, ...argv],
     plan: {
+      ...draft.plan,
+      request: { ...draft.plan.request, interpreter },
+      reveal: async (policyHash) => {
+        // Another policy may have become active since the artifact was judged.
+        await requireTrustedHere(host, draft.plan.request.artifact, clock, policyHash);
+        return () => showToKernel(copy);
+      },
+    },
+  };
+}
+
+/** Stages of the refusals that say that an artifact isn't what policy trusts. */
+const NOT_TRUSTED: ReadonlySet<string> = new Set<Stage>(['artifact']);
+
+/** The request as far as it is known without its artifact's words being believed. */
+function draftOf(
+  host: Host,
+  { order, caller, executionId, places, isolation, parent }: Preparation,
+  { measured, root }: { readonly measured: MeasuredArtifact; readonly root: string },
+): Pick<PreparedRun, 'plan' | 'user'> {
+  const user = userOf(caller);
+  const { privateKey: workload, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  const credentials = CredentialsDirectory.pathOf(places.credentials, executionId);
+  return {
+    user,
+    plan: {
       workload,
-      tree: copy.measured.manifest,
+      tree: measured.manifest,
       initiatorKey: order.initiatorKey,
-      parentKey: order.parentKey,
+      parent,
+      reveal: undefined,
       request: {
         v: 1,
         purpose: 'execution',
@@ -74,25 +120,25 @@ export async function prepareRun(host: Host, preparation: Preparation): Promise<
         executionId,
         artifact: {
           name: nameOf(order),
-          digest: `sha256:${toHex(copy.measured.digests.sha256)}`,
-          type: copy.measured.type,
-          signatures,
+          digest: `sha256:${toHex(measured.digests.sha256)}`,
+          type: measured.type,
+          signatures: order.signatures,
         },
-        argv,
+        argv: [programOf(path.join(root, order.entry), root, isolation), ...order.args],
         environment: {
           ...order.environment,
-          CREDENTIALS_DIRECTORY: CredentialsDirectory.pathOf(places.credentials, executionId),
+          [CREDENTIALS_VARIABLE]: credentials,
+          [CHILD_SOCKET_VARIABLE]: childSocketPath(credentials),
         },
         cwd: order.cwd,
         uid: user.uid,
         gid: user.gid,
-        interpreter,
+        interpreter: null,
         privileged: false,
         isolated: isolation === 'bubblewrap' && user.uid !== process.getuid?.(),
         scopes: order.scopes,
         credentials: order.credentials,
         initiator: order.initiator,
-        parent: order.parent,
         workloadPublic: { kty: 'EC', crv: 'P-256', x, y },
       },
     },
@@ -108,30 +154,6 @@ function requirePlainPath(program: string): void {
     });
 }
 
-/** The file that starts, in the copy. @throws Refusal `run-order`, `not-executable` */
-function entryOf({ path: root, measured }: PrivateCopy, entry: string): string {
-  if (measured.type === 'file') {
-    if (entry !== '') refuse('run-order', 'a file has nothing below it', { entry });
-    return root;
-  }
-  const found = path.resolve(root, entry);
-  if (!found.startsWith(`${root}/`))
-    refuse('not-executable', 'of a tree a file below its root is run', { entry });
-  return found;
-}
-
-/** @throws Refusal `not-executable`; its detail says whether the file is missing */
-async function requireExecutable(entry: string, { path: root }: PrivateCopy): Promise<void> {
-  const found = await stat(entry).catch(() => undefined);
-  if (found === undefined)
-    return refuse('not-executable', 'there is no such file in the tree', {
-      entry: path.relative(root, entry),
-      missing: true,
-    });
-  if (!found.isFile() || (found.mode & 0o111) === 0)
-    refuse('not-executable', 'the file is not executable', { entry: path.basename(entry), missing: false });
-}
-
 function userOf({ uid, gid }: RunUser): RunUser {
   return uid === 0 ? { uid: NOBODY, gid: NOBODY } : { uid, gid: gid === 0 ? NOBODY : gid };
 }
@@ -140,7 +162,7 @@ function userOf({ uid, gid }: RunUser): RunUser {
 export const ARTIFACT_DESCRIPTOR = 3;
 
 /** The path that the child starts by; it is argv[0], and so part of the request. */
-function programOf(entry: string, { path: root }: PrivateCopy, isolation: Isolation): string {
+function programOf(entry: string, root: string, isolation: Isolation): string {
   if (isolation === 'bubblewrap' || process.getuid?.() !== 0) return entry;
   return path.join(`/proc/self/fd/${String(ARTIFACT_DESCRIPTOR)}`, path.relative(root, entry));
 }

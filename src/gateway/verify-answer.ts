@@ -1,5 +1,8 @@
+import type { JudgedLeaf } from '../agent/judge/leaf.ts';
+import { judgePolicy, requireLeafUnder } from '../agent/judge/policy.ts';
+import { judgeResult } from '../agent/judge/result.ts';
 import type { AuthorizationClaims } from '../authorization/index.ts';
-import { fromBase64url, refuse } from '../base/index.ts';
+import { fromBase64url } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { checkSealed, parseSealed } from '../credential/index.ts';
 import type { ReleaseBinding } from '../credential/index.ts';
@@ -7,10 +10,9 @@ import { raiseHighWater } from '../policy/index.ts';
 import type { PolicyHighWater } from '../policy/index.ts';
 import type { SealedObject } from '../tpm/index.ts';
 import { parseAnswer } from './answer.ts';
-import { judgeAuthorization, judgeResult } from './judge-authorization.ts';
-import { judgeLeaf } from './judge-leaf.ts';
-import type { JudgedLeaf } from './judge-leaf.ts';
-import { judgeArtifact, judgePolicy } from './judge-policy.ts';
+import { judgeExecutionLeaf, judgeFirst } from './judge-execution.ts';
+import { judgeArtifact } from './judge-policy.ts';
+import { decisionOf } from './own-execution.ts';
 import type { OwnExecution } from './own-execution.ts';
 
 declare const verified: unique symbol;
@@ -22,6 +24,8 @@ export interface VerifiedAnswer {
   readonly auditIndex: string;
   readonly log: Pick<JudgedLeaf, 'checkpoint' | 'consistency'>;
   readonly policy: PolicyHighWater;
+  /** Its signed manifest, DSSE. */
+  readonly policyManifest: JsonObject;
   /** The authorization artifact and what it says. */
   readonly authorization: { readonly token: string; readonly claims: AuthorizationClaims };
   /** The EAR, a JWT. */
@@ -38,14 +42,13 @@ export interface VerifiedAnswer {
  */
 export async function verifyAnswer(body: JsonObject, own: OwnExecution): Promise<VerifiedAnswer> {
   const answer = parseAnswer(body);
-  const manifest = judgePolicy(answer.policyManifest, own);
-  judgeArtifact(manifest, own);
-  const { leaf, checkpoint, consistency } = judgeLeaf(answer, own);
-  const policy = raiseHighWater(manifest);
-  if (leaf.policy?.digest !== policy.hash || leaf.policy.version !== policy.version)
-    refuse('answer-leaf', 'the leaf names another policy than the manifest', { policy: policy.hash });
-  const claims = await judgeAuthorization(answer.authorization, leaf, own);
-  await judgeResult(answer.attestationResult, own);
+  const decision = decisionOf(own);
+  const manifest = judgePolicy(answer.policyManifest, decision, own.request.policyHash);
+  judgeArtifact(manifest, own.request.artifact, own.now);
+  const { leaf, checkpoint, consistency } = judgeExecutionLeaf(answer, own);
+  requireLeafUnder(manifest, leaf);
+  const claims = await judgeFirst(answer.authorization, leaf, own);
+  await judgeResult(answer.attestationResult, decision);
   const { request, requestDigest, quoted, quotedPcr } = own;
   const binding: ReleaseBinding = {
     kind: 'release',
@@ -59,7 +62,8 @@ export async function verifyAnswer(body: JsonObject, own: OwnExecution): Promise
   return {
     auditIndex: leaf.index,
     log: { checkpoint, consistency },
-    policy,
+    policy: raiseHighWater(manifest),
+    policyManifest: answer.policyManifest,
     authorization: { token: answer.authorization, claims },
     attestationResult: answer.attestationResult,
     sealed: { object, jwe: sealed.jwe, binding },

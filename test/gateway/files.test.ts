@@ -14,6 +14,7 @@ import { utf8 } from '../../src/base/index.ts';
 import { CredentialsDirectory } from '../../src/gateway/credentials-dir.ts';
 import { clearExecution, lockExecution, sweep } from '../../src/gateway/places.ts';
 import { copyPrivately } from '../../src/gateway/private-copy.ts';
+import { readArtifact } from '../../src/gateway/read-artifact.ts';
 import { bubblewrap, withoutNamespaces } from '../../src/gateway/sandbox.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -75,8 +76,9 @@ it('only what nobody holds is swept', async () => {
 it('an artifact is not copied to where the kernel does not measure', async () => {
   const source = path.join(temporaryDirectory(), 'artifact');
   writeFileSync(source, '#!/bin/sh\n', { mode: 0o755 });
-  await expectRejection('artifact-place', copyPrivately(source, path.join(memory, ID), false));
-  const { path: copy } = await copyPrivately(source, path.join(memory, OTHER), true);
+  const read = await readArtifact(user, source);
+  await expectRejection('artifact-place', copyPrivately(user, read, path.join(memory, ID), false));
+  const { path: copy } = await copyPrivately(user, read, path.join(memory, OTHER), true);
   expect(readFileSync(copy, 'utf8')).toBe('#!/bin/sh\n');
 });
 

@@ -1,15 +1,29 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   symlinkSync,
+  watch,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tryLockFile } from '../../native/index.ts';
+import { systemClock } from '../../src/agent/index.ts';
+import type { Host } from '../../src/agent/index.ts';
+import { VerifierRefusal } from '../../src/client/index.ts';
+import { askExecution } from '../../src/gateway/ask-execution.ts';
+import { newExecutionId } from '../../src/gateway/execution-id.ts';
+import { clearExecution, lockExecution } from '../../src/gateway/places.ts';
+import { prepareRun } from '../../src/gateway/prepare-run.ts';
+import { requireTrustedHere } from '../../src/gateway/trusted-here.ts';
+import { systemRandom } from '../support/random.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { GatewayWorld } from './world.ts';
@@ -43,6 +57,7 @@ describe('a signed script', () => {
     expect(stdout.split('\n')).toEqual([
       '_authorization.jwt',
       '_authorization.key',
+      '_child.sock',
       'database',
       'workload.ca.pem',
       'workload.key',
@@ -98,7 +113,7 @@ describe('other artifacts', () => {
   it('a program, without namespaces', async () => {
     const file = world.file('true', '#!/bin/sh\necho "$0"; ls "$CREDENTIALS_DIRECTORY" | wc -l\n');
     const { end, stdout } = await world.run(await world.order(file), { isolation: 'setpriv' });
-    expect(stdout).toBe('/proc/self/fd/3\n6\n');
+    expect(stdout).toBe('/proc/self/fd/3\n7\n');
     expect(end).toMatchObject({ status: 0, report: { isolated: false } });
     expectClean();
   });
@@ -125,6 +140,46 @@ describe('nothing runs', () => {
     await expectRejection('dsse-subject', world.run(await world.order(file, { signatures })));
     chmodSync(file, 0o4755);
     await expectRejection('artifact-setuid', world.run(await world.order(file, { signatures })));
+    expectClean();
+  });
+
+  it('when the artifact is not trusted: not even a copy is made, and the denial is in the log', async () => {
+    const run = path.join(world.host.state.path, 'run');
+    const seen = new Set<string>();
+    const watching = watch(run, (_event, name) => seen.add(String(name)));
+    const denied = async (order: Awaited<ReturnType<typeof world.order>>) => {
+      const error = await world.run(order).then(
+        () => undefined,
+        (cause: unknown) => cause,
+      );
+      if (!(error instanceof VerifierRefusal)) throw error;
+      expect(error.denial).toMatchObject({ stage: 'artifact' });
+      expect(error.auditIndex).toMatch(/^[0-9]+$/);
+      return error.check;
+    };
+    // Its interpreter is not looked at either: it is named by nobody that counts.
+    const file = world.file('stranger', '#!/no/such/program\n');
+    expect(await denied(await world.order(file, { signatures: [] }))).toBe('artifact-unsigned');
+    world.file('strangers/main', script);
+    const tree = path.join(directory, 'artifacts/strangers');
+    expect(await denied(await world.order(tree, { entry: 'main', signatures: [] }))).toBe(
+      'artifact-unsigned',
+    );
+    // Signed, by somebody whom this host never saw in a policy that the authorities signed.
+    world.host.state.remove('policy-manifest.json');
+    expect(await denied(await world.order(file, { signatures: [] }))).toBe('artifact-unsigned');
+    expect(world.host.policySeen.manifest(world.host.trust, Date.now())).toBeDefined();
+    watching.close();
+    expect(seen.size).toBeGreaterThan(0);
+    expect([...seen].filter((name) => !name.endsWith('.lock'))).toEqual([]);
+    expectClean();
+  });
+
+  it('when its caller may not read the artifact', async () => {
+    const file = world.file('private', script, 0o700);
+    const order = await world.order(file);
+    const somebody = { uid: 12_345, gid: 12_345 };
+    await expectRejection('artifact-unreadable', world.run(order, {}, undefined, somebody));
     expectClean();
   });
 
@@ -156,6 +211,52 @@ describe('nothing runs', () => {
     }
   });
 });
+
+it('the kernel sees the copy under the TPM’s lock, which attestations wait for', async () => {
+  const { host } = world;
+  const places = { run: path.join(host.state.path, 'run'), credentials: world.credentials };
+  const file = world.file('measured', '#!/bin/sh\n');
+  const id = newExecutionId(systemClock, systemRandom);
+  const lock = await lockExecution(places, id);
+  const { plan } = await prepareRun(host, {
+    ...{ order: await world.order(file), caller: { uid: 0, gid: 0 }, executionId: id, places },
+    ...{ isolation: 'bubblewrap', anywhere: true, parent: null, clock: systemClock },
+  });
+  const held: boolean[] = [];
+  const asked = askExecution(
+    host,
+    {
+      ...plan,
+      reveal: async (policyHash) => {
+        const show = await plan.reveal?.(policyHash);
+        return async () => {
+          const handle = await open(host.state.at('tpm.lock'), 'r');
+          held.push(!tryLockFile(handle.fd));
+          await handle.close();
+          await show?.();
+        };
+      },
+    },
+    systemClock,
+  );
+  expect((await asked).answer.auditIndex).toMatch(/^[0-9]+$/);
+  expect(held).toEqual([true]);
+  // Another policy than the one that the artifact was judged by is asked for, and judged, before that.
+  await expectRejection('artifact-unsigned', judgedUnder(host, file));
+  await clearExecution(places, id, lock);
+});
+
+/** An artifact that loses its signatures after it was prepared, asked for under a policy that the host doesn't have yet. */
+async function judgedUnder(host: Host, file: string): Promise<unknown> {
+  const { signatures } = await world.order(file);
+  const digest = `sha256:${createHash('sha256').update(readFileSync(file)).digest('hex')}`;
+  const artifact = { name: 'measured', digest, signatures };
+  const hash = await requireTrustedHere(host, artifact, systemClock);
+  expect(await requireTrustedHere(host, artifact, systemClock, hash)).toBe(hash);
+  host.state.remove('policy-manifest.json');
+  expect(await requireTrustedHere(host, artifact, systemClock, hash)).toBe(hash);
+  return await requireTrustedHere(host, { ...artifact, signatures: [] }, systemClock, hash);
+}
 
 it('what a crashed gateway left is wiped by the next one', async () => {
   const left = '019a9e2c-7b1e-7c3d-8f20-1234567890ab';

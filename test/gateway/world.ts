@@ -8,7 +8,7 @@ import { dsseJson, encodeStatement, normalKey, signDsse } from '../../src/artifa
 import { toBase64url, toHex, utf8 } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import { Gateway, measureArtifact } from '../../src/gateway/index.ts';
-import type { GatewayOptions, RunOrder } from '../../src/gateway/index.ts';
+import type { GatewayOptions, RunOrder, RunUser } from '../../src/gateway/index.ts';
 import { CEDAR_SCHEMA, buildBundle, loadCedar } from '../../src/policy/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
@@ -16,6 +16,9 @@ import { AgentWorld } from '../agent/world.ts';
 import { authorityKey, submission } from '../server/policy-world.ts';
 import { systemRandom } from '../support/random.ts';
 import { TRUST_DOMAIN } from '../support/verifier.ts';
+
+/** Whoever runs the tests. */
+export const OWN_USER: RunUser = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 
 const BOOT = 'sha256:0,1,2,3,4,5,6,7,14';
 const DAY = 86_400_000;
@@ -45,7 +48,7 @@ credentials:
   database: { kind: secret, secret: database-password, hosts: [all] }
 delegation: { maxDepth: 2, maxChildren: 2 }
 sealing: { expiration: 60 }
-limits: { authorizationLifetime: ${String(lifetime)}, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: 16 }
+limits: { authorizationLifetime: ${String(lifetime)}, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: 32 }
 execution: { loaderVariables: [] }
 attribution: {}
 `;
@@ -167,6 +170,7 @@ export class GatewayWorld {
     order: RunOrder,
     options: Partial<GatewayOptions> = {},
     during: (text: string, send: (signal: NodeJS.Signals) => void) => void = () => undefined,
+    caller: RunUser = OWN_USER,
   ): Promise<Ran> {
     const [stdout, stderr] = [collect(), collect()];
     const events: JsonObject[] = [];
@@ -178,17 +182,13 @@ export class GatewayWorld {
         send(signal);
       });
     });
-    const end = await this.gateway(options).runArtifact(
-      order,
-      { uid: 0, gid: 0 },
-      {
-        streams: { stdin, stdout: stdout.stream, stderr: stderr.stream },
-        event: (event) => events.push(event),
-        onSignal: (listener) => {
-          send = listener;
-        },
+    const end = await this.gateway(options).runArtifact(order, caller, {
+      streams: { stdin, stdout: stdout.stream, stderr: stderr.stream },
+      event: (event) => events.push(event),
+      onSignal: (listener) => {
+        send = listener;
       },
-    );
+    });
     return { end, stdout: stdout.text(), stderr: stderr.text(), events };
   }
 

@@ -19,7 +19,7 @@ import {
 import type { ExecutionRequest } from '../../lifecycle/index.ts';
 import { parseAttest } from '../../tpm/index.ts';
 import type { Session } from '../../../native/index.ts';
-import { ReleaseLost } from '../../gateway/ask-execution.ts';
+import { ReleaseLost } from '../../agent/open-release.ts';
 import { newExecutionId } from '../../gateway/execution-id.ts';
 import { measureInput } from '../artifact-files.ts';
 import { systemClock } from '../clock.ts';
@@ -131,7 +131,7 @@ export async function openByHand(
   const key = await host.tpm
     .openSealed({ session: other, sealed: object, ekTemplate, ekName: nameBytes(ekName) })
     .catch((error: unknown) => {
-      throw new ReleaseLost(request.executionId, error instanceof Error ? error.message : 'unknown');
+      throw new ReleaseLost([request.executionId], error instanceof Error ? error.message : 'unknown');
     });
   return Object.keys(await decryptCredentials(sealed.jwe, key, binding));
 }
