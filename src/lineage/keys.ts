@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { AuditLeaf, DecisionLeaf, LeafPlace } from '../audit/index.ts';
-import { toBase64url, utf8 } from '../base/index.ts';
 
 /** By what executions can be listed (`exec ls --by`): what one ran on, was allowed by, or rests on. */
 export const LISTED_BY = [
@@ -36,16 +35,23 @@ export interface LineageKey {
 }
 
 /**
- * A key as it is kept: 22 characters, the first 16 bytes of SHA-256(`sealgate/lineage/v1\0` ‖ kind ‖ 0 ‖ id). Ids are
+ * A key as it is kept: 22 characters of base64url, 132 bits of SHA-256(`sealgate/lineage/v1\0` ‖ kind ‖ 0 ‖ id). Ids are
  * foreign and up to 512 characters long; a hash keeps rows small. Nothing rests on it: who reads an entry that a key
  * led to looks in the entry for what was asked.
  */
 export function indexKey({ kind, id }: LineageKey): string {
-  const hash = createHash('sha256')
-    .update(utf8(`sealgate/lineage/v1\0${kind}\0${id}`))
-    .digest();
-  return toBase64url(new Uint8Array(hash.subarray(0, 16)));
+  const text = `sealgate/lineage/v1\0${kind}\0${id}`;
+  const known = memo.get(text);
+  if (known !== undefined) return known;
+  const key = hash('sha256', text, 'base64url').slice(0, 22);
+  if (memo.size >= MEMO) memo.clear();
+  memo.set(text, key);
+  return key;
 }
+
+/** Most keys of a decision are those of the one before: its host, its policy, its signers. */
+const MEMO = 4096;
+const memo = new Map<string, string>();
 
 /** The id under which an initiator is known, here and in revocations. */
 export const initiatorId = ({

@@ -1,8 +1,9 @@
-import { parseLeaf } from '../audit/index.ts';
+import { entryForFiling } from './entry-for-filing.ts';
 import { fileEntry } from './filing.ts';
 import type { Filing, KnownOrigin } from './filing.ts';
 import { isOrigin } from './keys.ts';
 import type { IndexRow, LineageSource, RowQuery } from './ports.ts';
+import { executionOf } from './reason.ts';
 
 /**
  * The index of a log that is in memory: for an auditor who has all entries and trusts no verifier's index.
@@ -13,15 +14,15 @@ export class MemoryLineage implements LineageSource {
   readonly #origins = new Map<string, KnownOrigin>();
   readonly #rows = new Map<string, IndexRow[]>();
 
-  /** @throws Refusal `malformed` when the entry isn't one */
   async add(data: Uint8Array): Promise<void> {
-    const leaf = parseLeaf(data);
+    const position = this.#entries.length;
+    this.#entries.push(data);
+    const leaf = entryForFiling(data);
+    if (leaf?.index !== String(position)) return;
     const rows = await fileEntry(leaf, { origin: (id) => Promise.resolve(this.#origins.get(id)) });
     for (const row of rows) this.#insert(row);
-    const [id] = isOrigin(leaf) ? leaf.executions : [];
-    if (isOrigin(leaf) && id !== undefined && !this.#origins.has(id))
-      this.#origins.set(id, { position: this.#entries.length, parent: leaf.parent });
-    this.#entries.push(data);
+    if (isOrigin(leaf) && rows.length > 0)
+      this.#origins.set(executionOf(leaf), { position, parent: leaf.parent });
   }
 
   #insert({ key, node, leaf }: Filing): void {

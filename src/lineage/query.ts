@@ -2,16 +2,18 @@ import { refuse } from '../base/index.ts';
 import type { LineagePage, LineageQuestion, Paging } from './answer.ts';
 import { MAX_PAGE } from './answer.ts';
 import { EntryCollection } from './collect.ts';
-import { LISTED_BY, isRenewal, restsOn } from './keys.ts';
+import { LISTED_BY } from './keys.ts';
 import type { LineageKey, ListedBy, Origin } from './keys.ts';
 import type { IndexRow, LineageSource } from './ports.ts';
 import { MAX_CHAIN, indexWrong } from './read-entry.ts';
 import type { FoundEntry } from './read-entry.ts';
+import { reasonHolds } from './reason.ts';
 
 /**
  * Answers a question from the index: one page, its executions and its bytes bounded, however large the graph is. Each
- * row is followed to its entry, and the entry must say what the row claims.
- * @throws Refusal `lineage-unknown` for an execution that no decision made; `lineage-index`; `lineage-page`
+ * row is followed to its entry, and the entry must say what the row claims. Nothing is found below an execution that no
+ * decision made, and not even itself.
+ * @throws Refusal `lineage-index`; `lineage-page`
  */
 export async function answerQuestion(source: LineageSource, question: LineageQuestion): Promise<LineagePage> {
   const collection = new EntryCollection(source, question.size);
@@ -24,7 +26,8 @@ export async function answerQuestion(source: LineageSource, question: LineageQue
 
 /** The execution, its parent, and so on up to the origin. */
 async function ancestors(collection: EntryCollection, executionId: string): Promise<LineagePage> {
-  const chain = await chainOf(collection, await knownOrigin(collection, executionId));
+  const first = await collection.origin(executionId);
+  const chain = first === undefined ? [] : await chainOf(collection, first);
   for (const origin of chain) {
     await collection.follow(origin);
     await collection.explain(origin);
@@ -54,19 +57,14 @@ async function chainOf(
   return chain;
 }
 
-async function knownOrigin(collection: EntryCollection, executionId: string): Promise<FoundEntry<Origin>> {
-  return (
-    (await collection.origin(executionId)) ??
-    refuse('lineage-unknown', 'no decision of the log made this execution', { executionId })
-  );
-}
-
 /** The execution and everything below it, in the order of the log: whoever reads it meets parents first. */
 async function descendants(
   collection: EntryCollection,
   { executionId, after, limit }: Extract<LineageQuestion, { ask: 'descendants' }>,
 ): Promise<LineagePage> {
-  const top = await knownOrigin(collection, executionId);
+  const top = await collection.origin(executionId);
+  if (top === undefined) return page(collection, [], null);
+  await chainOf(collection, top);
   const found: IndexRow[] = [];
   if (after === null) {
     await collection.follow(top);
@@ -138,18 +136,10 @@ async function requireReason(
   key: LineageKey,
   { leaf: because }: IndexRow,
 ): Promise<void> {
-  if (key.kind === 'parent' || key.kind === 'ancestor') {
-    const above = (await chainOf(collection, origin)).slice(1);
-    const near = key.kind === 'parent' ? above.slice(0, 1) : above;
-    if (!near.some(({ leaf }) => leaf.executions[0] === key.id))
-      indexWrong('it names an execution with other parents', origin.position);
-    return;
-  }
+  const chain = await chainOf(collection, origin);
   const { leaf } = await collection.entry(because);
-  const own =
-    because === origin.position ||
-    (isRenewal(leaf) && leaf.executions.includes(origin.leaf.executions[0] ?? ''));
-  if (!own || leaf.kind !== 'decision' || !restsOn(leaf, key))
+  const decisions = chain.map((one) => one.leaf);
+  if (!reasonHolds(decisions, leaf, key))
     indexWrong(`it names an execution that doesn’t rest on this ${key.kind}`, because);
 }
 

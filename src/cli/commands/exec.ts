@@ -1,20 +1,13 @@
 import type { Command } from 'commander';
-import { isJsonObject } from '../../base/index.ts';
-import type { JsonObject, JsonValue } from '../../base/index.ts';
-import { listExecutions, revokeSubject, showExecution } from '../../client/index.ts';
+import { revokeSubject, showExecution } from '../../client/index.ts';
 import { UsageError } from '../errors.ts';
-import { findHost } from '../find-host.ts';
 import { cell } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
-import { printDone, printList } from '../report.ts';
+import { printDone } from '../report.ts';
 import type { CommandContext } from '../run.ts';
+import { registerExecList } from './exec-list.ts';
 import { group } from './group.ts';
-
-interface ListOptions extends ProfileOptions {
-  readonly host?: string;
-  readonly state?: string;
-}
 
 /** What can be revoked, and what its id is. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -32,29 +25,7 @@ const KINDS: Readonly<Record<string, string>> = {
 /** `sealgate exec ls|show|revoke` and `sealgate revoke KIND ID`. */
 export function registerExec(program: Command, context: CommandContext): void {
   const exec = group(program, 'exec', 'executions: what was asked for, runs and ran');
-  withProfileOptions(exec.command('ls').description('list executions'))
-    .option('--host <host>', 'only those of this host')
-    .option(
-      '--state <state>',
-      'only those in this state: issued, running, ended, failed, revoked, expired, lost',
-    )
-    .addHelpText('after', '\nExample:\n  sealgate exec ls --state running\n')
-    .action(async (options: ListOptions) => {
-      await withVerifier(options, async (client) => {
-        const host = options.host === undefined ? undefined : await findHost(client, options.host);
-        const found: JsonObject[] = [];
-        for await (const one of listExecutions(client, host))
-          if (options.state === undefined || one['state'] === options.state) found.push(one);
-        printList(context, 'executions', found, {
-          execution: (one) => cell(one['executionId']),
-          state: (one) => cell(one['state']),
-          artifact: (one) => artifactName(one['artifact']),
-          host: (one) => cell(one['hostId']).slice(0, 16),
-          started: (one) => cell(one['startedAt']),
-          expires: (one) => cell(one['expiresAt']),
-        });
-      });
-    });
+  registerExecList(exec, context);
   withProfileOptions(exec.command('show <execution>').description('show one execution'))
     .addHelpText('after', '\nExample:\n  sealgate exec show 0198f2a0-5c1e-7f3a-9d52-0c4a8e7b1d20\n')
     .action(async (id: string, options: ProfileOptions) => {
@@ -109,6 +80,3 @@ async function revoke(
     printDone(context, 'revoked', { kind, id, state, auditIndex });
   });
 }
-
-const artifactName = (artifact: JsonValue | undefined): string =>
-  isJsonObject(artifact) ? cell(artifact['name']) : '-';

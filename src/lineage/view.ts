@@ -1,0 +1,121 @@
+import type {
+  AuditLeaf,
+  EnrollmentLeaf,
+  LeafPlace,
+  OutcomeLeaf,
+  PolicyLeaf,
+  RevocationLeaf,
+} from '../audit/index.ts';
+import type { Appraised } from './appraised.ts';
+import { initiatorId, isOrigin, isRenewal } from './keys.ts';
+import type { Origin, Renewal } from './keys.ts';
+import { executionOf } from './reason.ts';
+
+/** One execution with everything that entries say of it. */
+export interface ExecutionView {
+  readonly executionId: string;
+  readonly decision: Origin;
+  /** The newest renewal among the entries. */
+  readonly renewal: Renewal | null;
+  readonly outcomes: readonly (OutcomeLeaf & LeafPlace)[];
+  /** Of the execution, or of what its decision rests on; also later ones. */
+  readonly revocations: readonly (RevocationLeaf & LeafPlace)[];
+  /** How its host came in. */
+  readonly enrollment: (EnrollmentLeaf & LeafPlace) | null;
+  /** How its policy became the active one. */
+  readonly publication: (PolicyLeaf & LeafPlace) | null;
+  /** What its environment was found to be; null when the result isn't kept any more. */
+  readonly appraised: Appraised | null;
+  /** `issued`, or as it was reported last. */
+  readonly state: string;
+}
+
+/**
+ * What entries say, execution by execution, in the order of the log: a function of the entries alone (and of the results
+ * that they name), whatever the order in which they come.
+ */
+export function viewExecutions(
+  leaves: Iterable<AuditLeaf>,
+  results: ReadonlyMap<string, Appraised> = new Map(),
+): readonly ExecutionView[] {
+  const ordered = [...leaves].sort((a, b) => Number(a.index) - Number(b.index));
+  const seen = new Set<string>();
+  const origins = ordered.filter(isOrigin).filter((one) => {
+    const first = !seen.has(executionOf(one));
+    seen.add(executionOf(one));
+    return first;
+  });
+  const context = {
+    renewals: lastBy(ordered.filter(isRenewal), ({ executions }) => executions),
+    outcomes: ordered.filter((leaf) => leaf.kind === 'outcome'),
+    revocations: ordered.filter((leaf) => leaf.kind === 'revocation'),
+    enrollments: ordered.filter((leaf) => leaf.kind === 'enrollment' && leaf.outcome === 'allow'),
+    publications: ordered.filter((leaf) => leaf.kind === 'policy' && leaf.action === 'publish'),
+    results,
+  };
+  return origins.map((origin) => viewOf(origin, context));
+}
+
+interface Context {
+  readonly renewals: ReadonlyMap<string, Renewal>;
+  readonly outcomes: readonly AuditLeaf[];
+  readonly revocations: readonly AuditLeaf[];
+  readonly enrollments: readonly AuditLeaf[];
+  readonly publications: readonly AuditLeaf[];
+  readonly results: ReadonlyMap<string, Appraised>;
+}
+
+function viewOf(decision: Origin, context: Context): ExecutionView {
+  const executionId = executionOf(decision);
+  const before = ({ index }: AuditLeaf): boolean => Number(index) < Number(decision.index);
+  const outcomes = context.outcomes.filter(
+    (leaf): leaf is OutcomeLeaf & LeafPlace => leaf.kind === 'outcome' && leaf.executionId === executionId,
+  );
+  const enrollment = context.enrollments.findLast(
+    (leaf): leaf is EnrollmentLeaf & LeafPlace =>
+      leaf.kind === 'enrollment' && leaf.hostId === decision.hostId && before(leaf),
+  );
+  const publication = context.publications.findLast(
+    (leaf): leaf is PolicyLeaf & LeafPlace =>
+      leaf.kind === 'policy' && leaf.digest === decision.policy?.digest && before(leaf),
+  );
+  const revocations = context.revocations.filter(
+    (leaf): leaf is RevocationLeaf & LeafPlace =>
+      leaf.kind === 'revocation' && concerns(leaf.subject, executionId, decision),
+  );
+  const revoked = revocations.some(({ subject }) => subject.kind === 'execution');
+  return {
+    ...{ executionId, decision, outcomes, revocations },
+    renewal: context.renewals.get(executionId) ?? null,
+    enrollment: enrollment ?? null,
+    publication: publication ?? null,
+    appraised: context.results.get(executionId) ?? null,
+    state: outcomes.at(-1)?.state ?? (revoked ? 'revoked' : 'issued'),
+  };
+}
+
+/** True when what was revoked is the execution or something that its decision rests on. */
+function concerns({ kind, id }: RevocationLeaf['subject'], executionId: string, decision: Origin): boolean {
+  switch (kind) {
+    case 'execution':
+      return id === executionId;
+    case 'host':
+      return id === decision.hostId;
+    case 'ak':
+      return id === decision.ak;
+    case 'artifact':
+      return id === decision.artifact?.digest;
+    case 'initiator':
+      return decision.initiator !== null && id === initiatorId(decision.initiator);
+    case 'policy':
+      return id === decision.policy?.digest;
+    default:
+      return decision.dependencies.some(
+        (one) => one.id === id && (one.kind === kind || (kind === 'ek-ca' && one.kind === 'ek-root')),
+      );
+  }
+}
+
+function lastBy<T>(items: readonly T[], keys: (item: T) => readonly string[]): ReadonlyMap<string, T> {
+  return new Map(items.flatMap((item) => keys(item).map((key) => [key, item] as const)));
+}
