@@ -108,7 +108,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'confining-programs-load-other-code',
     file: 'src/gateway/sandbox.ts',
-    find: 'filter(([name]) => !LOADER.test(name))',
+    find: 'filter(([name]) => !touchesConfinement(name))',
     replace: "filter(([name]) => name !== '')",
     test: files,
   },

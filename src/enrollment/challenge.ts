@@ -56,7 +56,7 @@ export interface EnrollmentChallenge {
 }
 
 /** How long a challenge waits for its answer: a TPM takes seconds, an RSA EK that has to be made up to a minute. */
-export const CHALLENGE_LIFETIME_MS = 5 * 60_000;
+export const CREDENTIAL_CHALLENGE_MS = 5 * 60_000;
 const SECRET_BYTES = 32;
 
 /** Rules h and e5–e7 for the AK. @throws Refusal `h`, `e4`, `e6`, `e7`, `malformed` */
@@ -104,7 +104,7 @@ export function challengeCandidate(
     secretHash: secretHash(secret),
     nonce: random.bytes(32),
     selection,
-    expires: now + CHALLENGE_LIFETIME_MS,
+    expires: now + CREDENTIAL_CHALLENGE_MS,
   };
   const { enrollmentId, nonce, expires } = challenge;
   const offer = { enrollmentId, hostId: ek.hostId, credential, nonce, selection, expires };

@@ -10,7 +10,7 @@ export {
 } from './agent-certificate.ts';
 export type { AgentIssuer, PresentedAgent } from './agent-certificate.ts';
 export { challengeMemory } from './challenge-memory.ts';
-export { CHALLENGE_LIFETIME_MS } from './challenge.ts';
+export { CREDENTIAL_CHALLENGE_MS } from './challenge.ts';
 export type { Candidate, EnrollmentChallenge } from './challenge.ts';
 export { judgeEk } from './endorsement.ts';
 export type { EkTrust, JudgedEk } from './endorsement.ts';

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { touchesConfinement } from '../lifecycle/loader-variables.ts';
 import type { RunUser } from './run-order.ts';
 
 const BWRAP = '/usr/bin/bwrap';
@@ -32,9 +33,6 @@ export interface ConfinedCommand {
   /** NUL-separated options of bubblewrap, kept off the command line: others can read those. */
   readonly options: Uint8Array | undefined;
 }
-
-/** Variables that would have the confining programs load other code: set after them, by env, with the child's rights. */
-const LOADER = /^(?:LD_|GLIBC_|GCONV|LOCPATH|NLSPATH|MALLOC_|TZDIR|RES_OPTIONS|HOSTALIASES|PATH$)/;
 
 /**
  * The command that starts `command` under bubblewrap: own mount, PID, IPC, UTS and cgroup namespaces; a /dev without
@@ -101,14 +99,15 @@ function enter(cwd: string, loader: Readonly<Record<string, string>>): string[] 
   return cwd === '/' && pairs.length === 0 ? [] : [ENV, '-C', cwd, ...pairs];
 }
 
+/** Variables that would have the confining programs load other code are set after them, by env, with the child's rights. */
 function splitEnvironment(environment: Confinement['environment']): {
   readonly plain: Record<string, string>;
   readonly loader: Record<string, string>;
 } {
   const entries = Object.entries(environment);
   return {
-    plain: Object.fromEntries(entries.filter(([name]) => !LOADER.test(name))),
-    loader: Object.fromEntries(entries.filter(([name]) => LOADER.test(name))),
+    plain: Object.fromEntries(entries.filter(([name]) => !touchesConfinement(name))),
+    loader: Object.fromEntries(entries.filter(([name]) => touchesConfinement(name))),
   };
 }
 

@@ -5,6 +5,7 @@ import { MAX_LIFETIME_SECONDS, thumbprint } from '../authorization/index.ts';
 import { fromBase64url, jcsSha256, refuse, toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { encodeSealed, sealCredentials } from '../credential/index.ts';
+import { IMA_PCR } from '../evidence/index.ts';
 import { platformOf } from '../policy/index.ts';
 import { parsePublic } from '../tpm/index.ts';
 import { admitAttestation, attestationQualifyingData } from './attestation-request.ts';
@@ -44,8 +45,6 @@ export interface AttestationAnswer extends CommittedAnswer {
   readonly sealed: JsonObject | null;
 }
 
-/** IMA's PCR: quoted besides the policy's selection. PCR 23 belongs to executions. */
-const IMA_PCR = 10;
 /** An agent certificate is renewed when less than this is left of it: ms. */
 const RENEW_BEFORE = 12 * 3_600_000;
 

@@ -8,6 +8,7 @@ import type {
   Platform,
   PolicyDecision,
 } from '../policy/index.ts';
+import { selectsCode } from './loader-variables.ts';
 import type { Environment } from './environment-stage.ts';
 import type { Principals } from './identity-stage.ts';
 import type { HostFacts } from './ports.ts';
@@ -67,16 +68,12 @@ export const enrolled = ({ hostId, platform, labels }: HostFacts): EnrolledHost 
   labels: Object.entries(labels).map(([name, value]) => `${name}=${value}`),
 });
 
-/** Variables by which a dynamic loader or an interpreter takes other code than what was verified. */
-const LOADER =
-  /^(?:LD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NODE_.*|BASH_ENV|ENV|BASH_FUNC_.*|SHELLOPTS|BASHOPTS|PYTHON.*|PERL.*|RUBY.*|GEM_.*|_?JAVA_.*|JDK_JAVA_OPTIONS|CLASSPATH|PATH|IFS)$/;
-
 /** @throws Refusal `loader-variable` */
 function requireNoLoaderVariables(
   environment: Readonly<Record<string, string>>,
   allowed: readonly string[],
 ): void {
-  const names = Object.keys(environment).filter((name) => LOADER.test(name) && !allowed.includes(name));
+  const names = Object.keys(environment).filter((name) => selectsCode(name) && !allowed.includes(name));
   if (names.length > 0)
     refuse('loader-variable', 'variables that select code, which policy does not name', { names });
 }
@@ -141,10 +138,7 @@ function isMeasured(
   return listed === sha256 && (ima?.findings.measured.includes(path) ?? false);
 }
 
-function actors({
-  admitted,
-  principals,
-}: Verified): Pick<ExecuteFacts, 'initiator' | 'parent' | 'origin'> {
+function actors({ admitted, principals }: Verified): Pick<ExecuteFacts, 'initiator' | 'parent' | 'origin'> {
   const { initiator, parent, origin } = principals;
   return {
     origin,

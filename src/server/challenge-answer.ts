@@ -1,16 +1,13 @@
 import { refuse } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { agentAccess } from '../enrollment/index.ts';
-import { imaStateDigest } from '../evidence/index.ts';
+import { IMA_PCR, imaStateDigest } from '../evidence/index.ts';
 import { CHALLENGE_LIFETIME_MS, makeNonce, quotedSelection, requirePolicy } from '../lifecycle/index.ts';
 import type { ActivePolicy, ChallengePurpose, DecisionDeps, HostFacts } from '../lifecycle/index.ts';
 import { platformOf } from '../policy/index.ts';
 import { formatPcrSelection } from '../tpm/index.ts';
 import type { Caller } from './caller.ts';
 import { refuseAttestationOnly } from './caller.ts';
-
-/** IMA's PCR: what an attestation quotes besides the policy's selection; an execution quotes PCR 23 too. */
-const IMA_PCR = 10;
 
 /**
  * A challenge: the nonce, and what the host needs to know to answer it. Everything but the nonce is advice; the

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { appendFile } from 'node:fs/promises';
 import type { Tpm } from '../../native/index.ts';
 import { concat, fromHex, utf8 } from '../base/index.ts';
+import { IMA_PCR } from '../evidence/index.ts';
 import { readImaRecords } from './ima-records.ts';
-
-const IMA_PCR = 10;
 
 /** What a kernel's IMA does, for a machine that has no kernel: measures into a list and a TPM's PCR 10. */
 export class EmulatedIma {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, systemClock } from '../../src/agent/index.ts';
 import type { Gateway } from '../../src/gateway/index.ts';
+import { expectRejection } from '../support/refusals.ts';
 import { GatewayWorld } from '../gateway/world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -77,5 +78,26 @@ describe('a host attests with its executions', () => {
     expect(outcome.ended).toMatchObject([{ executionId: one.executionId }]);
     await gateway.end([one.executionId], { check: 'test', reason: 'the test is over' });
     await run;
+  });
+
+  it('and a renewal that can’t be opened is reported as a lost release', async () => {
+    const [run] = await startWaiting('four');
+    const [one] = gateway.active();
+    if (one === undefined || run === undefined) throw new Error('nothing runs');
+    // Root moves a PCR after the quote: between the answer and the unsealing.
+    const { client } = world.host;
+    const request = client.request.bind(client);
+    client.request = async (...sent) => {
+      const answer = await request(...sent);
+      if (sent[1].endsWith('/attestations'))
+        await world.host.tpm.pcrExtend(7, { sha256: new Uint8Array(32).fill(1) });
+      return answer;
+    };
+    await expectRejection('release-lost', attestHost(world.host, [one], systemClock));
+    client.request = request;
+    await gateway.end([one.executionId], { check: 'test', reason: 'the test is over' });
+    await run;
+    const order = await world.order(world.file('five', '#!/bin/sh\n'));
+    await expectRejection('host-quarantined', world.run(order));
   });
 });

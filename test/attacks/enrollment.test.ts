@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { toBase64url, toHex } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
-import { CHALLENGE_LIFETIME_MS, challengeMemory, revokeHost } from '../../src/enrollment/index.ts';
+import { CREDENTIAL_CHALLENGE_MS, challengeMemory, revokeHost } from '../../src/enrollment/index.ts';
 import {
   EK_TEMPLATES,
   TPM_RH,
@@ -306,7 +306,7 @@ describe('an activation', () => {
   it('is answered in its time', async () => {
     const request = host.request({ token: await desk.invite({}, undefined, 3_600_000) });
     const offer = await desk.begin(request);
-    desk.wait(CHALLENGE_LIFETIME_MS);
+    desk.wait(CREDENTIAL_CHALLENGE_MS);
     await expectRejection('enroll-expired', desk.activate(offer, host.answer(offer, request)));
   });
 
@@ -323,7 +323,7 @@ describe('an activation', () => {
     const request = host.request({ token: await small.invite({}, undefined, 3_600_000) });
     await small.begin(request);
     await expectRejection('enroll-busy', small.begin(request));
-    small.wait(CHALLENGE_LIFETIME_MS);
+    small.wait(CREDENTIAL_CHALLENGE_MS);
     expect(await small.begin(request)).toHaveProperty('enrollmentId');
   });
 });

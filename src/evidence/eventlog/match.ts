@@ -1,6 +1,7 @@
 import { equalBytes } from '../../base/index.ts';
 import { HASH_NAMES, digest } from '../../tpm/index.ts';
 import type { HashName } from '../../tpm/index.ts';
+import { IMA_PCR } from '../ima/pcr-chains.ts';
 import type { EventLog } from './log.ts';
 import { explainPhases } from './pcr-phases.ts';
 import { PcrState } from './pcr-state.ts';
@@ -37,7 +38,6 @@ export interface PcrMatch {
   readonly otherBoot: boolean;
 }
 
-const IMA_PCR = 10;
 const PHASE_PCR = 11;
 const LAST_STATIC_PCR = 15;
 const EXIT_BOOT_SERVICES = [ACTION.EXIT_BOOT_SERVICES, ACTION.EXIT_BOOT_SERVICES_SUCCEEDED];
