@@ -103,8 +103,9 @@ export class AttestationLoop {
       const host = await hosts.current();
       const outcome = await attestHost(host, runner.active(), clock);
       this.#denials = 0;
-      await runner.renew(outcome.renewed);
+      // What has to end doesn't wait for what goes on.
       for (const { executionId, denial } of outcome.ended) await runner.end([executionId], denial);
+      await runner.renew(outcome.renewed);
       const { auditIndex, policyVersion, status, certificateRenewed } = outcome;
       this.#state = { at: clock.now(), auditIndex, policyVersion, failingSince: null, failure: null };
       const counts = { renewed: outcome.renewed.length, ended: outcome.ended.length };

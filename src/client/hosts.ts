@@ -19,7 +19,7 @@ export interface InvitationOrder {
   readonly ttlSeconds: number | null;
 }
 
-const { decimal, hex32, list, nullable, object, text } = shape;
+const { decimal, hex32, integer, list, nullable, object, text } = shape;
 const INVITED = object({
   token: nullable(text({ max: 64 })),
   expiresAt: nullable(text({ max: 32 })),
@@ -45,7 +45,13 @@ const HOST = object(
     approvedBy: nullable(text()),
     enrolledAt: text(),
   },
-  { auditIndex: nullable(decimal) },
+  {
+    auditIndex: nullable(decimal),
+    // What a quarantine or a revocation ended.
+    ended: integer(),
+    executions: list(object({ executionId: text(), hostId: hex32 }), 1000),
+    hosts: list(hex32, 100_000),
+  },
 );
 export type HostView = ReturnType<typeof HOST>;
 const HOSTS = object({ hosts: list(HOST, 1000), next: nullable(text()) });

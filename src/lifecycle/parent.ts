@@ -8,6 +8,7 @@ import type { ExecutionRecord } from './execution-record.ts';
 import { requireNotRevoked } from './not-revoked.ts';
 import type { DecisionDeps, HostFacts, RecordVersion } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
+import { initiatorOf } from './rests-on.ts';
 import { workloadKey } from './workload-key.ts';
 
 /** A parent whose whole chain verified, whose holder proved itself and whose ancestors are all active. */
@@ -127,8 +128,8 @@ async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promis
  * @throws Refusal `parent-state`, `dependency-revoked`
  */
 async function requireStanding(
-  { hostId, artifact, ak }: ExecutionRecord,
-  { attr }: AuthorizationClaims,
+  { hostId, artifact, ak, initiator }: ExecutionRecord,
+  { attr, gov, policy, sub }: AuthorizationClaims,
   deps: DecisionDeps,
 ): Promise<HostFacts> {
   const host = await deps.hosts.get(hostId);
@@ -141,6 +142,10 @@ async function requireStanding(
       ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
       { kind: 'artifact', id: artifact.digest },
       ...attr.signers.map((id) => ({ kind: 'signer', id }) as const),
+      { kind: 'initiator', id: sub },
+      ...(initiator === null ? [] : [initiatorOf(initiator)]),
+      { kind: 'policy', id: policy.digest },
+      ...gov.authorities.map((id) => ({ kind: 'authority', id }) as const),
     ],
     deps,
   );

@@ -32,6 +32,7 @@ import { HostEvents } from './host-events.ts';
 import { ImaVerifier } from './ima-verifier.ts';
 import { LiveExecutions } from './live-executions.ts';
 import { LogClock } from './log-clock.ts';
+import { StatusLists } from './status-lists.ts';
 import type { WitnessDesk } from './witness-desk.ts';
 import { ledgerForHosts, openWitnessDesk, openWitnessing } from './witnesses.ts';
 import type { Witnessing } from './witnessing.ts';
@@ -68,6 +69,8 @@ export interface Services {
   readonly decisions: DecisionDeps;
   /** Executions that have not ended. */
   readonly live: LiveExecutions;
+  /** What relying parties learn of executions that ended. */
+  readonly statusLists: StatusLists;
   /** Open event streams of hosts. */
   readonly events: HostEvents;
   /** Refusals that are no leaf of their own. */
@@ -121,9 +124,8 @@ export async function compose({
     const highWater = new HighWater(files.highWater, onError);
     await clock.load(store);
     const events = new HostEvents();
-    const live = new LiveExecutions(recordsOf(store), (revoked) => {
-      events.revoked(revoked);
-    });
+    const live = new LiveExecutions(recordsOf(store), events);
+    const statusLists = await StatusLists.of(ring, config.url, { records: recordsOf(store), clock });
     const witnessParts = { config, files, ring, store, clock, onError };
     const witnessing = openWitnessing(witnessParts, trust.current.witnesses);
     const ledger = groupCommit(async (changes) => {
@@ -131,6 +133,7 @@ export async function compose({
       clock.committed(committed);
       // Before anybody hears of the commit: who then looks for what runs finds everything.
       live.committed(changes, committed);
+      statusLists.committed(changes, committed);
       return noted(committed, highWater, witnessing);
     });
     if (head === undefined || head.size === '0') await openLog(ledger, origin);
@@ -151,6 +154,7 @@ export async function compose({
       epoch: await store.epoch(),
       events,
       live,
+      statusLists,
       onError,
     });
   } catch (error) {
@@ -209,6 +213,7 @@ type Parts = Pick<
   | 'epoch'
   | 'events'
   | 'live'
+  | 'statusLists'
   | 'witnessing'
   | 'witness'
 > & {

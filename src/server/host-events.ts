@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import type { Readable } from 'node:stream';
 import type { JsonObject } from '../base/index.ts';
 import { TOLD_MS } from './live-executions.ts';
-import type { RevokedExecution } from './live-executions.ts';
+import type { RevocationListener, RevokedExecution } from './live-executions.ts';
 
 /** A comment this often shows both sides that the other one is there. */
 export const HEARTBEAT_MS = 15_000;
@@ -21,7 +21,7 @@ interface Open {
  * Nothing of them has a state of its own: what a host missed is found in the records of its executions, by the index of
  * the leaf that ended them.
  */
-export class HostEvents {
+export class HostEvents implements RevocationListener {
   readonly #streams = new Map<string, Open>();
   /** Revoked, not yet acknowledged, and not yet run out. */
   readonly #revoked = new Map<string, RevokedExecution[]>();
@@ -41,10 +41,15 @@ export class HostEvents {
 
   /** An execution of the host was revoked; in the order of leaves. */
   revoked(one: RevokedExecution): void {
-    const before = this.#revoked.get(one.hostId) ?? [];
-    this.#revoked.set(one.hostId, [...before.filter((other) => other.executionId !== one.executionId), one]);
+    this.#revoked.set(one.hostId, [...(this.#revoked.get(one.hostId) ?? []), one]);
     const open = this.#streams.get(one.hostId);
     if (open !== undefined) write(open.stream, revokedEvent([one]));
+  }
+
+  acknowledged(hostId: string, executionId: string): void {
+    const left = (this.#revoked.get(hostId) ?? []).filter((one) => one.executionId !== executionId);
+    if (left.length === 0) this.#revoked.delete(hostId);
+    else this.#revoked.set(hostId, left);
   }
 
   /** Asks a host to attest at once: an operator let it come back. */

@@ -29,6 +29,13 @@ export interface RevokedExecution {
   readonly reason: string;
 }
 
+/** Who passes it on. */
+export interface RevocationListener {
+  revoked(one: RevokedExecution): void;
+  /** The host has said how it ended there: it needs not be told any more. */
+  acknowledged(hostId: string, executionId: string): void;
+}
+
 const nameOf = ({ kind, id }: Revocable): string => `${kind}/${id}`;
 
 /**
@@ -40,11 +47,11 @@ export class LiveExecutions {
   readonly #records: Records;
   readonly #live = new Map<string, Live>();
   readonly #byHost = new Map<string, Set<string>>();
-  readonly #onRevoked: (revoked: RevokedExecution) => void;
+  readonly #told: RevocationListener | undefined;
 
-  constructor(records: Records, onRevoked: (revoked: RevokedExecution) => void = () => undefined) {
+  constructor(records: Records, told?: RevocationListener) {
     this.#records = records;
-    this.#onRevoked = onRevoked;
+    this.#told = told;
   }
 
   get size(): number {
@@ -95,9 +102,10 @@ export class LiveExecutions {
       return;
     }
     this.#forget(executionId, hostId);
-    // Once the host has said how it ended, there is nothing to tell it any more.
-    if (state === 'revoked' && revokedBy !== null && exit === null)
-      this.#onRevoked({ executionId, hostId, leaf, expires, by: revokedBy, reason: record.reason ?? '' });
+    if (state !== 'revoked' || revokedBy === null) return;
+    if (exit !== null) this.#told?.acknowledged(hostId, executionId);
+    else
+      this.#told?.revoked({ executionId, hostId, leaf, expires, by: revokedBy, reason: record.reason ?? '' });
   }
 
   #forget(executionId: string, hostId: string): void {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -6,9 +6,14 @@ import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Tpm } from '../../native/index.ts';
+import { enrollHost } from '../../src/agent/index.ts';
 import { fromBase64url } from '../../src/base/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { LocalIssuer } from '../../src/identity/index.ts';
+import { startSwtpm } from '../../src/testing/index.ts';
+import type { Swtpm } from '../../src/testing/index.ts';
+import { hostId, parsePublic } from '../../src/tpm/index.ts';
 import { GatewayWorld } from '../gateway/world.ts';
 import { cli } from '../support/cli.ts';
 import { systemRandom } from '../support/random.ts';
@@ -28,6 +33,14 @@ export interface Started {
   readonly exit: Promise<number | NodeJS.Signals | null>;
 }
 
+/** What an agent is configured with. */
+interface AgentPlace {
+  readonly state: string;
+  readonly socket: string;
+  readonly mode: string;
+  readonly credentials: string;
+}
+
 /**
  * A verifier and a host's agent in processes of their own, over an emulated TPM: what installs and enrolls is this
  * process, what decides and runs is not.
@@ -42,7 +55,11 @@ export class DaemonWorld {
   readonly #gateway: GatewayWorld;
   readonly #short: string;
   readonly #started: Started[] = [];
+  readonly #others: Swtpm[] = [];
+  readonly #mounts: string[] = [];
+  readonly #directories: string[] = [];
   #agent: Started | undefined;
+  #verifier: Started | undefined;
 
   private constructor(gateway: GatewayWorld, directory: string) {
     this.#gateway = gateway;
@@ -65,7 +82,8 @@ export class DaemonWorld {
     try {
       await world.#writeToken(issuer);
       await world.#serve();
-      world.#configure();
+      const { socket, credentials } = world;
+      world.#configure('agent.yaml', { state: gateway.host.state.path, socket, mode: '0600', credentials });
       await world.startAgent();
       return world;
     } catch (error) {
@@ -80,13 +98,26 @@ export class DaemonWorld {
     // An emulated TPM has one client at a time: from here on the agent.
     await host.close();
     const { url, caFingerprint } = agents;
-    const { port } = agents.verifier.server.address;
     await agents.verifier.server.stop();
+    await this.startVerifier();
+    const text = profileText({ url, caFingerprint, certificate: 'admin.pem', key: 'admin.key' });
+    writeFileSync(this.profile, text, { mode: 0o600 });
+  }
+
+  /** `sealgate serve`, until it listens. */
+  async startVerifier(): Promise<void> {
+    const { agents } = this.#gateway;
+    const { port } = agents.verifier.server.address;
     const listen = { SEALGATE_LISTEN_ADDRESS: '127.0.0.1', SEALGATE_LISTEN_PORT: String(port) };
     const serve = this.#spawn(['serve', '--config', path.join(agents.directory, 'sealgate.yaml')], listen);
     await this.until(() => serve.stdout().startsWith('listening on'), serve);
-    const text = profileText({ url, caFingerprint, certificate: 'admin.pem', key: 'admin.key' });
-    writeFileSync(this.profile, text, { mode: 0o600 });
+    this.#verifier = serve;
+  }
+
+  /** The verifier's process is gone from one moment to the next. */
+  async killVerifier(): Promise<void> {
+    this.#verifier?.child.kill('SIGKILL');
+    await this.#verifier?.exit;
   }
 
   async #writeToken(issuer: LocalIssuer): Promise<void> {
@@ -98,14 +129,14 @@ export class DaemonWorld {
     writeFileSync(this.initiator.replace('.jwt', '.key'), pem, { mode: 0o600 });
   }
 
-  #configure(): void {
+  #configure(file: string, { state, socket, mode, credentials }: AgentPlace): void {
     const config = {
-      state: this.#gateway.host.state.path,
-      socket: { path: this.socket, mode: '0600' },
+      state,
+      socket: { path: socket, mode },
       attestation: { intervalSeconds: 5, maxBackoffSeconds: 5 },
-      execution: { credentials: this.credentials, graceSeconds: 5 },
+      execution: { credentials, graceSeconds: 5 },
     };
-    writeFileSync(path.join(this.directory, 'agent.yaml'), JSON.stringify(config));
+    writeFileSync(path.join(this.directory, file), JSON.stringify(config));
   }
 
   /** `sealgate agent`, until it listens. */
@@ -119,6 +150,35 @@ export class DaemonWorld {
   get agent(): Started {
     if (this.#agent === undefined) throw new Error('no agent was started');
     return this.#agent;
+  }
+
+  /**
+   * Another host with an emulated TPM of its own, whose EK an operator lists, and its agent, which every local user may
+   * ask. @returns its agent's socket
+   */
+  async addHost(name: string): Promise<string> {
+    const swtpm = await startSwtpm({ eccP256: true });
+    this.#others.push(swtpm);
+    const tpm = await Tpm.open(swtpm.tcti);
+    const ek = await tpm.endorsementKey('L-1');
+    const hash = hostId(parsePublic(ek.publicBytes));
+    await ek.flush();
+    await tpm.close();
+    const terms = ['--name', name, '--platform', 'vm', '--label', 'env=test', '--no-token', '--ek', hash];
+    await this.operate('host', 'invite', ...terms);
+    const state = path.join(this.directory, name);
+    await enrollHost(this.#gateway.agents.order(name, swtpm, state));
+    // Who runs there gets to it from inside of a sandbox.
+    const place = mkdtempSync(path.join(tmpdir(), 'sealgate-agent-'));
+    this.#directories.push(place);
+    chmodSync(place, 0o755);
+    const socket = path.join(place, 's');
+    const credentials = path.join(this.directory, `${name}-credentials`);
+    this.#mounts.push(credentials);
+    this.#configure(`${name}.yaml`, { state, socket, mode: '0666', credentials });
+    const agent = this.#spawn(['agent', '--config', path.join(this.directory, `${name}.yaml`)]);
+    await this.until(() => agent.stdout().startsWith('listening on'), agent);
+    return socket;
   }
 
   /** A script, signed unless it shall not be. */
@@ -171,6 +231,9 @@ export class DaemonWorld {
       await exit;
     }
     await this.#gateway.swtpm.stop();
+    for (const swtpm of this.#others) await swtpm.stop();
+    for (const mount of this.#mounts) execFileSync('umount', [mount]);
+    for (const directory of this.#directories) rmSync(directory, { recursive: true, force: true });
     rmSync(this.#short, { recursive: true, force: true });
   }
 

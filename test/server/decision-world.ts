@@ -71,7 +71,7 @@ platforms:
     requiredClaims: [instance-identity, executables]
 artifacts: artifacts.json
 hostSets: { all: { labels: ["env=test"] } }
-initiators: []
+initiators: ${extra.initiators === undefined ? '[]' : `[{ issuer: "${extra.initiators.issuer}", jwks: people.json, bearer: true, maxLifetime: 600, claims: [] }]`}
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
@@ -90,6 +90,8 @@ export interface PolicyOptions {
   readonly executionsPerHost?: number;
   readonly authorizationLifetime?: number;
   readonly maxChildren?: number;
+  /** Whose tokens name initiators; without a key of theirs, too. */
+  readonly initiators?: { readonly issuer: string; readonly jwks: JsonObject };
   /** Reference values of a platform whose gateway and artifacts the kernel measures. */
   readonly measured?: ReferenceValues;
 }
@@ -178,6 +180,7 @@ export class DecisionWorld {
       'policy.yaml': policyYaml((before?.version ?? 0) + 1, before?.hash ?? null, options),
       'execute.cedar': options.cedar ?? CEDAR,
       'schema.cedarschema': CEDAR_SCHEMA,
+      ...(options.initiators === undefined ? {} : { 'people.json': JSON.stringify(options.initiators.jwks) }),
       'references.json': JSON.stringify(
         options.measured ?? {
           version: 1,

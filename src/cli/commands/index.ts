@@ -1,10 +1,13 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../run.ts';
 import { registerAgent } from './agent.ts';
+import { registerAuditExport } from './audit-export.ts';
+import { registerAuditMonitor } from './audit-monitor.ts';
 import { registerAuditProve } from './audit-prove.ts';
 import { registerAuditTail } from './audit-tail.ts';
 import { registerAuditVerify } from './audit-verify.ts';
 import { registerExec } from './exec.ts';
+import { registerExecExport } from './exec-export.ts';
 import { registerExecLineage } from './exec-lineage.ts';
 import { registerKey } from './key.ts';
 import { registerOperator } from './operator.ts';
@@ -30,6 +33,7 @@ import { registerPolicyBundle } from './policy-bundle.ts';
 import { registerPolicyExamine } from './policy-examine.ts';
 import { registerPolicyLearn } from './policy-learn.ts';
 import { registerTpm } from './tpm.ts';
+import { registerRevoke } from './revoke.ts';
 import { registerRun } from './run.ts';
 import { registerServe } from './serve.ts';
 import { registerTrust } from './trust.ts';
@@ -37,6 +41,7 @@ import { registerTrustBundle } from './trust-bundle.ts';
 import { registerUp } from './up.ts';
 import { registerVerifyAuthorization } from './verify-authorization.ts';
 import { registerVerifyEvidence } from './verify-evidence.ts';
+import { registerVerifyPackage } from './verify-package.ts';
 import { registerVerifyProof } from './verify-proof.ts';
 import { registerVerifyQuote } from './verify-quote.ts';
 
@@ -72,16 +77,21 @@ export const COMMANDS: readonly Register[] = [
   registerVerifyQuote,
   registerVerifyEvidence,
   registerVerifyAuthorization,
+  registerVerifyPackage,
   registerPolicyLearn,
   registerPolicyBundle,
   registerPolicyExamine,
   registerPolicyPublish,
   registerSecret,
   registerExec,
+  registerRevoke,
   registerExecLineage,
+  registerExecExport,
   registerStoreCheck,
   registerStoreRebuild,
   registerAuditVerify,
   registerAuditProve,
   registerAuditTail,
+  registerAuditExport,
+  registerAuditMonitor,
 ];
