@@ -7,6 +7,7 @@ export * from './limits.ts';
 export * from './ports.ts';
 export * from './printable.ts';
 export * from './reader.ts';
+export * from './recent.ts';
 export * from './refusal.ts';
 export * from './writer.ts';
 export * as shape from './shape.ts';

@@ -1,4 +1,3 @@
-import { TLSSocket } from 'node:tls';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import Fastify from 'fastify';
@@ -10,6 +9,7 @@ import type { Caller } from './caller.ts';
 import type { Services } from './compose.ts';
 import type { DenialTally } from './denial-tally.ts';
 import { Metrics } from './metrics.ts';
+import { presentedBy } from './presented.ts';
 import { AdminProblem, problemOf } from './problem.ts';
 import { RefusalLog } from './refusal-log.ts';
 import type { Call, Reply, Route } from './route.ts';
@@ -114,24 +114,14 @@ function certificateLimit(app: FastifyInstance, { config }: Services): Limit {
   const check = app.createRateLimit({
     max: config.limits.requestsPerMinutePerCertificate,
     timeWindow: 60_000,
-    keyGenerator: (request) => peerCertificate(request)?.fingerprint ?? 'none',
+    keyGenerator: (request) => presentedBy(request.raw.socket)?.fingerprint ?? 'none',
   });
   return async (request) => {
-    if (peerCertificate(request) === undefined) return;
+    if (presentedBy(request.raw.socket) === undefined) return;
     const result = await check(request);
     if (!result.isAllowed && result.isExceeded)
       throw new AdminProblem('rate-limited', 'too many requests with this certificate');
   };
-}
-
-/** What was presented in the handshake, whether it is worth anything or not. */
-function peerCertificate({
-  raw: { socket },
-}: FastifyRequest): { raw: Uint8Array; fingerprint: string } | undefined {
-  const found = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
-  return found === undefined
-    ? undefined
-    : { raw: new Uint8Array(found.raw), fingerprint: found.fingerprint256 };
 }
 
 function addRoute(
@@ -163,7 +153,7 @@ function addRoute(
         refusals.know(request, who);
       };
       const context = { ring, records, trustDomain, now: clock.now(), onKnown };
-      callers.set(request, await judgeCaller(one.access, peerCertificate(request)?.raw, context));
+      callers.set(request, await judgeCaller(one.access, presentedBy(request.raw.socket), context));
     },
     handler: async (request, reply) => {
       const caller = callers.get(request);
@@ -172,7 +162,8 @@ function addRoute(
       const lastEventId = request.headers['last-event-id'];
       const call = { caller, params, query, body, now: services.clock.now(), services, lastEventId };
       // Fastify validated params, query and body by the schemas that the handler's types come from.
-      return await send(reply, await one.handle(call as unknown as Call<never, never, never>));
+      const answer = await one.handle(call as unknown as Call<never, never, never>);
+      return await send(reply, answer, request.headers['if-none-match']);
     },
   });
 }
@@ -199,11 +190,16 @@ function describeAccess({ access }: Route): string {
   return access.who === 'agent' ? `agent (${access.standing})` : `operator (${access.role})`;
 }
 
-async function send(reply: FastifyReply, answer: Reply): Promise<FastifyReply> {
+async function send(reply: FastifyReply, answer: Reply, known: string | undefined): Promise<FastifyReply> {
   reply.status(answer.status);
   if ('json' in answer) return await reply.header('cache-control', 'no-store').send(answer.json);
   if ('stream' in answer)
     return await reply.header('cache-control', 'no-store').type(answer.type).send(answer.stream);
-  reply.header('cache-control', answer.cache ?? 'no-store').type(answer.type);
+  reply.header('cache-control', answer.cache ?? 'no-store');
+  if (answer.etag !== undefined) {
+    reply.header('etag', answer.etag);
+    if (known === answer.etag) return await reply.status(304).send();
+  }
+  reply.type(answer.type);
   return await reply.send(typeof answer.data === 'string' ? answer.data : Buffer.from(answer.data));
 }

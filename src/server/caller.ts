@@ -4,8 +4,9 @@ import { hasRole, parseOperatorId } from '../config/index.ts';
 import type { KeyRing, Role } from '../config/index.ts';
 import { agentAccess, judgeAgentCertificate, readHost } from '../enrollment/index.ts';
 import type { Operator, PresentedAgent, StoredHost } from '../enrollment/index.ts';
-import { parseCertificate, sameName, tlsClientProfile, verifyPath } from '../x509/index.ts';
+import { sameName, tlsClientProfile, verifyPath } from '../x509/index.ts';
 import type { Certificate } from '../x509/index.ts';
+import type { Presented } from './presented.ts';
 import { AdminProblem } from './problem.ts';
 
 /** Who may call a route. */
@@ -55,17 +56,17 @@ export const operatorRecord = (serial: string): { kind: string; id: string } => 
  * Judges the client certificate for one kind of route. TLS proved that the caller has its key; nothing else about it is
  * believed: each kind of caller is read only from a path to its own authority, so that no other certificate (workload
  * SVID, agent, server) can speak as an operator, whatever names are in it.
- * @param leaf DER of the certificate that was presented
+ * @param leaf the certificate that was presented
  * @throws Refusal, AdminProblem `not-permitted`
  */
 export async function judgeCaller(
   access: Access,
-  leaf: Uint8Array | undefined,
+  leaf: Presented | undefined,
   context: CallerContext,
 ): Promise<Caller> {
   if (access.who === 'anyone') return { kind: 'anyone' };
   if (leaf === undefined) return refuse('caller-certificate', 'this needs a client certificate');
-  const certificate = parseCertificate(leaf);
+  const { certificate } = leaf;
   if (access.who === 'operator-or-agent') {
     // By the issuer's name it is only chosen which path is judged; the path itself decides.
     const operators = context.ring.certificate('operator-ca');

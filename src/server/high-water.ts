@@ -1,9 +1,11 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { parseCheckpoint, treeRoot, verifyCheckpoint } from '../audit/index.ts';
 import type { TileReader, VerifierKey } from '../audit/index.ts';
 import { equalBytes, refuse } from '../base/index.ts';
 
+const SPACING_MS = 50;
 const MAX_BYTES = 128 * 1024;
 
 /** What of the store is compared with the file. */
@@ -60,8 +62,11 @@ export class HighWater {
 
   async #write(): Promise<void> {
     try {
-      for (let text = this.#take(); text !== undefined; text = this.#take())
+      for (let text = this.#take(); text !== undefined; text = this.#take()) {
         await writeSafely(this.#file, text);
+        // Under load what comes meanwhile is one write: each waits for the disk, as the commits do.
+        await setTimeout(SPACING_MS);
+      }
     } catch (error) {
       // The log itself is durable; a full disk elsewhere must not stop decisions, but somebody has to know.
       this.#onError(error);

@@ -8,6 +8,7 @@ import type { ClockInfo } from '../tpm/index.ts';
 import type { JournalWrite } from './journal.ts';
 import { prepared } from './prepared.ts';
 import type { OnceRow } from './record-set.ts';
+import { recordOf } from './rows.ts';
 import type { Rows } from './rows.ts';
 import type { Database } from './schema.ts';
 
@@ -124,7 +125,7 @@ async function advanceCounters(db: Database, rows: Rows, next: CounterAdvance, p
   const ref = { kind: COUNTERS, id: next.ek };
   const last = await rows.read(db, ref);
   if (last !== undefined && next.byOperator !== true)
-    requireForward(clockInfo(last.body), clockInfo({ ...next }));
+    requireForward(clockInfo(recordOf(last).body), clockInfo({ ...next }));
   const { resetCount, restartCount, clock, safe } = next;
   await rows.write(db, ref, { resetCount, restartCount, clock, safe }, place.index);
 }
@@ -136,7 +137,8 @@ async function useBudget(
   { kind, id, add, limit, check, reason }: BudgetUse,
   place: Place,
 ): Promise<void> {
-  const before = (await rows.read(db, { kind, id }))?.body['used'] ?? 0;
+  const record = await rows.read(db, { kind, id });
+  const before = (record && recordOf(record).body['used']) ?? 0;
   const used = Math.max(0, Number(before) + add);
   // Written so that a number that is none is a refusal too.
   if (add > 0 && !(used <= limit)) refuse(check, reason, { limit });

@@ -13,6 +13,8 @@ import type { Database } from './schema.ts';
 import type { SequencerKeys } from './sequencer.ts';
 import { Sequencer } from './sequencer.ts';
 import { signHeadAnew } from './sign-head.ts';
+import { recordOf } from './rows.ts';
+import type { RecordText } from './rows.ts';
 import { StoreMemory } from './store-memory.ts';
 import { tileStore } from './tile-store.ts';
 import { keepCosigned, readCosigned, readWitnessed, storeWitnessed } from './witness-tables.ts';
@@ -46,17 +48,48 @@ export interface StoreOperations {
   close(): Promise<void>;
 }
 
-/**
- * Opens the operations over a database: migrates it, fixes its epoch and origin, and compares all of its rows with what
- * its head says of them.
- * @throws Refusal `log-origin`, `store-version`, `store-head`, `record-stale`
- */
+/** The same surface with records as texts: what a store's thread answers. */
+export type StoreTexts = Omit<StoreOperations, 'get' | 'list'> & {
+  get(ref: RecordRef): Promise<RecordText | undefined>;
+  list(
+    kind: string,
+    options: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly RecordText[]>;
+};
+
+/** The operations over those that give texts. */
+export function withRecords(texts: StoreTexts): StoreOperations {
+  return {
+    ...texts,
+    get: async (ref) => {
+      const found = await texts.get(ref);
+      return found && recordOf(found);
+    },
+    list: async (kind, options) => (await texts.list(kind, options)).map(recordOf),
+  };
+}
+
+/** Opens a store in this thread. See {@link openStoreTexts}. */
 export async function openStore(
   db: Database,
   keys: SequencerKeys,
   clock: Clock,
   newEpoch: string,
 ): Promise<StoreOperations> {
+  return withRecords(await openStoreTexts(db, keys, clock, newEpoch));
+}
+
+/**
+ * Opens the operations over a database: migrates it, fixes its epoch and origin, and compares all of its rows with what
+ * its head says of them.
+ * @throws Refusal `log-origin`, `store-version`, `store-head`, `record-stale`
+ */
+export async function openStoreTexts(
+  db: Database,
+  keys: SequencerKeys,
+  clock: Clock,
+  newEpoch: string,
+): Promise<StoreTexts> {
   await migrate(db);
   await ensureLineage(db);
   const epoch = await fixMeta(db, 'epoch', newEpoch);

@@ -39,10 +39,23 @@ const upsert = prepared(
       .onConflict((conflict) => conflict.columns(['kind', 'id']).doUpdateSet({ version, body, leaf, mac })),
 );
 
+/** A record as its row has it: what crosses threads, and is parsed only where somebody looks into it. */
+export interface RecordText extends RecordRef {
+  readonly version: number;
+  readonly leaf: string;
+  /** Canonical JSON. */
+  readonly text: string;
+}
+
 /** A record and the MAC of its row. */
 interface Sealed {
-  readonly record: StoredRecord;
+  readonly record: RecordText;
   readonly mac: Uint8Array;
+}
+
+/** A record with its body parsed. */
+export function recordOf({ text, ...row }: RecordText): StoredRecord {
+  return { ...row, body: parseJsonObject(utf8(text), 'record', RECORD_LIMITS) };
 }
 
 /**
@@ -59,7 +72,7 @@ export class Rows {
   }
 
   /** @throws Refusal `record-forged`, `record-stale` */
-  async read(db: Database, ref: RecordRef): Promise<StoredRecord | undefined> {
+  async read(db: Database, ref: RecordRef): Promise<RecordText | undefined> {
     return (await this.#read(db, ref))?.record;
   }
 
@@ -72,7 +85,7 @@ export class Rows {
     db: Database,
     kind: string,
     { after = '', limit }: { readonly after?: string; readonly limit: number },
-  ): Promise<readonly StoredRecord[]> {
+  ): Promise<readonly RecordText[]> {
     const most = Math.min(limit, MAX_LIST);
     const { rows } = await page(db, kind, after, most);
     const records = rows.map((row) => this.#open(row).record);
@@ -114,6 +127,7 @@ export class Rows {
     const mac = Uint8Array.from(bytes);
     checkRowMac(this.#macKey, row, mac);
     this.set.expect(row, mac);
-    return { record: { ...row, body: parseJsonObject(utf8(row.body), 'record', RECORD_LIMITS) }, mac };
+    const { kind, id, version, leaf, body: text } = row;
+    return { record: { kind, id, version, leaf, text }, mac };
   }
 }

@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { Refusal } from '../base/index.ts';
+import { withRecords } from './embedded.ts';
 import type { StoreOperations } from './embedded.ts';
+import { Outbox } from './outbox.ts';
 import type { WorkerAnswer, WorkerCall, WorkerStart } from './worker.ts';
 
 /**
@@ -10,7 +12,7 @@ import type { WorkerAnswer, WorkerCall, WorkerStart } from './worker.ts';
 export async function openWorkerStore(start: WorkerStart): Promise<StoreOperations> {
   const calls = new WorkerCalls(startThread(start));
   await calls.opened;
-  return {
+  return withRecords({
     commit: (changes) => calls.call('commit', changes),
     get: (ref) => calls.call('get', ref),
     list: (kind, options) => calls.call('list', kind, options),
@@ -30,7 +32,7 @@ export async function openWorkerStore(start: WorkerStart): Promise<StoreOperatio
       await calls.call<undefined>('close');
       await calls.end();
     },
-  };
+  });
 }
 
 function startThread(start: WorkerStart): Worker {
@@ -52,15 +54,17 @@ interface Pending {
 class WorkerCalls {
   readonly opened: Promise<unknown>;
   readonly #worker: Worker;
+  readonly #outbox: Outbox<WorkerCall>;
   readonly #pending = new Map<number, Pending>();
   #next = 1;
   #ended: Error | undefined;
 
   constructor(worker: Worker) {
     this.#worker = worker;
+    this.#outbox = new Outbox(worker);
     this.opened = new Promise((resolve, reject) => this.#pending.set(0, { resolve, reject }));
-    worker.on('message', (answer: WorkerAnswer) => {
-      this.#settle(answer);
+    worker.on('message', (answers: readonly WorkerAnswer[]) => {
+      for (const answer of answers) this.#settle(answer);
     });
     worker.on('error', (error: Error) => {
       this.#fail(error);
@@ -75,7 +79,7 @@ class WorkerCalls {
     const id = this.#next++;
     return new Promise<T>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, method, args } satisfies WorkerCall);
+      this.#outbox.send({ id, method, args });
     });
   }
 

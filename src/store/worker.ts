@@ -8,8 +8,9 @@ import { noteSigner } from '../audit/verifier-key.ts';
 import type { NoteSigner } from '../audit/verifier-key.ts';
 import { Refusal } from '../base/index.ts';
 import type { PlainRefusal } from '../base/index.ts';
-import type { StoreOperations } from './embedded.ts';
-import { openStore } from './embedded.ts';
+import type { StoreTexts } from './embedded.ts';
+import { openStoreTexts } from './embedded.ts';
+import { Outbox } from './outbox.ts';
 import { openSqlite } from './sqlite.ts';
 
 /** What the thread is started with. */
@@ -27,7 +28,7 @@ export interface WorkerStart {
 /** One call and its answer. */
 export interface WorkerCall {
   readonly id: number;
-  readonly method: Exclude<keyof StoreOperations, 'tiles'> | 'readTiles';
+  readonly method: Exclude<keyof StoreTexts, 'tiles'> | 'readTiles';
   readonly args: readonly unknown[];
 }
 export type WorkerAnswer =
@@ -43,22 +44,24 @@ async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): 
       createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' }),
     );
   const successor = given.nextLogKey === undefined ? {} : { successor: signerOf(given.nextLogKey) };
-  const store = await openStore(
+  const store = await openStoreTexts(
     openSqlite(given.file),
     { signer: signerOf(given.logKey), ...successor, macKey: given.macKey },
     // eslint-disable-next-line no-restricted-properties -- the thread is where this store's clock begins
     { now: () => Date.now() },
     given.newEpoch,
   );
-  port.on('message', (call: WorkerCall) => {
-    void answer(store, call).then((message) => {
-      port.postMessage(message);
-    });
+  const answers = new Outbox<WorkerAnswer>(port);
+  port.on('message', (calls: readonly WorkerCall[]) => {
+    for (const call of calls)
+      void answer(store, call).then((message) => {
+        answers.send(message);
+      });
   });
-  port.postMessage({ id: 0, value: 'open' } satisfies WorkerAnswer);
+  answers.send({ id: 0, value: 'open' });
 }
 
-async function answer(store: StoreOperations, { id, method, args }: WorkerCall): Promise<WorkerAnswer> {
+async function answer(store: StoreTexts, { id, method, args }: WorkerCall): Promise<WorkerAnswer> {
   try {
     const target: object = method === 'readTiles' ? store.tiles : store;
     // The caller is worker-store.ts, whose types are those of the methods.

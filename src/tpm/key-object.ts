@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
-import { fromBase64url, refuse, toBase64url, toHex } from '../base/index.ts';
+import { Recent, fromBase64url, refuse, toBase64url, toHex } from '../base/index.ts';
 import { digest } from './algorithms.ts';
 import { isOnCurve } from './curve-point.ts';
 import { curveSize } from './curves.ts';
@@ -14,6 +14,10 @@ export type KeyMaterial =
 
 /** RSA's exponent when the TPM's field is 0 (TPM 2.0 Part 2 §12.2.3.5). */
 const DEFAULT_EXPONENT = 65537;
+
+/** Keys by their numbers: the same few TPMs ask again and again, and importing a key takes as long as a signature. */
+const imported = new Recent<KeyObject>(4096);
+const spkis = new WeakMap<KeyObject, Uint8Array>();
 
 /** The curves in SPKIs that can also be in a TPM. */
 const SPKI_CURVES: readonly CurveName[] = ['P-256', 'P-384', 'P-521'];
@@ -56,7 +60,9 @@ export function publicSpki(area: PublicArea): Uint8Array {
 
 /** A public KeyObject as SubjectPublicKeyInfo in DER. */
 export function spkiOf(key: KeyObject): Uint8Array {
-  return new Uint8Array(key.export({ type: 'spki', format: 'der' }));
+  const known = spkis.get(key) ?? new Uint8Array(key.export({ type: 'spki', format: 'der' }));
+  spkis.set(key, known);
+  return known.slice();
 }
 
 /** hostId of the protocol: lowercase hex SHA-256 of the EK's SubjectPublicKeyInfo in DER. */
@@ -105,6 +111,17 @@ function parseSpki(der: Uint8Array): KeyObject | undefined {
 }
 
 function importKey(material: KeyMaterial): KeyObject {
+  return imported.of(numbersOf(material), () => importJwk(material));
+}
+
+/** Everything that the key is made from. */
+function numbersOf(material: KeyMaterial): string {
+  return material.type === 'rsa'
+    ? `rsa ${toHex(material.modulus)} ${String(material.exponent)}`
+    : `${material.curve} ${toHex(material.x)} ${toHex(material.y)}`;
+}
+
+function importJwk(material: KeyMaterial): KeyObject {
   const jwk = toJwk(material);
   try {
     const spki = createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'der', type: 'spki' });

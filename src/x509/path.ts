@@ -137,10 +137,30 @@ function checkSignatures(
   for (const [i, certificate] of [...chain.entries()].reverse()) {
     const issuer = chain[i + 1];
     if (issuer === undefined) continue;
-    const quirk = checkSignature(certificate, issuer, allowed);
+    const quirk = signatureOf(certificate, issuer, allowed);
     if (quirk !== undefined) used.add(quirk);
   }
   return Object.freeze([...used]);
+}
+
+/** Signatures that held, by the frozen objects that they were looked at for; without quirks. */
+const held = new WeakMap<Certificate, WeakSet<Certificate>>();
+
+/**
+ * Verifies a signature, once for the same two certificates: a connection presents the same ones with each request, and
+ * whether one signed the other never changes. Everything that depends on time or on who asks is looked at each time.
+ */
+function signatureOf(
+  certificate: Certificate,
+  issuer: Certificate,
+  allowed: ReadonlySet<PathQuirk>,
+): PathQuirk | undefined {
+  const issuers = held.get(certificate) ?? new WeakSet();
+  if (issuers.has(issuer)) return undefined;
+  const quirk = checkSignature(certificate, issuer, allowed);
+  if (quirk === undefined && Object.isFrozen(certificate) && Object.isFrozen(issuer))
+    held.set(certificate, issuers.add(issuer));
+  return quirk;
 }
 
 /** Paths by names and key identifiers, depth first, shortest way to an anchor first at each step. */

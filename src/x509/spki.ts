@@ -1,6 +1,6 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { refuse, toHex } from '../base/index.ts';
+import { Recent, refuse, toHex } from '../base/index.ts';
 import { DerReader, TAG } from './der.ts';
 import { der } from './der-writer.ts';
 import { OID, oidName } from './oids.ts';
@@ -60,10 +60,16 @@ export function parseSpki(bytes: Uint8Array): SubjectPublicKey {
   return spki;
 }
 
+/** A key object depends on nothing but its encoding, and importing one takes as long as a signature. */
+const imported = new Recent<KeyObject>(1024);
+
 /** Node's key object, from the canonical encoding. @throws Refusal `x509-invalid-key` when the point is off the curve */
 export function publicKeyOf(spki: SubjectPublicKey): KeyObject {
+  const bytes = Buffer.from(spki.canonical);
   try {
-    return createPublicKey({ key: Buffer.from(spki.canonical), format: 'der', type: 'spki' });
+    return imported.of(bytes.toString('latin1'), () =>
+      createPublicKey({ key: bytes, format: 'der', type: 'spki' }),
+    );
   } catch {
     return refuse('x509-invalid-key', 'the certificate’s public key is not a valid key', {
       keyId: spki.keyId,

@@ -182,7 +182,6 @@ describe('ciphertexts', () => {
   });
 
   it('rows that were swapped in the database are refused', async () => {
-    await verifier.server.stop();
     const db = openSqlite(path.join(directory, 'data/store.db'));
     const row = async (id: string) =>
       await db
@@ -199,9 +198,10 @@ describe('ciphertexts', () => {
       .where('id', '=', 'left')
       .execute();
     await db.destroy();
-    verifier = await startVerifier(directory);
     await expectRejection('record-forged', released('left'));
     expect((await released('right'))?.version).toBe(2);
     expect((await put('left', 'again')).status).toBe(503);
+    await verifier.server.stop();
+    await expectRejection('record-stale', startVerifier(directory));
   });
 });
