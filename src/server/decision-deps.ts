@@ -13,13 +13,13 @@ import type {
   ImaVerification,
   KeptBodies,
   LogView,
-  StatusIndexes,
 } from '../lifecycle/index.ts';
 import type { StoreOperations } from '../store/index.ts';
 import { parseCertificate, toPem } from '../x509/index.ts';
 import { challengeKeys, decisionKeys } from './decision-keys.ts';
 import { executionsOf, hostsOf, revocationsOf } from './decision-records.ts';
 import { nonceReservations } from './nonce-reservations.ts';
+import { statusIndexes } from './status-lists.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -68,7 +68,7 @@ export async function decisionDeps(parts: DecisionParts): Promise<DecisionDeps> 
     bodies: bodiesOf(store),
     agents: agentCertificates(parts),
     log: logView(store),
-    status: await statusIndexes(store, `${config.url}/v1/status-lists/${config.replica}`),
+    status: statusIndexes(config.url, config.replica, Number((await store.head())?.size ?? 0)),
     verifyIma,
     retention: config.retention.evidenceDays * DAY_MS,
     onFault: (error) => {
@@ -108,13 +108,4 @@ function logView(store: StoreOperations): LogView {
     size: async () => BigInt((await store.head())?.size ?? 0),
     consistency: async (from, to) => (await proveConsistency(from, to, store.tiles)).map(toBase64),
   };
-}
-
-/**
- * Indexes in this replica's status list, one after the other. Every allow is a leaf, so an index that begins at the
- * log's size was given out before in rare cases only, and those the ledger refuses.
- */
-async function statusIndexes(store: StoreOperations, uri: string): Promise<StatusIndexes> {
-  let next = Number((await store.head())?.size ?? 0);
-  return { assign: () => Promise.resolve({ idx: next++, uri }) };
 }

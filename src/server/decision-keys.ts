@@ -1,5 +1,4 @@
 import { createHash, createPublicKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 import { thumbprint } from '../authorization/index.ts';
 import type { VerificationKey } from '../authorization/index.ts';
 import type { KeyRing } from '../config/index.ts';
@@ -34,10 +33,4 @@ export function challengeKeys(ring: KeyRing): readonly ChallengeKey[] {
   const secret = ring.secret('challenge');
   const id = createHash('sha256').update('sealgate/challenge-key-id/v1\0').update(secret).digest();
   return [{ id: Uint8Array.from(id).slice(0, 4), secret }];
-}
-
-/** The public half as JWK, with what it is for. */
-export async function publicJwk(key: KeyObject, use: string): Promise<Record<string, string>> {
-  const { kty = '', crv = '', x = '', y = '' } = createPublicKey(key).export({ format: 'jwk' });
-  return { kty, crv, x, y, kid: await thumbprint(key), use, alg: 'ES256' };
 }

@@ -26,6 +26,8 @@ export type Reply =
       readonly type: string;
       readonly data: string | Uint8Array;
       readonly cache?: string;
+      /** Changes with the content; who has that content already gets 304 (RFC 9110 §13.1.2). */
+      readonly etag?: string;
     }
   /** A stream without a length, as long as both sides want it. */
   | { readonly status: number; readonly type: string; readonly stream: Readable };

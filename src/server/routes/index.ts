@@ -11,9 +11,11 @@ import { LINEAGE_ROUTES } from './lineage.ts';
 import { logRoutes } from './log.ts';
 import { operationRoutes } from './operation.ts';
 import { OPERATOR_ROUTES } from './operators.ts';
+import { PACKAGE_ROUTES } from './packages.ts';
 import { POLICY_ROUTES } from './policy.ts';
 import { REVOCATION_ROUTES } from './revocations.ts';
 import { SECRET_ROUTES } from './secrets.ts';
+import { STATUS_ROUTES } from './status-lists.ts';
 import { TRUST_ROUTES } from './trust.ts';
 import { WELL_KNOWN_ROUTES } from './well-known.ts';
 import { WITNESS_ROUTES } from './witness.ts';
@@ -30,8 +32,10 @@ export function allRoutes(services: Services, metrics: Metrics, openApi: () => o
     ...WITNESS_ROUTES,
     ...EVENT_ROUTES,
     ...LINEAGE_ROUTES,
+    ...PACKAGE_ROUTES,
     ...REVOCATION_ROUTES,
     ...WELL_KNOWN_ROUTES,
+    ...STATUS_ROUTES,
     ...HOST_ROUTES,
     ...OPERATOR_ROUTES,
     ...TRUST_ROUTES,
