@@ -77,7 +77,9 @@ function authorityRows(io: Io, { decision, publication }: ExecutionView): readon
 
 /** In which environment: host, TPM, what it was compared with, and what was found. */
 function environmentRows(io: Io, { decision, enrollment, appraised }: ExecutionView): readonly Row[] {
-  const vector = Object.entries(appraised?.vector ?? {}).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+  const vector = Object.entries(appraised?.vector ?? {}).map(
+    ([name, value]) => `${name} ${JSON.stringify(value)}`,
+  );
   const admitted =
     enrollment === null ? '' : `  ${printable(enrollment.name)} ${entry(io, enrollment.index)}`;
   const { resetCount, restartCount } = decision.boot;

@@ -72,9 +72,10 @@ async function descendants(
     found.push({ node: top.position, leaf: top.position });
   }
   const start = after ?? top.position;
-  const rows = await collection.rows({ kind: 'ancestor', id: executionId }, start, limit + 1);
+  const room = limit - found.length;
+  const rows = await collection.rows({ kind: 'ancestor', id: executionId }, start, room + 1);
   let last = start;
-  for (const row of rows.slice(0, limit)) {
+  for (const row of rows.slice(0, room)) {
     if (collection.full) break;
     const origin = await collection.originAt(row.node);
     // The way up to the top is a part of the page: each page proves by itself that it belongs here.

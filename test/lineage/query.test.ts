@@ -141,7 +141,7 @@ describe('an answer', () => {
       const parts: number[] = [];
       for (let after: number | null = null, more = true; more;) {
         const part: Omit<LineageQuestion, 'size'> = { ...question, limit: 1, after } as never;
-        parts.push(...(await found(part)).filter((n) => !parts.includes(n)));
+        parts.push(...(await found(part)));
         after = (await log.ask(part)).next;
         more = after !== null;
       }
@@ -205,9 +205,9 @@ describe('the index', () => {
       entriesOf([allowed(0), ...Array.from({ length: 3000 }, (_, i) => child(i + 1, 0))]),
     );
     const page = await many.ask(below(0));
-    expect(page.found).toHaveLength(101);
+    expect(page.found).toHaveLength(100);
     expect(page.entries.length).toBeLessThan(110);
-    expect(page.next).toBe(100);
+    expect(page.next).toBe(99);
     const last = await many.ask(below(0, 100, 2950));
     expect(last).toMatchObject({ next: null });
     expect(last.found).toHaveLength(50);
