@@ -39,6 +39,23 @@ export async function approveSigned(
   { policy, now }: Pick<AdmittedRequest, 'policy' | 'now'>,
   deps: DecisionDeps,
 ): Promise<VerifiedArtifact> {
+  const verified = verifySignatures(artifact, { policy, now });
+  await requireNotRevoked(
+    [
+      { kind: 'artifact', id: artifact.digest },
+      ...verified.signers.map(({ key }) => ({ kind: 'signer', id: key }) as const),
+    ],
+    deps,
+    'artifact-revoked',
+  );
+  return verified;
+}
+
+/** Signed by those whom policy trusts, under the name that it is asked for by. @throws Refusal as {@link approveSigned} */
+export function verifySignatures(
+  artifact: RequestedArtifact,
+  { policy, now }: Pick<AdmittedRequest, 'policy' | 'now'>,
+): VerifiedArtifact {
   const sha256 = artifact.digest.slice('sha256:'.length);
   const envelopes = artifact.signatures.map(({ format, data }) => ({
     format,
@@ -54,13 +71,5 @@ export async function approveSigned(
   // Without a name that signatures or trust fix, the requester would choose the identity that it gets.
   if (verified.name !== artifact.name)
     refuse('artifact-name', 'not signed under the name that it was asked for by', { name: verified.name });
-  await requireNotRevoked(
-    [
-      { kind: 'artifact', id: artifact.digest },
-      ...verified.signers.map(({ key }) => ({ kind: 'signer', id: key }) as const),
-    ],
-    deps,
-    'artifact-revoked',
-  );
   return verified;
 }

@@ -29,7 +29,7 @@ import { storedEventLog, validateEnvironment } from './environment-stage.ts';
 import { EXECUTION, executionBody } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import { executionQualifyingData, parseExecutionSubmission } from './execution-request.ts';
-import { countersOf, rememberEvidence, rememberRun } from './host-memory.ts';
+import { countersOf, rememberDenied, rememberEvidence, rememberRun } from './host-memory.ts';
 import { identifyHost, identifyPrincipals } from './identity-stage.ts';
 import type { Principals } from './identity-stage.ts';
 import { ancestorPreconditions } from './parent.ts';
@@ -360,7 +360,13 @@ function executionDenial(denial: Denial, progress: Progress, recording: Recordin
   const { admitted, host, quote } = progress;
   if (admitted === undefined || host === undefined || quote === undefined) return undefined;
   const facts = executionFacts({ ...progress, admitted, host }, quote.signed, recording);
-  return denialChange(denial, facts, quote, recording.deps);
+  const change = denialChange(denial, facts, quote, recording.deps);
+  const run = rememberDenied(host, admitted, quote.signed.clockInfo);
+  return {
+    ...change,
+    preconditions: [...change.preconditions, ...run.preconditions],
+    writes: [...change.writes, ...run.writes],
+  };
 }
 
 /**

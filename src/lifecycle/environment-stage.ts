@@ -10,7 +10,13 @@ import {
   requireGatewayMeasured,
   verifyIma,
 } from '../evidence/index.ts';
-import type { CompiledImaRules, PcrSource, VerifiedEventLog, VerifiedIma } from '../evidence/index.ts';
+import type {
+  BootCounters,
+  CompiledImaRules,
+  PcrSource,
+  VerifiedEventLog,
+  VerifiedIma,
+} from '../evidence/index.ts';
 import type { Platform } from '../policy/index.ts';
 import { treeFileDigests } from './evidence-collection.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
@@ -66,7 +72,7 @@ export async function validateEnvironment(
   const { quote, platform, host } = question;
   const failures: Refusal[] = [];
   const eventLog = readEventLog(question, failures);
-  const authorised = authorisedDigests(question);
+  const authorised = authorisedDigests({ ...question, boot: quote.quote.attest.clockInfo });
   const ima = await readIma(question, eventLog, { authorised, failures }, deps);
   const appraisal = appraise(
     {
@@ -148,8 +154,16 @@ function replayed({ log }: VerifiedEventLog): PcrSource {
   };
 }
 
-/** What may be below the run directory: what was authorized before in this boot, and what is asked for now. */
-function authorisedDigests(question: EnvironmentQuestion): ReadonlySet<string> {
+/**
+ * Hex SHA-256 of what may be below the run directory: what was authorized before in this boot, and what is asked for now.
+ * @throws Refusal `artifact-tree`
+ */
+export function authorisedDigests(
+  question: Pick<EnvironmentQuestion, 'host' | 'artifact'> & {
+    readonly evidence: Pick<ClaimedEvidence, 'tree'>;
+    readonly boot: BootCounters;
+  },
+): ReadonlySet<string> {
   const { artifact, evidence } = question;
   return new Set([
     ...earlierDigests(question),
@@ -158,9 +172,11 @@ function authorisedDigests(question: EnvironmentQuestion): ReadonlySet<string> {
 }
 
 /** What was authorized in the boot that is quoted; nothing of an earlier one. */
-function earlierDigests({ host: { run }, quote }: EnvironmentQuestion): ReadonlySet<string> {
-  const { resetCount, restartCount } = quote.quote.attest.clockInfo;
-  const same = run.boot?.resetCount === resetCount && run.boot.restartCount === restartCount;
+function earlierDigests({
+  host: { run },
+  boot,
+}: Parameters<typeof authorisedDigests>[0]): ReadonlySet<string> {
+  const same = run.boot?.resetCount === boot.resetCount && run.boot.restartCount === boot.restartCount;
   return same ? run.digests : new Set();
 }
 

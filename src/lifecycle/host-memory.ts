@@ -1,12 +1,16 @@
-import type { Change, CounterAdvance, Precondition } from '../audit/index.ts';
-import { refuse } from '../base/index.ts';
+import type { Change, CounterAdvance } from '../audit/index.ts';
+import { Refusal, refuse } from '../base/index.ts';
 import { encodeImaState } from '../evidence/index.ts';
+import type { BootCounters } from '../evidence/index.ts';
+import { verifySignatures } from './artifact-stage.ts';
 import { unchanged } from './authorization-stage.ts';
+import { authorisedDigests } from './environment-stage.ts';
 import type { Environment } from './environment-stage.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import { BOOT_EVIDENCE, IMA_STATE, RUN_DIGESTS } from './execution-record.ts';
 import type { HostFacts } from './ports.ts';
 import type { AuthenticQuote } from './quote-stage.ts';
+import type { AdmittedRequest } from './request-stage.ts';
 
 /** Files of one boot that are remembered; a host that runs more different ones has to be restarted. */
 const MAX_RUN_DIGESTS = 20_000;
@@ -37,20 +41,49 @@ export function rememberEvidence(
  * @throws Refusal `run-digests` when there is no room for more
  */
 export function rememberRun(
-  { hostId, run }: HostFacts,
-  { authorized }: Environment,
+  host: HostFacts,
+  { authorized }: Pick<Environment, 'authorized'>,
   quote: AuthenticQuote,
-): { readonly preconditions: readonly Precondition[]; readonly writes: Change['writes'] } {
-  const boot = bootOf(quote);
+): RunMemory {
+  return rememberDigests(host, authorized, bootOf(quote));
+}
+
+/** What must still hold, and what is written. */
+type RunMemory = Pick<Change, 'preconditions' | 'writes'>;
+
+/**
+ * The same for a denial: the kernel measured the copy before anything was decided, so that the list has it whatever came of
+ * it. Only what policy's own signers signed is remembered; a host keeps anything else from its kernel by itself.
+ */
+export function rememberDenied(
+  host: HostFacts,
+  { request: { artifact }, evidence, policy, now }: AdmittedRequest,
+  boot: BootCounters,
+): RunMemory {
+  try {
+    verifySignatures(artifact, { policy, now });
+    return rememberDigests(host, authorisedDigests({ host, artifact, evidence, boot }), boot);
+  } catch (error) {
+    if (error instanceof Refusal) return { preconditions: [], writes: [] };
+    throw error;
+  }
+}
+
+function rememberDigests(
+  { hostId, run }: HostFacts,
+  authorized: ReadonlySet<string>,
+  boot: BootCounters,
+): RunMemory {
   const known = run.boot?.resetCount === boot.resetCount && run.boot.restartCount === boot.restartCount;
   if (known && [...authorized].every((digest) => run.digests.has(digest)))
     return { preconditions: [], writes: [] };
   if (authorized.size > MAX_RUN_DIGESTS)
     refuse('run-digests', 'too many different files were authorized in this boot', { most: MAX_RUN_DIGESTS });
+  const plain = { resetCount: boot.resetCount, restartCount: boot.restartCount };
   const reason = 'another execution was decided for this host at the same time: ask again';
   return {
     preconditions: [unchanged(run.record, 'state-moved', reason)],
-    writes: [{ kind: RUN_DIGESTS, id: hostId, body: { v: 1, boot, digests: [...authorized].sort() } }],
+    writes: [{ kind: RUN_DIGESTS, id: hostId, body: { v: 1, boot: plain, digests: [...authorized].sort() } }],
   };
 }
 

@@ -102,6 +102,26 @@ describe('a measured runtime', () => {
     expect((await partly.host.ask()).status).toBe(201);
   });
 
+  it('denies an execution of a trusted artifact, and the host stays one', async () => {
+    const measured = await boot();
+    const loader = { request: { environment: { LD_PRELOAD: '/tmp/x.so' } } };
+    for (const [content, options, stage] of [
+      ['report', loader, 'policy'],
+      ['second', { request: { initiator: 'no.such.token' } }, 'identity'],
+    ] as const) {
+      await measured.copy(content);
+      expect(await denial(measured, { ...options, content })).toMatchObject({ stage });
+      // What the kernel measured for it was signed: the list goes on being this host's.
+      expect((await attest(measured)).status).toBe(200);
+    }
+    // Not so for what nobody trusted has signed: no gateway lets its kernel see that.
+    await measured.copy('unsigned');
+    expect(await denial(measured, { content: 'unsigned', signed: 'report' })).toMatchObject({
+      stage: 'artifact',
+    });
+    expect((await attest(measured)).json).toMatchObject({ ...REFUSED, check: 'ima-run' });
+  });
+
   it('denies a host where something below the run directory was never authorized', async () => {
     const measured = await boot();
     await measured.copy();
