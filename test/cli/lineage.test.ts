@@ -201,21 +201,17 @@ describe('sealgate exec ls', () => {
 
 describe('somebody who may not read the log', () => {
   it('sees no lineage, of any host', async () => {
-    const config = path.join(lineage.world.directory, 'sealgate.yaml');
-    const made = await cli(
-      'operator',
-      'add',
-      'policy-only',
-      '--role',
-      'policy',
-      '--config',
-      config,
+    const at = (file: string) => path.join(lineage.world.directory, file);
+    const ca = [
       '--ca-key',
-      path.join(lineage.world.directory, 'offline/operator-ca.key'),
-      '--json',
-    );
+      at('offline/operator-ca.key'),
+      '--ca-certificate',
+      at('certificates/operator-ca.pem'),
+    ];
+    const role = ['--role', 'policy', '--dir', scratch];
+    const made = await lineage.run('operator', 'add', 'policy-only', ...role, ...ca);
     expect(made.exit, made.stdout).toBe(0);
-    const read = (ending: string) => path.join(lineage.world.directory, 'operators', `policy-only.${ending}`);
+    const read = (ending: string) => path.join(scratch, `policy-only.${ending}`);
     const tls = { cert: readFileSync(read('pem')), key: readFileSync(read('key')) };
     for (const url of [`/v1/lineage/${idOf(chain[0])}?direction=ancestors`, '/v1/lineage?id=x']) {
       expect((await lineage.world.verifier.call({ url, tls })).status).toBe(403);
