@@ -21,6 +21,8 @@ export { parseQuorumPolicy, verifyQuorum } from './quorum.ts';
 export type { PolicyKey, QuorumPolicy, QuorumRule } from './quorum.ts';
 export { MAX_ENTRY, bundlePath, encodeBundle, parseBundle, parseTilePath, tilePath } from './tiles.ts';
 export type { BundleId, Tile, TileId, TilePath } from './tiles.ts';
+export { READ_NOTHING, readLog, readingAfter, requireContinues } from './read-log.ts';
+export type { LogRead, LogSource, ReadOptions, ReadingState } from './read-log.ts';
 export { EMPTY_EDGE, appendLeaves, loadEdge, proveAppended } from './tree.ts';
 export type { Appended, TreeEdge } from './tree.ts';
 export { formatVkey, noteSigner, parseVkey, verifierKey } from './verifier-key.ts';

@@ -8,11 +8,29 @@ import type { FoundProfile } from './profile-file.ts';
 
 const MAX_BYTES = 128 * 1024;
 
-/** The log's key of a profile or flag. @throws UsageError when there is none */
-export function logKeyOf(profile: FoundProfile, flag?: string): VerifierKey {
+/** Keys of one log, at least one. */
+export type LogKeys = readonly [VerifierKey, ...VerifierKey[]];
+
+/**
+ * The log's keys of a profile or flag: one, or while it is rotated several with a space between.
+ * @throws UsageError when there is none
+ */
+export function logKeysOf(profile: Pick<FoundProfile, 'logKey'>, flag?: string): LogKeys {
   const text = flag ?? profile.logKey;
-  if (text === '') throw new UsageError('the profile has no logKey: give --log-key');
-  return inUsage(flag === undefined ? 'logKey of the profile' : '--log-key', () => parseVkey(text));
+  const where = flag === undefined ? 'logKey of the profile' : '--log-key';
+  const [first, ...more] = inUsage(where, () =>
+    text
+      .split(' ')
+      .filter((one) => one !== '')
+      .map((one) => parseVkey(one)),
+  );
+  if (first === undefined) throw new UsageError('the profile has no logKey: give --log-key');
+  return [first, ...more];
+}
+
+/** {@link logKeysOf}, the first one. */
+export function logKeyOf(profile: FoundProfile, flag?: string): VerifierKey {
+  return logKeysOf(profile, flag)[0];
 }
 
 /**
@@ -21,19 +39,22 @@ export function logKeyOf(profile: FoundProfile, flag?: string): VerifierKey {
  * @throws Refusal `log-signature`, `log-origin`, `malformed`
  */
 export function rememberedCheckpoint(
-  { checkpointFile }: FoundProfile,
-  key: VerifierKey,
+  { checkpointFile }: Pick<FoundProfile, 'checkpointFile'>,
+  keys: VerifierKey | readonly VerifierKey[],
 ): Checkpoint | undefined {
   if (!existsSync(checkpointFile)) return undefined;
   if (statSync(checkpointFile).size > MAX_BYTES)
     refuse('malformed', 'the remembered checkpoint is too large', { file: checkpointFile });
   const checkpoint = parseCheckpoint(new Uint8Array(readFileSync(checkpointFile)));
-  verifyCheckpoint(checkpoint, [key]);
+  verifyCheckpoint(checkpoint, [keys].flat());
   return checkpoint.claimed;
 }
 
 /** Remembers a checkpoint that was verified. @throws UsageError when the profile's directory can't be written */
-export function rememberCheckpoint({ checkpointFile }: FoundProfile, { note }: UnverifiedCheckpoint): void {
+export function rememberCheckpoint(
+  { checkpointFile }: Pick<FoundProfile, 'checkpointFile'>,
+  { note }: UnverifiedCheckpoint,
+): void {
   const temporary = `${checkpointFile}.${String(process.pid)}.new`;
   try {
     writeNewFile(temporary, formatNote(note), 0o600);

@@ -1,16 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  appendLeaves,
-  EMPTY_EDGE,
-  leafHash,
-  loadEdge,
-  parseBundle,
-  parseLeaf,
-  verifyCheckpoint,
-  verifyConsistency,
+import { readLog, readingAfter, verifyCheckpoint, verifyConsistency } from '../audit/index.ts';
+import type {
+  AuditLeaf,
+  Checkpoint,
+  LogRead,
+  LogSource,
+  TileReader,
+  UnverifiedCheckpoint,
+  VerifierKey,
 } from '../audit/index.ts';
-import type { AuditLeaf, Checkpoint, TileReader, UnverifiedCheckpoint, VerifierKey } from '../audit/index.ts';
-import { equalBytes, refuse } from '../base/index.ts';
+import { refuse } from '../base/index.ts';
 import { fetchBundle, fetchCheckpoint, fetchConsistency, fetchTile } from './log.ts';
 import type { VerifierClient } from './verifier-client.ts';
 import { VerifierRefusal } from './verifier-refusal.ts';
@@ -48,14 +47,6 @@ export async function followCheckpoint(
   return checkpoint;
 }
 
-/** What {@link readEntries} found in entries whose root is the checkpoint's. */
-export interface EntriesRead {
-  readonly from: bigint;
-  readonly to: bigint;
-  /** Entries by kind. */
-  readonly kinds: Readonly<Record<string, number>>;
-}
-
 /** From where, and who is told of what. */
 export interface EntriesOptions {
   /** Begin after this verified checkpoint; its tree is read from tiles and compared with it. */
@@ -66,56 +57,35 @@ export interface EntriesOptions {
   readonly onEntry?: (leaf: AuditLeaf) => void;
 }
 
-const BUNDLE = 256n;
 /** How long and how often to wait when the verifier says that it is too fast. */
 const PAUSE_MS = 5000;
 const PAUSES = 24;
 
 /**
- * Reads every entry below a verified checkpoint, each well formed and at its own index, none earlier than the one
- * before, and recomputes the tree's root from them.
+ * Reads every entry below a verified checkpoint, as `readLog` of `sealgate/audit` does.
  * @throws Refusal `log-root` when the entries aren't those of the checkpoint; `malformed`, `log-tile`; VerifierRefusal
  *   `not-permitted` for who may not read entries
  */
 export async function readEntries(
   client: VerifierClient,
-  { size, root }: Checkpoint,
+  checkpoint: Checkpoint,
   { after, onProgress, onEntry }: EntriesOptions = {},
-): Promise<EntriesRead> {
-  const from = after?.size ?? 0n;
-  let edge = from === 0n ? EMPTY_EDGE : await loadEdge(from, tileReader(client));
-  if (after !== undefined && from > 0n && !equalBytes(appendLeaves(edge, []).root, after.root))
-    refuse('log-root', 'the log’s tiles are not those of the checkpoint before', { size: String(from) });
-  let found = edge === EMPTY_EDGE ? undefined : appendLeaves(edge, []).root;
-  const kinds: Record<string, number> = {};
-  let time = '';
-  for (let next = from; next < size;) {
-    const index = next / BUNDLE;
-    const end = index * BUNDLE + BUNDLE < size ? index * BUNDLE + BUNDLE : size;
-    const width = Number(end - index * BUNDLE);
-    const bytes = await patiently(() => fetchBundle(client, { index, width }));
-    const entries = parseBundle(bytes, width).slice(Number(next - index * BUNDLE));
-    for (const [i, entry] of entries.entries()) {
-      const leaf = parseLeaf(entry);
-      requirePlace(leaf, next + BigInt(i), time);
-      time = leaf.time;
-      kinds[leaf.kind] = (kinds[leaf.kind] ?? 0) + 1;
-      onEntry?.(leaf);
-    }
-    ({ edge, root: found } = appendLeaves(edge, entries.map(leafHash)));
-    next = end;
-    onProgress?.(next);
-  }
-  if (found !== undefined && !equalBytes(found, root))
-    refuse('log-root', 'the entries lead to another root than the checkpoint’s', { size: String(size) });
-  return { from, to: size, kinds };
+): Promise<LogRead> {
+  const source = verifierLog(client);
+  return await readLog(source, checkpoint, {
+    ...(after === undefined ? {} : { from: await readingAfter(source, after) }),
+    onProgress: ({ edge }) => onProgress?.(edge.size),
+    ...(onEntry === undefined ? {} : { onEntry }),
+  });
 }
 
-/** An entry says itself where it is and when it was made; both only ever go forward. */
-function requirePlace({ index, time }: AuditLeaf, expected: bigint, before: string): void {
-  if (index !== String(expected))
-    refuse('log-root', 'an entry is at another index than it says', { index, expected: String(expected) });
-  if (time < before) refuse('log-root', 'an entry is older than the one before it', { index, time, before });
+/** A verifier's log, read over HTTPS. */
+export function verifierLog(client: VerifierClient): LogSource {
+  return {
+    checkpoint: () => patiently(() => fetchCheckpoint(client)),
+    tiles: tileReader(client),
+    bundle: (id) => patiently(() => fetchBundle(client, id)),
+  };
 }
 
 /** Hash tiles over HTTP, as proofs read them. */

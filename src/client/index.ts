@@ -43,8 +43,10 @@ export {
   fetchLogProof,
   fetchTile,
 } from './log.ts';
-export { followCheckpoint, readEntries, tileReader } from './follow-log.ts';
-export type { EntriesOptions, EntriesRead } from './follow-log.ts';
+export { followCheckpoint, readEntries, tileReader, verifierLog } from './follow-log.ts';
+export type { EntriesOptions } from './follow-log.ts';
+export { fetchPackage } from './packages.ts';
+export type { PackageSubject } from './packages.ts';
 export { policyBundle, policyHistory, publishPolicy, showPolicy, stagePolicy } from './policy.ts';
 export { DEFAULT_SOCKET, askAgent } from './local/ask-agent.ts';
 export type { LocalStreams, ProofQuestion } from './local/ask-agent.ts';

@@ -57,6 +57,26 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Use the inputs of the decision as they were kept; these are none.',
   ),
+  'package-form': rule(
+    'audit',
+    'malformed-request',
+    'Export the package anew: this is not the file that was exported.',
+  ),
+  'package-trust': rule(
+    'audit',
+    'invalid-verification',
+    'Compare where package and pinned trust bundle came from: they are of different verifiers or histories.',
+  ),
+  'package-entry': rule(
+    'audit',
+    'invalid-verification',
+    'Export the package anew: an entry, a manifest, a body or a token of it belongs to something else.',
+  ),
+  'package-incomplete': rule(
+    'audit',
+    'invalid-verification',
+    'Verify without --complete, and see `missing`: what was not kept any longer can’t be verified by anybody.',
+  ),
   'decision-repeat': rule(
     'audit',
     'invalid-verification',
@@ -168,6 +188,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'authorization',
     'malformed-request',
     'Give public keys as JWK with kid and alg: P-256 or Ed25519, each kid once.',
+  ),
+  'jwt-svid': rule(
+    'authorization',
+    'invalid-verification',
+    'Use a JWT-SVID with sub, aud and exp, as SPIFFE defines it.',
+  ),
+  'credential-audience': rule(
+    'sealing',
+    'policy-mismatch',
+    'Name audiences in the policy’s credential that the parent’s constraints allow too.',
   ),
   'status-list': rule(
     'authorization',
@@ -852,6 +882,12 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'audit',
     'verifier-fault',
     'Look at the witness’s URL, its TLS authority (witnessing.caFile) and whether it knows this log’s key.',
+  ),
+  'audit-export': rule('audit', 'malformed-request', 'Name an empty directory, or one with an older export.'),
+  'audit-state': rule(
+    'audit',
+    'malformed-request',
+    'Begin the reading anew: sealgate audit verify --restart.',
   ),
   // This machine's TPM (native, src/agent)
   'tpm-bindings': rule(

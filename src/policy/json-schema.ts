@@ -72,6 +72,20 @@ const credential = {
       },
       hosts: texts('Host sets that it is granted to'),
     }),
+    closed(['kind', 'ttl', 'path', 'audiences', 'hosts'], {
+      kind: { const: 'jwt-svid' },
+      ttl: range('Seconds', 1, 300),
+      path: { type: 'string', description: 'SPIFFE path, as of x509-svid' },
+      audiences: {
+        description: 'Who may accept it',
+        type: 'array',
+        minItems: 1,
+        maxItems: 16,
+        uniqueItems: true,
+        items: { type: 'string' },
+      },
+      hosts: texts('Host sets that it is granted to'),
+    }),
     closed(['kind', 'secret', 'hosts'], {
       kind: { const: 'secret' },
       secret: name,
@@ -151,6 +165,17 @@ export const POLICY_JSON_SCHEMA: JsonObject = {
           change: { type: 'string' },
         }),
       },
+      witnessed: closed(['policy', 'actions'], {
+        policy: { type: 'string', description: 'A tlog-policy: whose cosignatures a checkpoint must have' },
+        actions: {
+          description: 'Answers that must come with such a checkpoint',
+          type: 'array',
+          minItems: 1,
+          uniqueItems: true,
+          items: { enum: ['execution', 'attestation'] },
+        },
+        artifacts: texts('Executions of these artifacts only; without it, of all'),
+      }),
       execution: closed(['loaderVariables'], {
         loaderVariables: texts('Code-selecting environment variables that a request may set all the same'),
       }),

@@ -5,11 +5,11 @@ import { fetchEntry, fetchLogProof } from '../../client/index.ts';
 import { writeWhole } from '../artifact-files.ts';
 import { UsageError } from '../errors.ts';
 import { printJson, printable } from '../output.ts';
+import { checkpointJson } from '../opened-log.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
-import { logKeyOf } from '../remembered-checkpoint.ts';
+import { logKeysOf } from '../remembered-checkpoint.ts';
 import type { CommandContext } from '../run.ts';
-import { checkpointJson } from './audit-verify.ts';
 import { group } from './group.ts';
 
 interface ProveOptions extends ProfileOptions {
@@ -35,7 +35,7 @@ export function registerAuditProve(program: Command, context: CommandContext): v
     .action(async (text: string, options: ProveOptions) => {
       if (!/^(?:0|[1-9]\d{0,15})$/.test(text)) throw new UsageError('the index is a decimal number');
       await withVerifier(options, async (client, profile) => {
-        const logKeys = [logKeyOf(profile, options.logKey)];
+        const logKeys = logKeysOf(profile, options.logKey);
         const made = await fetchLogProof(client, BigInt(text));
         const leaf = options.leaf === undefined ? undefined : await fetchEntry(client, BigInt(text));
         // What is given on was verified here first.

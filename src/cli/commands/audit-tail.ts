@@ -11,7 +11,7 @@ import { printable } from '../output.ts';
 import type { Io } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
-import { logKeyOf } from '../remembered-checkpoint.ts';
+import { logKeysOf } from '../remembered-checkpoint.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
 
@@ -40,7 +40,7 @@ export function registerAuditTail(program: Command, context: CommandContext): vo
       if (!/^\d{1,5}$/.test(options.lines)) throw new UsageError('--lines: a number');
       try {
         await withVerifier(options, async (client, profile) => {
-          await tail(client, logKeyOf(profile, options.logKey), options, context);
+          await tail(client, logKeysOf(profile, options.logKey), options, context);
         });
       } catch (error) {
         // One document a line also for the last one.
@@ -54,18 +54,18 @@ export function registerAuditTail(program: Command, context: CommandContext): vo
 
 async function tail(
   client: VerifierClient,
-  key: VerifierKey,
+  keys: readonly VerifierKey[],
   { lines, follow }: TailOptions,
   { io, json }: CommandContext,
 ): Promise<void> {
   const first = await fetchCheckpoint(client);
-  verifyCheckpoint(first, [key]);
+  verifyCheckpoint(first, keys);
   let seen: Checkpoint = first.claimed;
   const wanted = BigInt(lines);
   await show(client, seen.size > wanted ? seen.size - wanted : 0n, seen.size, { io, json });
   while (follow === true) {
     await sleep(POLL_MS);
-    const { claimed } = await followCheckpoint(client, [key], seen);
+    const { claimed } = await followCheckpoint(client, keys, seen);
     await show(client, seen.size, claimed.size, { io, json });
     seen = claimed;
   }

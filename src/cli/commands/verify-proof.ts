@@ -14,7 +14,7 @@ import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import { findProfile } from '../profile-file.ts';
-import { logKeyOf } from '../remembered-checkpoint.ts';
+import { logKeysOf } from '../remembered-checkpoint.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -80,7 +80,7 @@ function keysOf({ logKey, profile }: Options): readonly VerifierKey[] | undefine
   if (logKey !== undefined) return [readKey(logKey)];
   if (profile === undefined) return undefined;
   const found = findProfile({ profile });
-  return found.logKey === '' ? undefined : [logKeyOf(found)];
+  return found.logKey === '' ? undefined : logKeysOf(found);
 }
 
 /** A key that can't be read is a wrong flag, not a refused file. */

@@ -1,0 +1,108 @@
+import type { Command } from 'commander';
+import {
+  parseCheckpoint,
+  parseQuorumPolicy,
+  requireContinues,
+  verifyCheckpoint,
+  verifyQuorum,
+} from '../audit/index.ts';
+import type { Checkpoint, LogSource, QuorumPolicy, UnverifiedCheckpoint } from '../audit/index.ts';
+import { Refusal, toBase64 } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
+import { VerifierRefusal, verifierLog } from '../client/index.ts';
+import { directoryLog } from './directory-log.ts';
+import { readInput } from './input.ts';
+import { connectProfile, findProfile } from './profile-file.ts';
+import type { FoundProfile, ProfileOptions } from './profile-file.ts';
+import { logKeysOf, rememberedCheckpoint } from './remembered-checkpoint.ts';
+import type { LogKeys } from './remembered-checkpoint.ts';
+
+/** Options of commands that read a whole log. */
+export interface LogOptions extends ProfileOptions {
+  readonly logKey?: string;
+  /** A directory in place of the verifier. */
+  readonly from?: string;
+  /** A tlog-policy file that the checkpoint has to meet. */
+  readonly witnesses?: string;
+}
+
+/** A log that is about to be read, and what it is judged by. */
+export interface OpenedLog {
+  readonly source: LogSource;
+  readonly keys: LogKeys;
+  readonly quorum: QuorumPolicy | undefined;
+  /** Undefined for a directory without a profile: nothing is remembered then. */
+  readonly profile: FoundProfile | undefined;
+}
+
+/** Adds `--log-key`, `--from` and `--witnesses`. */
+export function withLogOptions(command: Command): Command {
+  return command
+    .option('--log-key <vkey>', 'the log’s public key, or several with spaces (default: of the profile)')
+    .option('--from <directory>', 'a log in a directory, as audit export writes it, in place of the verifier')
+    .option('--witnesses <file>', 'a tlog-policy: the checkpoint must be cosigned by its quorum');
+}
+
+/** Runs `task` with the log that the options name. */
+export async function withLog<T>(options: LogOptions, task: (log: OpenedLog) => Promise<T>): Promise<T> {
+  const quorum =
+    options.witnesses === undefined
+      ? undefined
+      : parseQuorumPolicy(readInput(options.witnesses, 'tlog-policy', 256 * 1024));
+  // A directory and a key need nothing else; whoever names a profile wants what it remembers, too.
+  const alone = options.from !== undefined && options.logKey !== undefined && options.profile === undefined;
+  const profile = alone ? undefined : findProfile(options);
+  const keys = logKeysOf(profile ?? { logKey: '' }, options.logKey);
+  if (options.from !== undefined)
+    return await task({ source: directoryLog(options.from), keys, quorum, profile });
+  await using client = await connectProfile(profile ?? findProfile(options));
+  return await task({ source: verifierLog(client), keys, quorum, profile });
+}
+
+/** A checkpoint that was verified, and the one before it. */
+export interface FollowedCheckpoint {
+  readonly checkpoint: UnverifiedCheckpoint;
+  readonly before: Checkpoint | undefined;
+}
+
+/**
+ * The newest checkpoint: signed by the log, cosigned where that is asked for, and a continuation of the one that the
+ * profile remembers.
+ * @throws Refusal `log-signature`, `log-origin`, `log-consistency`, `log-witnesses`, `log-tile`, `malformed`
+ */
+export async function followedCheckpoint({
+  source,
+  keys,
+  quorum,
+  profile,
+}: OpenedLog): Promise<FollowedCheckpoint> {
+  const before = profile === undefined ? undefined : rememberedCheckpoint(profile, keys);
+  const checkpoint = await source.checkpoint();
+  verifyCheckpoint(checkpoint, keys);
+  if (quorum !== undefined) verifyQuorum(checkpoint, quorum);
+  if (before !== undefined) await requireContinues(source, before, checkpoint.claimed);
+  return { checkpoint, before };
+}
+
+/**
+ * That this log is the one which somebody else was shown: their checkpoint (a host's state, another auditor's) is a part
+ * of it. @throws Refusal `log-consistency`: then the log has shown two histories
+ */
+export async function requireSameLog(log: OpenedLog, checkpoint: Checkpoint, file: string): Promise<void> {
+  const theirs = parseCheckpoint(readInput(file, 'checkpoint', 128 * 1024));
+  verifyCheckpoint(theirs, log.keys);
+  await requireContinues(log.source, theirs.claimed, checkpoint);
+}
+
+/** Who may not read entries. */
+export const mayNotRead = (error: unknown): boolean =>
+  error instanceof Refusal &&
+  (error.check === 'caller-certificate' ||
+    (error instanceof VerifierRefusal && error.denial.code === 'not-permitted'));
+
+/** As checkpoints write them: decimal size, base64 root. */
+export const checkpointJson = ({ origin, size, root }: Checkpoint): JsonObject => ({
+  origin,
+  size: String(size),
+  root: toBase64(root),
+});
