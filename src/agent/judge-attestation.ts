@@ -36,6 +36,8 @@ export interface JudgedAttestation {
   /** Renewed authorizations, in the request's order. */
   readonly renewed: readonly RenewedToken[];
   readonly ended: readonly { readonly executionId: string; readonly denial: JsonObject }[];
+  /** Executions for which the answer had no room: to be named again. */
+  readonly deferred: readonly string[];
   /** As received; `checkSealed` judges it. */
   readonly sealed: JsonObject | null;
 }
@@ -54,6 +56,7 @@ const answerShape = object({
   policyManifest: anyObject,
   authorizations: list(token, 256),
   ended: list(object({ executionId: text({ max: 64 }), denial: anyObject }), 256),
+  deferred: list(text({ max: 64 }), 256),
   sealed: nullable(anyObject),
 });
 
@@ -68,21 +71,23 @@ const answerShape = object({
 export async function judgeAttestation(body: JsonObject, own: OwnAttestation): Promise<JudgedAttestation> {
   const answer = answerShape(body, 'answer', fail);
   const named = own.executions.map(({ claims }) => claims.client_id);
-  const { authorizations, ended, agentCertificatePem, attestationResult } = answer;
+  const { authorizations, ended, deferred, agentCertificatePem, attestationResult } = answer;
   const { leaf, checkpoint, consistency } = judgeLeaf(answer, own, {
     purpose: 'attestation',
     authorization: authorizations.length === 0 ? null : `sha256:${toHex(jcsSha256([...authorizations]))}`,
     more: ({ executions }) => ({ executions: executions.every((id) => named.includes(id)) }),
   });
   const manifest = judgePolicy(answer.policyManifest, own);
-  requireLeafUnder(manifest, leaf);
+  requireLeafUnder(manifest, { leaf, checkpoint });
   const resultClaims = await judgeResult(attestationResult, own);
   const renewed = await judgeRenewals(authorizations, own.executions, leaf, own);
-  requireEachOnce([...renewed, ...ended], named);
+  requireEachOnce([...[...renewed, ...ended].map(({ executionId }) => executionId), ...deferred], named);
+  // Or the host would ask for ever.
+  if (deferred.length > 0 && deferred.length === named.length) fail('answer.deferred', 'some of those named');
   if (agentCertificatePem !== null) judgeOwnCertificate(agentCertificatePem, own.trust, own);
   return {
     auditIndex: leaf.index,
-    ...{ checkpoint, consistency, attestationResult, resultClaims, renewed, ended },
+    ...{ checkpoint, consistency, attestationResult, resultClaims, renewed, ended, deferred },
     certificatePem: agentCertificatePem,
     policy: raiseHighWater(manifest),
     policyManifest: answer.policyManifest,
@@ -90,11 +95,8 @@ export async function judgeAttestation(body: JsonObject, own: OwnAttestation): P
   };
 }
 
-function requireEachOnce(
-  answered: readonly { readonly executionId: string }[],
-  named: readonly string[],
-): void {
-  const ids = new Set(answered.map(({ executionId }) => executionId));
+function requireEachOnce(answered: readonly string[], named: readonly string[]): void {
+  const ids = new Set(answered);
   const same = ids.size === answered.length && ids.size === named.length && named.every((id) => ids.has(id));
-  if (!same) fail('answer.ended', 'each execution that was asked for, renewed or ended, once');
+  if (!same) fail('answer.ended', 'each execution that was asked for, renewed, ended or deferred, once');
 }

@@ -46,7 +46,7 @@ export async function verifyAnswer(body: JsonObject, own: OwnExecution): Promise
   const manifest = judgePolicy(answer.policyManifest, decision, own.request.policyHash);
   judgeArtifact(manifest, own.request.artifact, own.now);
   const { leaf, checkpoint, consistency } = judgeExecutionLeaf(answer, own);
-  requireLeafUnder(manifest, leaf);
+  requireLeafUnder(manifest, { leaf, checkpoint });
   const claims = await judgeFirst(answer.authorization, leaf, own);
   await judgeResult(answer.attestationResult, decision);
   const { request, requestDigest, quoted, quotedPcr } = own;

@@ -1,8 +1,9 @@
 import { refuse, utf8 } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
-import { verifyManifest } from '../../policy/index.ts';
+import { demandedQuorum, verifyManifest } from '../../policy/index.ts';
 import type { VerifiedManifest } from '../../policy/index.ts';
-import type { DecisionLeaf } from '../../audit/index.ts';
+import { parseCheckpoint, verifyQuorum } from '../../audit/index.ts';
+import type { JudgedLeaf } from './leaf.ts';
 import type { OwnDecision } from './own-decision.ts';
 
 /**
@@ -27,11 +28,19 @@ export function judgePolicy(manifest: JsonObject, own: OwnDecision, asked?: stri
   return verified;
 }
 
-/** The leaf is a decision under this policy. @throws Refusal `answer-leaf` */
+/**
+ * The leaf is a decision under this policy, in a checkpoint that witnesses cosigned where the policy asks for them.
+ * @throws Refusal `answer-leaf`, `log-witnesses`, `log-signature`, `log-origin`
+ */
 export function requireLeafUnder(
-  { manifest: { hash, version } }: VerifiedManifest,
-  leaf: DecisionLeaf,
+  { manifest: { hash, version }, witnessed }: VerifiedManifest,
+  { leaf, checkpoint }: Pick<JudgedLeaf, 'leaf' | 'checkpoint'>,
 ): void {
   if (leaf.policy?.digest !== hash || leaf.policy.version !== version)
     refuse('answer-leaf', 'the leaf names another policy than the manifest', { policy: hash });
+  const quorum = demandedQuorum(witnessed, {
+    action: leaf.purpose,
+    artifact: leaf.artifact?.name ?? null,
+  });
+  if (quorum !== null) verifyQuorum(parseCheckpoint(checkpoint), quorum);
 }
