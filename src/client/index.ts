@@ -49,7 +49,7 @@ export { fetchPackage } from './packages.ts';
 export type { PackageSubject } from './packages.ts';
 export { policyBundle, policyHistory, publishPolicy, showPolicy, stagePolicy } from './policy.ts';
 export { DEFAULT_SOCKET, askAgent } from './local/ask-agent.ts';
-export type { LocalStreams, ProofQuestion } from './local/ask-agent.ts';
+export type { HolderAnswer, LocalStreams, ProofQuestion } from './local/ask-agent.ts';
 export {
   CHILD_SOCKET_VARIABLE,
   SIGNATURE_SUFFIX,

@@ -1813,6 +1813,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Begin the script with #! and the absolute path of an installed program that only root can change.',
   ),
+  'gateway-installation': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Install Sealgate again: dist/sealgate.manifest.json is made by its build.',
+  ),
+  'gateway-changed': rule(
+    'environment',
+    'environment-integrity-failure',
+    'Find out who changed the file, then install Sealgate again.',
+  ),
   'caller-rights': rule(
     'request',
     'malformed-request',

@@ -1,0 +1,321 @@
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Refusal, canonicalJson, utf8 } from '../../src/base/index.ts';
+import type { JsonObject, JsonValue } from '../../src/base/index.ts';
+import { profileText } from '../../src/config/index.ts';
+import { verifyPackage } from '../../src/lifecycle/index.ts';
+import type { PackageReport } from '../../src/lifecycle/index.ts';
+import { loadCedar } from '../../src/policy/index.ts';
+import { logVkey } from '../../src/server/index.ts';
+import { cli } from '../support/cli.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { DecisionWorld, claimsOf } from './decision-world.ts';
+import type { Allowed } from './decision-world.ts';
+import { MeasuredHost, learnGolden } from './measured-world.ts';
+
+// Decisions over HTTPS on hosts whose kernel measures, exported, and verified with nothing else at hand.
+let world: DecisionWorld;
+let measured: MeasuredHost;
+let parent: Allowed;
+let child: Allowed;
+const directory = temporaryDirectory();
+const file = (name: string): string => path.join(directory, name);
+const profile = path.join(directory, 'admin.yaml');
+
+beforeAll(async () => {
+  world = await DecisionWorld.open(path.join(directory, 'v'));
+  await world.publish({ measured: await learnGolden() });
+  measured = await MeasuredHost.enroll(world, 'host-a');
+  const { address, services } = world.verifier.server;
+  const pins = { caFingerprint: services.caFingerprint, logKey: logVkey(services) };
+  const keys = { certificate: 'v/operators/admin.pem', key: 'v/operators/admin.key' };
+  writeFileSync(profile, profileText({ url: `https://localhost:${String(address.port)}`, ...pins, ...keys }));
+  chmodSync(profile, 0o600);
+  writeFileSync(file('trust.json'), (await world.operate('GET', '/v1/trust-bundles')).text);
+  await measured.copy();
+  parent = await measured.host.run();
+  await measured.copy();
+  child = await measured.host.run({ under: parent, request: { scopes: ['reports.read'] } });
+}, 180_000);
+afterAll(async () => {
+  await measured.host.close();
+  await world.verifier.server.stop();
+});
+
+const idOf = ({ request }: Allowed): string => request.executionId;
+/** The package of an execution, or of an entry of the log, by the command line. */
+async function exported(...subject: string[]): Promise<Uint8Array> {
+  const output = file(`${String(Math.random()).slice(2)}.json`);
+  const { exit, stdout, stderr } = await cli(
+    'exec',
+    'export',
+    ...subject,
+    '-o',
+    output,
+    '--profile',
+    profile,
+  );
+  if (exit !== 0) throw new Error(stdout + stderr);
+  return new Uint8Array(readFileSync(output));
+}
+const pinned = () => ({ trustBundle: new Uint8Array(readFileSync(file('trust.json'))) });
+const verified = async (bytes: Uint8Array): Promise<PackageReport> =>
+  await verifyPackage(bytes, pinned(), loadCedar);
+const plain = (bytes: Uint8Array) => JSON.parse(Buffer.from(bytes).toString()) as Record<string, JsonValue>;
+const packed = (document: JsonValue): Uint8Array => utf8(`${canonicalJson(document)}\n`);
+const kinds = ({ entries }: PackageReport): string[] => entries.map(({ kind }) => kind);
+
+describe('the package of an execution', () => {
+  it('verifies offline and repeats the decision: quote, boot log, IMA list, signatures, policy', async () => {
+    const report = await verified(await exported(idOf(parent)));
+    expect(report).toMatchObject({
+      executionId: idOf(parent),
+      outcome: 'allow',
+      repeated: true,
+      missing: [],
+      trust: { trustDomain: 'example.org', version: 1, pinned: true },
+    });
+    expect(report.unchecked).toEqual(['other-entries', 'challenge-mac', 'sealed-object']);
+    expect(kinds(report)).toEqual(expect.arrayContaining(['decision', 'enrollment', 'policy']));
+  });
+
+  it('of a child has its parent’s decision and the chain of authorizations', async () => {
+    const bytes = await exported(idOf(child));
+    const report = await verified(bytes);
+    expect(report).toMatchObject({ executionId: idOf(child), repeated: true, missing: [] });
+    expect(kinds(report).filter((kind) => kind === 'decision')).toHaveLength(2);
+    expect(plain(bytes)['chain']).toHaveLength(2);
+    // The event log and the first part of the IMA list came with an earlier request: they are in it as kept.
+    const { bodies } = plain(bytes) as { bodies: { data: string }[] };
+    expect(bodies.some(({ data }) => Buffer.from(data, 'base64url').equals(measured.machine.eventLog))).toBe(
+      true,
+    );
+  });
+
+  it('tells of its renewal and its end', async () => {
+    const { host } = measured;
+    await measured.copy();
+    const own = await host.run();
+    const { session, nonceTpm } = await host.session();
+    const live = [{ token: String(own.answer['authorization']), sequence: 0, workload: own.workload }];
+    const { body } = await host.prepareAttestation(live, nonceTpm);
+    const renewed = await host.attest(body);
+    expect(renewed.status, renewed.text).toBe(200);
+    await session.flush();
+    expect(await host.report(idOf(own), 'started', own.workload)).toMatchObject({ status: 200 });
+    expect(await host.report(idOf(own), 'ended', own.workload, { status: 0 })).toMatchObject({ status: 200 });
+    const bytes = await exported(idOf(own));
+    const report = await verified(bytes);
+    expect(report).toMatchObject({
+      repeated: true,
+      missing: [],
+      state: { state: 'ended', reportedBy: 'host' },
+    });
+    expect(kinds(report)).toEqual(expect.arrayContaining(['outcome', 'decision']));
+    // The chain is the newest; the decision's own authorization is a body.
+    const [newest = ''] = plain(bytes)['chain'] as string[];
+    expect(claimsOf(newest).jti).not.toBe(claimsOf(String(own.answer['authorization'])).jti);
+    expect(report.unchecked).toContain('authorization-in-log');
+  });
+
+  it('of a denial is found by its entry', async () => {
+    await measured.copy();
+    const denied = await measured.host.ask({ request: { privileged: true } });
+    expect(denied.json).toMatchObject({ check: 'policy-denied' });
+    const report = await verified(await exported('--leaf', String(denied.json['auditIndex'])));
+    expect(report).toMatchObject({
+      executionId: null,
+      outcome: 'deny',
+      check: 'policy-denied',
+      repeated: true,
+    });
+    const unmeasured = await measured.host.ask({ content: 'another' });
+    expect(unmeasured.json).toMatchObject({ check: 'artifact-measured' });
+    const second = await verified(await exported('--leaf', String(unmeasured.json['auditIndex'])));
+    expect(second).toMatchObject({ outcome: 'deny', check: 'artifact-measured', repeated: true });
+  });
+
+  it('has the revocation that hit what it rests on', async () => {
+    await measured.copy();
+    const own = await measured.host.run();
+    const revoked = await world.operate('POST', '/v1/revocations', {
+      ...{ kind: 'execution', id: idOf(own), reason: 'wrong input' },
+    });
+    expect(revoked.status, revoked.text).toBeLessThan(300);
+    const bytes = await exported(idOf(own));
+    const report = await verified(bytes);
+    expect(report.state).toMatchObject({ state: 'revoked' });
+    expect(kinds(report)).toContain('revocation');
+    // Whoever hands a package on may leave an entry out, and nobody can see that from it: so it is said.
+    const document = plain(bytes);
+    const entries = (document['entries'] as { leaf: string }[]).filter(
+      ({ leaf }) => !/"kind":"(?:revocation|outcome)"/.test(leaf),
+    );
+    const shorter = await verified(packed({ ...document, entries }));
+    expect(shorter.state).toBeNull();
+    expect(shorter.unchecked).toContain('other-entries');
+    expect(shorter.log.size).toBe(report.log.size);
+  });
+});
+
+describe('sealgate verify package', () => {
+  const verify = async (bytes: Uint8Array, ...flags: string[]) => {
+    writeFileSync(file('package.json'), bytes);
+    const { exit, stdout } = await cli('verify', 'package', file('package.json'), '--json', ...flags);
+    return { exit, document: JSON.parse(stdout) as Record<string, unknown> };
+  };
+
+  it('says what it verified, and without a pinned trust bundle that nobody vouched for the keys', async () => {
+    const bytes = await exported(idOf(parent));
+    const alone = await verify(bytes);
+    expect(alone).toMatchObject({
+      exit: 0,
+      document: { ok: true, repeated: true, trust: { pinned: false } },
+    });
+    expect(alone.document['unchecked']).toContain('trust-bundle');
+    expect(await verify(bytes, '--strict')).toMatchObject({
+      exit: 1,
+      document: { ok: false, denial: { check: 'package-incomplete' } },
+    });
+    const strict = await verify(bytes, '--strict', '--trust-bundle', file('trust.json'));
+    expect(strict).toMatchObject({ exit: 0, document: { ok: true, trust: { pinned: true } } });
+    expect(await verify(bytes, '--profile', profile)).toMatchObject({ exit: 0 });
+    const text = await cli('verify', 'package', file('package.json'));
+    expect(text.stdout).toContain('verified, and repeated');
+    expect(text.stdout).toContain('not checked: whether these are the verifier’s keys');
+  });
+
+  it('refuses another verifier’s trust bundle and another log’s key', async () => {
+    const bytes = await exported(idOf(parent));
+    const elsewhere = await DecisionWorld.open(path.join(directory, 'elsewhere'));
+    try {
+      writeFileSync(file('other.json'), (await elsewhere.operate('GET', '/v1/trust-bundles')).text);
+      expect(await verify(bytes, '--trust-bundle', file('other.json'))).toMatchObject({
+        exit: 1,
+        document: { denial: { check: 'package-trust' } },
+      });
+      const key = logVkey(elsewhere.verifier.server.services);
+      expect(await verify(bytes, '--log-key', key)).toMatchObject({ exit: 1, document: { ok: false } });
+    } finally {
+      await elsewhere.verifier.server.stop();
+    }
+    expect((await verify(bytes, '--log-key', 'none')).exit).toBe(2);
+    expect((await cli('exec', 'export', '-o', file('x'), '--profile', profile)).exit).toBe(2);
+  });
+});
+
+describe('what was altered', () => {
+  const refused = async (bytes: Uint8Array): Promise<string | null> => {
+    try {
+      await verified(bytes);
+      return null;
+    } catch (error) {
+      if (error instanceof Refusal) return error.check;
+      throw error;
+    }
+  };
+
+  /** Every value of a document, altered one at a time. */
+  function* alterations(value: JsonValue, at: string): Generator<[string, JsonValue]> {
+    if (Array.isArray(value)) {
+      const items = value as readonly JsonValue[];
+      for (const [i, one] of items.entries())
+        for (const [place, altered] of alterations(one, `${at}[${String(i)}]`))
+          yield [place, items.map((other, j) => (i === j ? altered : other))];
+      return;
+    }
+    if (typeof value === 'object' && value !== null) {
+      for (const [name, one] of Object.entries(value as JsonObject))
+        for (const [place, altered] of alterations(one, `${at}.${name}`))
+          yield [place, { ...(value as JsonObject), [name]: altered }];
+      return;
+    }
+    if (typeof value === 'string') {
+      // At the beginning, in the middle, at the end: headers, contents, signatures.
+      for (const i of new Set([0, value.length >> 1, value.length - 1]))
+        yield [`${at}@${String(i)}`, replaced(value, i)];
+    } else if (typeof value === 'number') yield [at, value + 1];
+    else yield [at, 'x'];
+  }
+  const replaced = (text: string, i: number): string =>
+    `${text.slice(0, i)}${text[i] === 'B' ? 'C' : 'B'}${text.slice(i + 1)}`;
+
+  it('is refused: every member of a package, one at a time', async () => {
+    const bytes = await exported(idOf(child));
+    const document = plain(bytes);
+    expect(await refused(packed(document))).toBeNull();
+    const accepted: string[] = [];
+    let tried = 0;
+    for (const [at, altered] of alterations(document, 'package')) {
+      if ((await refused(packed(altered))) === null) accepted.push(at);
+      tried++;
+    }
+    expect(accepted).toEqual([]);
+    expect(tried).toBeGreaterThan(80);
+  });
+
+  it('is refused: parts of another package in place of its own', async () => {
+    const [own, other] = [plain(await exported(idOf(child))), plain(await exported(idOf(parent)))];
+    interface Entry {
+      leaf: string;
+      proof: string;
+    }
+    const [first, ...rest] = own['entries'] as Entry[];
+    const foreign = other['entries'] as Entry[];
+    const mixed: Record<string, JsonValue> = {
+      'another’s chain': { ...own, chain: other['chain']! },
+      'another’s bodies': { ...own, bodies: other['bodies']! },
+      'another’s subject': { ...own, subject: other['subject']! },
+      'another entry’s proof': {
+        ...own,
+        entries: [{ ...first!, proof: foreign.at(-1)!.proof }, ...rest.map((entry) => ({ ...entry }))],
+      },
+      'no entries but the decision’s': {
+        ...own,
+        entries: (own['entries'] as Entry[])
+          .filter(({ leaf }) => leaf.includes(`"parent":"${idOf(parent)}"`))
+          .map((entry) => ({ ...entry })),
+      },
+      'entries out of order': {
+        ...own,
+        entries: [...(own['entries'] as Entry[])].reverse().map((entry) => ({ ...entry })),
+      },
+      'no chain': { ...own, chain: [] },
+      'no trust bundle': { ...own, trust: [] },
+      'a body that nobody names': {
+        ...own,
+        bodies: [
+          { sha256: '6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d', data: 'AA' },
+          ...(own['bodies'] as { sha256: string; data: string }[]),
+        ].sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)),
+      },
+      'a member more': { ...own, note: 'verified' },
+    };
+    for (const [what, document] of Object.entries(mixed))
+      expect(await refused(packed(document)), what).not.toBeNull();
+    expect(await refused(utf8(JSON.stringify(own, null, 1)))).toBe('package-form');
+  });
+});
+
+describe('after the retention time', () => {
+  it('bodies are gone, the package says so, and what remains is proved all the same', async () => {
+    await measured.copy();
+    const own = await measured.host.run();
+    const before = await exported(idOf(own));
+    const { store } = world.verifier.server.services;
+    await store.forget(Date.now() + 1000 * 86_400_000);
+    const bytes = await exported(idOf(own));
+    expect(bytes.length).toBeLessThan(before.length);
+    const report = await verified(bytes);
+    expect(report).toMatchObject({ executionId: idOf(own), outcome: 'allow', repeated: false });
+    expect(report.missing).toEqual(
+      expect.arrayContaining(['inputs', 'request', 'evidence/quote', 'authorization', 'attestation-result']),
+    );
+    expect(report.unchecked).toContain('decision');
+    // What was exported in time stays what it was.
+    expect(await verified(before)).toMatchObject({ repeated: true, missing: [] });
+    const { exit } = await cli('verify', 'package', file('package.json'));
+    expect(exit).toBe(0);
+  });
+});
