@@ -27,6 +27,9 @@ import type { HostQuote } from './quote.ts';
 import type { ActiveExecution, RenewedExecution } from './runner-port.ts';
 import { STATE_FILES } from './state-directory.ts';
 
+/** Renewed authorizations and credentials of one attestation, with its proof. */
+const MAX_ANSWER = 4 * 1024 * 1024;
+
 /** What came of an attestation. */
 export interface AttestationOutcome {
   readonly auditIndex: string;
@@ -36,6 +39,8 @@ export interface AttestationOutcome {
   readonly certificateRenewed: boolean;
   readonly renewed: readonly RenewedExecution[];
   readonly ended: JudgedAttestation['ended'];
+  /** To be named in another attestation, at once. */
+  readonly deferred: readonly string[];
 }
 
 /**
@@ -73,6 +78,7 @@ export async function attestHost(
       const evidence = hostEvidence(host, challenge, quote);
       const { json } = await host.client.request('POST', `/v1/hosts/${request.hostId}/attestations`, {
         body: { request, proofs, evidence: evidence.collection },
+        maxBytes: MAX_ANSWER,
       });
       const judged = await judge(host, json, { request, executions, requestDigest, quote, evidence, clock });
       return await take(host, judged, { locked, session, quote, requestDigest });
@@ -143,7 +149,7 @@ async function take(host: Host, judged: JudgedAttestation, opening: Opening): Pr
     judged.sealed === null
       ? new Map<string, readonly JsonObject[]>()
       : await openRenewal(host, judged, judged.sealed, opening);
-  const { auditIndex, policy, renewed, ended, certificatePem, resultClaims } = judged;
+  const { auditIndex, policy, renewed, ended, deferred, certificatePem, resultClaims } = judged;
   return {
     auditIndex,
     policyVersion: policy.version,
@@ -155,6 +161,7 @@ async function take(host: Host, judged: JudgedAttestation, opening: Opening): Pr
       credentials: credentials.get(executionId) ?? [],
     })),
     ended,
+    deferred,
   };
 }
 

@@ -101,14 +101,22 @@ export class AttestationLoop {
     const { hosts, runner, clock, report } = this.#deps;
     try {
       const host = await hosts.current();
-      const outcome = await attestHost(host, runner.active(), clock);
+      const counts = { renewed: 0, ended: 0 };
+      let outcome = await attestHost(host, runner.active(), clock);
+      for (;;) {
+        // What has to end doesn't wait for what goes on.
+        for (const { executionId, denial } of outcome.ended) await runner.end([executionId], denial);
+        await runner.renew(outcome.renewed);
+        counts.renewed += outcome.renewed.length;
+        counts.ended += outcome.ended.length;
+        // Each round takes some of them, so that it ends.
+        const left = runner.active().filter(({ executionId }) => outcome.deferred.includes(executionId));
+        if (left.length === 0) break;
+        outcome = await attestHost(host, left, clock);
+      }
       this.#denials = 0;
-      // What has to end doesn't wait for what goes on.
-      for (const { executionId, denial } of outcome.ended) await runner.end([executionId], denial);
-      await runner.renew(outcome.renewed);
       const { auditIndex, policyVersion, status, certificateRenewed } = outcome;
       this.#state = { at: clock.now(), auditIndex, policyVersion, failingSince: null, failure: null };
-      const counts = { renewed: outcome.renewed.length, ended: outcome.ended.length };
       report({ event: 'attested', auditIndex, policyVersion, status, certificateRenewed, ...counts });
       return outcome;
     } catch (error) {

@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { denialBody, leafBody } from '../audit/index.ts';
 import type { Change, Ledger } from '../audit/index.ts';
 import { MAX_LIFETIME_SECONDS, thumbprint } from '../authorization/index.ts';
-import { fromBase64url, jcsSha256, refuse, toHex } from '../base/index.ts';
+import { canonicalJson, fromBase64url, jcsSha256, refuse, toHex, utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { encodeSealed, sealCredentials } from '../credential/index.ts';
 import { IMA_PCR } from '../evidence/index.ts';
@@ -12,8 +12,18 @@ import { admitAttestation, attestationQualifyingData } from './attestation-reque
 import type { AdmittedAttestation } from './attestation-request.ts';
 import { namedEvidence, signResult, unchanged } from './authorization-stage.ts';
 import { commitDecision } from './commit-decision.ts';
-import { denialChange, keptBodies, leafFacts, nonceOnce } from './decision-leaf.ts';
-import type { LeafFacts } from './decision-leaf.ts';
+import {
+  denialChange,
+  isSmall,
+  keptBodies,
+  keptBody,
+  leafFacts,
+  nonceOnce,
+  textBody,
+  unanswered,
+} from './decision-leaf.ts';
+import type { KeptBody, LeafFacts } from './decision-leaf.ts';
+import { inputsBytes } from './decision-inputs.ts';
 import { deny, denialOf } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
 import { storedEventLog, validateEnvironment } from './environment-stage.ts';
@@ -28,8 +38,11 @@ import { preparedAllow } from './prepared.ts';
 import type { CommittedAnswer, Decided, Prepared } from './prepared.ts';
 import { authenticateQuote, quotedSelection } from './quote-stage.ts';
 import type { SignedQuote } from './quote-stage.ts';
+import { recordDecision } from './record-decision.ts';
+import type { Recording } from './record-decision.ts';
 import { findRenewed, renewExecution } from './renewal.ts';
 import type { Attested, Renewal } from './renewal.ts';
+import { RenewalRoom } from './renewal-room.ts';
 import type { Released } from './sealing-stage.ts';
 
 /** Answer to a host attestation (docs/PROTOCOL.md, "Host attestation"). */
@@ -42,6 +55,8 @@ export interface AttestationAnswer extends CommittedAnswer {
   readonly authorizations: readonly string[];
   /** Those that don't. */
   readonly ended: readonly { readonly executionId: string; readonly denial: Denial }[];
+  /** Those for which this attestation has no room: as they were, and to be named in another one. */
+  readonly deferred: readonly string[];
   readonly sealed: JsonObject | null;
 }
 
@@ -87,18 +102,20 @@ async function commitEnds(ends: readonly Change[], deps: DecisionDeps, ledger: L
   for (const one of settled) if (one.status === 'rejected') deps.onFault?.(one.reason, 'audit');
 }
 
-async function prepareAttestation(
+/** An attestation up to the changes that have to be committed; who repeats the decision calls it, too. */
+export async function prepareAttestation(
   body: JsonObject,
   hostId: string,
   caller: Caller,
   deps: DecisionDeps,
 ): Promise<PreparedAttestation> {
+  const recording = recordDecision('attestation', caller, deps);
   const progress: Progress = { stage: 'request' };
   try {
-    return await runStages({ body, hostId, caller }, deps, progress);
+    return await runStages({ body, hostId, caller }, recording, progress);
   } catch (error) {
-    const prepared = deny(error, progress.stage, deps, (denial) => attestationDenial(denial, progress, deps));
-    return { prepared, ends: [] };
+    const leafOf = (denial: Denial) => attestationDenial(denial, progress, recording);
+    return { prepared: deny(error, progress.stage, deps, leafOf), ends: [] };
   }
 }
 
@@ -110,9 +127,10 @@ interface Submitted {
 
 async function runStages(
   { body, hostId, caller }: Submitted,
-  deps: DecisionDeps,
+  recording: Recording,
   progress: Progress,
 ): Promise<PreparedAttestation> {
+  const { deps } = recording;
   const admitted = (progress.admitted = await admitAttestation(body, hostId, caller, deps));
 
   progress.stage = 'identity';
@@ -169,7 +187,7 @@ async function runStages(
   const certificate = await renewCertificate(attested, caller, deps);
 
   progress.stage = 'audit';
-  return prepareAllow({ attested, attestationResult, renewals, sealed, certificate }, deps);
+  return prepareAllow({ attested, attestationResult, renewals, sealed, certificate }, recording);
 }
 
 async function agentThumbprint({ agentPublic }: HostFacts): Promise<string> {
@@ -181,6 +199,7 @@ interface Renewals {
   /** In the request's order. */
   readonly renewed: readonly Renewal[];
   readonly ended: AttestationAnswer['ended'];
+  readonly deferred: readonly string[];
   readonly ends: readonly Change[];
 }
 
@@ -189,6 +208,8 @@ async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewal
   const { request, proofs } = attested.admitted;
   const renewed = new Map<string, Renewal>();
   const ended: AttestationAnswer['ended'][number][] = [];
+  const deferred: string[] = [];
+  const room = new RenewalRoom();
   const ends: Change[] = [];
   const found: { readonly execution: StoredExecution; readonly proof: string }[] = [];
   const no = (executionId: string, error: unknown): void => {
@@ -204,7 +225,12 @@ async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewal
   for (const { execution, proof } of found.sort((a, b) => a.execution.body.depth - b.execution.body.depth)) {
     try {
       requireActive(attested.host);
-      renewed.set(execution.executionId, await renewExecution(execution, proof, attested, renewed, deps));
+      if (deferred.length > 0) deferred.push(execution.executionId);
+      else {
+        const renewal = await renewExecution(execution, proof, attested, renewed, deps);
+        if (room.take(renewal)) renewed.set(execution.executionId, renewal);
+        else deferred.push(execution.executionId);
+      }
     } catch (error) {
       no(execution.executionId, error);
       const reason = ended[ended.length - 1]?.denial.check ?? 'internal';
@@ -213,7 +239,7 @@ async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewal
     }
   }
   const order = request.executions.map(({ executionId }) => renewed.get(executionId));
-  return { renewed: order.filter((one) => one !== undefined), ended, ends };
+  return { renewed: order.filter((one) => one !== undefined), ended, deferred, ends };
 }
 
 /** A quarantined host may show what it is; nothing goes on there. @throws Refusal `host-quarantined` */
@@ -274,19 +300,21 @@ interface Allowed {
   readonly certificate: Awaited<ReturnType<typeof renewCertificate>>;
 }
 
-function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAttestation {
+function prepareAllow(allowed: Allowed, recording: Recording): PreparedAttestation {
+  const { deps } = recording;
   const { attested, attestationResult, renewals, sealed, certificate } = allowed;
   const { admitted, host, quote, environment } = attested;
-  const { renewed, ended, ends } = renewals;
+  const { renewed, ended, deferred, ends } = renewals;
   const authorizations = renewed.map(({ token }) => token);
-  const facts = factsOf(admitted, host, quote.quote.attest, renewed);
+  const { facts, request } = factsOf(admitted, host, quote.quote.attest, renewed, recording);
   const content = {
     ...leafFacts(facts, { ...releaseOf(allowed), authorization: digestOf(authorizations) }, deps),
     outcome: 'allow' as const,
   };
   const change: Change = {
     leaf: leafBody(content),
-    denialLeaf: denialBody(content),
+    denialLeaf: denialBody(unanswered(content, admitted.evidence)),
+    denialBodies: [...keptBodies(facts, [request], deps)].filter(isSmall),
     preconditions: [
       unchanged(host.record, 'state-moved', 'the host changed while the attestation was decided'),
       unchanged(admitted.policy.record, 'policy-moved', 'another policy bundle became active'),
@@ -300,7 +328,7 @@ function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAttestation
       ...rememberEvidence(host, admitted.evidence, environment, quote),
       attestedWrite(attested),
     ],
-    bodies: keptBodies(facts, [], deps),
+    bodies: keptBodies(facts, [request, textBody(attestationResult), ...listBody(authorizations)], deps),
   };
   const prepared = preparedAllow<AttestationAnswer>(change, {
     logSize: BigInt(admitted.request.logSize),
@@ -310,6 +338,7 @@ function prepareAllow(allowed: Allowed, deps: DecisionDeps): PreparedAttestation
       policyManifest: admitted.policy.manifest,
       authorizations,
       ended,
+      deferred,
       sealed,
     },
   });
@@ -325,6 +354,11 @@ function releaseOf({ attested, renewals: { renewed }, sealed, certificate }: All
   };
 }
 
+/** The list of renewed authorizations as it is kept. */
+function listBody(authorizations: readonly string[]): readonly KeptBody[] {
+  return authorizations.length === 0 ? [] : [keptBody(utf8(canonicalJson([...authorizations])))];
+}
+
 /** SHA-256 over the JCS of the list of renewed authorizations; null when there is none. */
 function digestOf(authorizations: readonly string[]): string | null {
   return authorizations.length === 0 ? null : `sha256:${toHex(jcsSha256([...authorizations]))}`;
@@ -337,15 +371,20 @@ function attestedWrite({ admitted, host, environment }: Attested): Change['write
   return { kind: ATTESTED, id: host.hostId, body };
 }
 
+/** What the leaf tells, and the request as it is kept. */
 function factsOf(
-  { request, digest, evidence, policy, now }: AdmittedAttestation,
+  { request: asked, proofs, digest, evidence, policy, now }: AdmittedAttestation,
   host: HostFacts,
   signed: LeafFacts['signed'],
   renewed: readonly Renewal[],
-): LeafFacts {
-  return {
+  recording: Recording,
+): { readonly facts: LeafFacts; readonly request: KeptBody } {
+  const request = keptBody(utf8(canonicalJson(asked as unknown as JsonObject)));
+  const imaFirst = evidence.ima?.firstEntry ?? null;
+  const inputs = recording.inputs({ request: request.sha256, proofs, imaFirst });
+  const facts: LeafFacts = {
     purpose: 'attestation',
-    nonce: request.nonce,
+    nonce: asked.nonce,
     now,
     requestDigest: digest,
     executions: renewed.map(({ executionId }) => executionId),
@@ -358,13 +397,15 @@ function factsOf(
     initiator: null,
     signers: renewed.flatMap(({ signers }) => signers),
     asked: null,
-    inputs: null,
+    inputs: keptBody(inputsBytes(inputs)),
   };
+  return { facts, request };
 }
 
 /** The leaf of a denial, when the enrolled key signed the quote. */
-function attestationDenial(denial: Denial, progress: Progress, deps: DecisionDeps): Change | undefined {
+function attestationDenial(denial: Denial, progress: Progress, recording: Recording): Change | undefined {
   const { admitted, host, quote } = progress;
   if (admitted === undefined || host === undefined || quote === undefined) return undefined;
-  return denialChange(denial, factsOf(admitted, host, quote.signed, []), quote, deps);
+  const { facts, request } = factsOf(admitted, host, quote.signed, [], recording);
+  return denialChange(denial, facts, quote, recording.deps, [request]);
 }

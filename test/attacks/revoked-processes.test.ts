@@ -21,14 +21,15 @@ afterAll(async () => {
 });
 
 /** Says how many files are in its credentials directory while it runs, and after it was told to end. */
-const WATCHING =
-  '#!/bin/sh\ncd "$CREDENTIALS_DIRECTORY"\n' +
+const watching = (name: string): string =>
+  `#!/bin/sh\n# ${name}: an artifact of its own\n` +
+  'cd "$CREDENTIALS_DIRECTORY"\n' +
   'trap \'sleep 0.5; echo "left $(ls -A | wc -l)"; exit 4\' TERM\n' +
   'echo "has $(ls -A | wc -l)"\nwhile :; do sleep 0.05; done\n';
 const credential = ['--credential', 'workload'];
 
 async function start(name: string): Promise<{ readonly run: Started; readonly executionId: string }> {
-  await world.script(name, WATCHING);
+  await world.script(name, watching(name));
   const run = world.run(credential, `./${name}`);
   await world.until(() => run.stdout().startsWith('has '), run);
   const { executions } = await world.operate('exec', 'ls', '--state', 'running');
