@@ -3,6 +3,7 @@ export * from './holder-proof.ts';
 export * from './issue.ts';
 export * from './jwks.ts';
 export * from './jws.ts';
+export * from './jwt-svid.ts';
 export * from './narrowing.ts';
 export * from './outcome.ts';
 export { OUTCOME_REPORT_TYPE, makeOutcomeReport, verifyOutcomeReport } from './outcome-report.ts';

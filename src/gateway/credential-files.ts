@@ -26,9 +26,20 @@ const svid = object({
   ),
   expires: text({ max: 32 }),
 });
-type Credential = ReturnType<typeof secret> | ReturnType<typeof svid>;
-const credential: Shape<Credential> = (value, path, fail) =>
-  isJsonObject(value) && value['kind'] === 'secret' ? secret(value, path, fail) : svid(value, path, fail);
+const jwtSvid = object({
+  name,
+  kind: oneOf('jwt-svid'),
+  id: text({ max: 2048, pattern: /^spiffe:\/\//, want: 'a SPIFFE id' }),
+  audiences: list(text({ max: 512 }), 16, 1),
+  token: text({ max: 8192, pattern: /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/, want: 'a JWT' }),
+  expires: text({ max: 32 }),
+});
+type Credential = ReturnType<typeof secret> | ReturnType<typeof svid> | ReturnType<typeof jwtSvid>;
+const credential: Shape<Credential> = (value, path, fail) => {
+  const kind = isJsonObject(value) ? value['kind'] : undefined;
+  if (kind === 'secret') return secret(value, path, fail);
+  return kind === 'jwt-svid' ? jwtSvid(value, path, fail) : svid(value, path, fail);
+};
 const releaseShape = object({ v: literal(1), credentials: list(credential, 64) });
 
 const fail: Fail = (path, want) => refuse('credential-form', `${path} is not ${want}`, { member: path });
@@ -50,7 +61,7 @@ export function releasedCredentials(opened: JsonObject, asked: readonly string[]
 
 /**
  * The files of an execution: for a secret NAME its bytes; for an X509-SVID `NAME.pem` (chain, leaf first), `NAME.key`
- * (PKCS #8) and `NAME.ca.pem`; and the authorization with its key as `_authorization.jwt` and `_authorization.key`, by
+ * (PKCS #8) and `NAME.ca.pem`; for a JWT-SVID `NAME.jwt`; and the authorization with its key as `_authorization.jwt` and `_authorization.key`, by
  * which the workload itself may start others (`sealgate run --parent`).
  * @throws Refusal `credential-form`
  */
@@ -68,6 +79,7 @@ export function credentialFiles(
   ]);
   for (const one of typed) {
     if (one.kind === 'secret') files.set(one.name, fromBase64url(one.value, 'secret'));
+    else if (one.kind === 'jwt-svid') files.set(`${one.name}.jwt`, utf8(`${one.token}\n`));
     else {
       files.set(`${one.name}.pem`, utf8(one.certificatesPem.join('')));
       files.set(`${one.name}.key`, key);

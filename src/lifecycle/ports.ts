@@ -2,7 +2,7 @@ import type { EarKey } from '../appraisal/index.ts';
 import type { HostState, RecordRef, RevocableKind } from '../audit/index.ts';
 import type { SigningKey, VerificationKey } from '../authorization/index.ts';
 import type { Clock, Random } from '../base/index.ts';
-import type { SigningAuthority } from '../credential/index.ts';
+import type { JwtSvidKey, SigningAuthority } from '../credential/index.ts';
 import type { BootCounters, ImaQuestion, ImaState, VerifiedIma } from '../evidence/index.ts';
 import type { VerifiedInitiator, verifyInitiator } from '../identity/index.ts';
 import type { ClockInfo } from '../tpm/index.ts';
@@ -48,6 +48,8 @@ export interface HostFacts {
   readonly manufacturer: string | null;
   /** Fingerprint of the root that the EK certificate chains to. */
   readonly ekRoot: string | null;
+  /** Fingerprints of the authorities between both; empty where they were not kept yet. */
+  readonly ekIssuers: readonly string[];
   /** Of the last accepted quote under this EK. */
   readonly lastClock: ClockInfo | null;
   /**
@@ -151,6 +153,7 @@ export interface DecisionKeys {
   readonly authorizations: readonly VerificationKey[];
   readonly ear: EarKey;
   readonly svid: SigningAuthority;
+  readonly jwtSvid: JwtSvidKey;
 }
 
 /** Everything that a decision is a function of, besides the request. */

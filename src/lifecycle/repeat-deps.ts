@@ -121,7 +121,7 @@ function recordsOf(
 ): Pick<DecisionDeps, 'hosts' | 'executions' | 'revocations' | 'secrets' | 'status' | 'agents'> {
   const hosts = new Map(inputs.hosts.map(({ id, facts }) => [id, facts] as const));
   const executions = new Map(inputs.executions.map(({ id, found }) => [id, found] as const));
-  const secrets = new Map(inputs.secrets.map(({ name, version }) => [name, version] as const));
+  const secrets = new Map(inputs.secrets.map(({ name, found }) => [name, found] as const));
   const revoked = new Set(inputs.revoked.map(({ kind, id }) => `${kind}/${id}`));
   return {
     hosts: {
@@ -153,10 +153,12 @@ function recordsOf(
     secrets: {
       get: (name) =>
         failing(`secrets/${name}`, () => {
-          const version = secrets.get(name);
-          if (version === undefined) return asked('secret');
+          const found = secrets.get(name);
+          if (found === undefined) return asked('secret');
           // Its value is nowhere but in the sealed object.
-          return version === null ? undefined : { version, value: new Uint8Array() };
+          return found === null
+            ? undefined
+            : { version: found.version, value: new Uint8Array(found.bytes) };
         }),
     },
     status: { assign: (id) => failing(`status/${id}`, () => inputs.status ?? asked('status index')) },
@@ -218,6 +220,7 @@ function keysOf({ inputs, trust, signed }: RepeatMaterial): DecisionDeps['keys']
     ear: { ...ear, sign: (input) => signatureOver(input, signed === null ? [] : [signed.attestationResult]) },
     // An SVID is in the sealed object only; its serial and its times are what the log has.
     svid: { certificate, key: throwaway(), chain: [] },
+    jwtSvid: { kid: '', key: throwaway(), sign: () => new Uint8Array(64) },
   };
 }
 

@@ -1,9 +1,10 @@
 import type { JsonObject } from '../base/index.ts';
 import { fromBase64url, refuse, toBase64url } from '../base/index.ts';
-import { encodeSealed, issueSvid, sealCredentials } from '../credential/index.ts';
+import { encodeSealed, issueJwtSvid, issueSvid, sealCredentials } from '../credential/index.ts';
 import { expandSpiffeTemplate } from '../policy/index.ts';
 import type { GrantedCredential } from '../policy/index.ts';
 import { parseSpiffeId, toPem } from '../x509/index.ts';
+import type { SpiffeId } from '../x509/index.ts';
 import { parsePublic } from '../tpm/index.ts';
 import type { MintedAuthorization } from './authorization-stage.ts';
 import type { PolicyApproval, Verified, VerifiedRequest } from './policy-stage.ts';
@@ -72,9 +73,14 @@ export async function makeCredential(
   minted: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
 ): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
-  return credential.kind === 'secret'
-    ? await openSecret(name, credential.secret, deps)
-    : makeSvid(name, credential, verified, minted, deps);
+  switch (credential.kind) {
+    case 'secret':
+      return await openSecret(name, credential.secret, deps);
+    case 'x509-svid':
+      return makeSvid(name, credential, verified, minted, deps);
+    case 'jwt-svid':
+      return await makeJwtSvid(name, credential, verified, minted, deps);
+  }
 }
 
 async function openSecret(
@@ -94,19 +100,13 @@ async function openSecret(
 function makeSvid(
   name: string,
   { path, ttl }: { readonly path: string; readonly ttl: number },
-  { admitted: { request, now }, host, principals }: Verified,
+  verified: Verified,
   { claims }: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
 ): { readonly credential: JsonObject; readonly released: Released } {
-  const [scope = '', ...others] = request.scopes;
-  const text = expandSpiffeTemplate(deps.trustDomain, path, {
-    platform: host.platform,
-    artifact: request.artifact.name,
-    host: host.hostId,
-    // Several scopes are no name: a template that asks for one is refused then.
-    scope: others.length === 0 ? scope : '',
-  });
-  const id = parseSpiffeId(text);
+  const { admitted, principals } = verified;
+  const id = spiffeIdOf(path, verified, deps);
+  const { now } = admitted;
   const notAfter = Math.min(now + ttl * 1000, claims.exp * 1000);
   const svid = issueSvid(
     { id, publicKey: principals.workload.key, notBefore: now, notAfter },
@@ -119,4 +119,42 @@ function makeSvid(
     credential: { name, kind: 'x509-svid', id: id.text, certificatesPem: chain, expires },
     released: { kind: 'x509-svid', name: id.text, serial: svid.serial, expires },
   };
+}
+
+/** A token for the audiences that policy names, none of which a parent's constraints leave out. */
+async function makeJwtSvid(
+  name: string,
+  {
+    path,
+    ttl,
+    audiences,
+  }: { readonly path: string; readonly ttl: number; readonly audiences: readonly string[] },
+  verified: Verified,
+  { claims }: Pick<MintedAuthorization, 'claims'>,
+  deps: DecisionDeps,
+): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
+  const id = spiffeIdOf(path, verified, deps);
+  const issuedAt = Math.floor(verified.admitted.now / 1000);
+  const expires = Math.min(issuedAt + ttl, claims.exp);
+  const allowed = claims.authorization_details[0].constraints.audiences;
+  const order = { id, audiences, allowed, issuedAt, expires };
+  const { token, serial } = await issueJwtSvid(order, deps.keys.jwtSvid, deps.ids);
+  const end = new Date(expires * 1000).toISOString();
+  return {
+    credential: { name, kind: 'jwt-svid', id: id.text, audiences: [...audiences], token, expires: end },
+    released: { kind: 'jwt-svid', name: id.text, serial, expires: end },
+  };
+}
+
+/** The identity that policy's template gives this execution. @throws Refusal `spiffe-…` */
+function spiffeIdOf(path: string, { admitted: { request }, host }: Verified, deps: DecisionDeps): SpiffeId {
+  const [scope = '', ...others] = request.scopes;
+  const text = expandSpiffeTemplate(deps.trustDomain, path, {
+    platform: host.platform,
+    artifact: request.artifact.name,
+    host: host.hostId,
+    // Several scopes are no name: a template that asks for one is refused then.
+    scope: others.length === 0 ? scope : '',
+  });
+  return parseSpiffeId(text);
 }

@@ -62,13 +62,26 @@ const svid = object({
   path: text({ max: 512 }),
   hosts: set(name, 256),
 });
+const jwtSvid = object({
+  kind: oneOf('jwt-svid'),
+  /** Seconds; never longer than the authorization. */
+  ttl: integer(1, MAX_LIFETIME_SECONDS),
+  path: text({ max: 512 }),
+  /** Who may accept it: a token for nobody in particular would be one for everybody. */
+  audiences: set(text({ max: 512 }), 16, 1),
+  hosts: set(name, 256),
+});
 const secret = object({ kind: oneOf('secret'), secret: name, hosts: set(name, 256) });
 /** What is released for a name that a request may ask for. */
-export type CredentialDocument = ReturnType<typeof svid> | ReturnType<typeof secret>;
+export type CredentialDocument =
+  ReturnType<typeof svid> | ReturnType<typeof jwtSvid> | ReturnType<typeof secret>;
 const credential: Shape<CredentialDocument> = (value, path, fail) => {
   const kind = isJsonObject(value) ? value['kind'] : undefined;
   if (kind === 'x509-svid') return svid(value, path, fail);
-  return kind === 'secret' ? secret(value, path, fail) : fail(`${path}.kind`, 'x509-svid or secret');
+  if (kind === 'jwt-svid') return jwtSvid(value, path, fail);
+  return kind === 'secret'
+    ? secret(value, path, fail)
+    : fail(`${path}.kind`, 'x509-svid, jwt-svid or secret');
 };
 
 const initiator = object({

@@ -135,7 +135,7 @@ function checkNames(document: BundleDocument, no: Fail): void {
     for (const set of credential.hosts)
       if (!Object.hasOwn(hostSets, set))
         no(`policy.credentials.${name}.hosts`, `made of known host sets: ${set} is not`);
-    if (credential.kind === 'x509-svid') parseSpiffeTemplate(credential.path);
+    if (credential.kind !== 'secret') parseSpiffeTemplate(credential.path);
   }
   const issuers = initiators.map(({ issuer }) => issuer);
   if (new Set(issuers).size !== issuers.length) no('policy.initiators', 'a list with each issuer once');

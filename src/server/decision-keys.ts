@@ -14,6 +14,7 @@ export async function decisionKeys(
 ): Promise<DecisionKeys> {
   const authorization = ring.privateKey('authorization');
   const ear = ring.privateKey('ear');
+  const jwtSvid = ring.privateKey('jwt-svid');
   const kid = await thumbprint(authorization);
   const own = { kid, algorithm: 'ES256' as const };
   return {
@@ -23,6 +24,7 @@ export async function decisionKeys(
       ...earlier.filter((key) => key.kid !== kid),
     ],
     ear: { kid: await thumbprint(ear), key: ear },
+    jwtSvid: { kid: await thumbprint(jwtSvid), key: jwtSvid },
     // Its certificate is a root: relying parties have it, so no chain goes with an SVID.
     svid: { certificate: ring.certificate('svid-ca').raw, key: ring.privateKey('svid-ca'), chain: [] },
   };

@@ -82,6 +82,23 @@ describe('an allowed execution', () => {
     ]);
   });
 
+  it('gets a JWT-SVID for the audiences that policy names, which ends before its authorization and is in the leaf', async () => {
+    const { body } = await ask(tpm, world, NONCE_TPM, { request: { credentials: ['token'] } });
+    const decided = await decideExecution(body, world.caller, world.deps, world.ledger);
+    if (decided.outcome === 'deny') throw new Error(JSON.stringify(decided.denial));
+    const leaf = parseLeaf(new Uint8Array(Buffer.from(decided.answer.leaf, 'base64url')));
+    expect(leaf).toMatchObject({
+      released: [
+        {
+          kind: 'jwt-svid',
+          name: 'spiffe://example.org/vm/report',
+          serial: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/) as string,
+          expires: new Date(NOW + 60_000).toISOString(),
+        },
+      ],
+    });
+  });
+
   it('promises nothing that can be read before its commit', async () => {
     const { body } = await ask(tpm, world, NONCE_TPM);
     const prepared = await prepareExecution(body, world.caller, world.deps);

@@ -51,6 +51,7 @@ initiators:
   - { issuer: "https://people.example.org", jwks: people.json, bearer: true, maxLifetime: 600, claims: [] }
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
+  token: { kind: jwt-svid, ttl: 60, path: "/{platform}/{artifact}", audiences: ["https://orders.example.org"], hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
 delegation: { maxDepth: 2, maxChildren: 1 }
 sealing: { expiration: 60 }
@@ -127,6 +128,7 @@ export async function makeWorld(tpm: Tpm) {
   const engine = new PolicyEngine(loadCedar);
   engine.load('active', bundle.document.cedar);
   const svidKey = ec();
+  const jwtSvid = ec();
   const ca = issueCertificate({
     subject: { commonName: 'SVID CA' },
     publicKey: svidKey.publicKey,
@@ -152,6 +154,7 @@ export async function makeWorld(tpm: Tpm) {
     agentPublic: new Uint8Array(ec().publicKey.export({ type: 'spki', format: 'der' })),
     manufacturer: null,
     ekRoot: null,
+    ekIssuers: [],
     lastClock: null,
     eventLog: null,
     ima: null,
@@ -187,6 +190,7 @@ export async function makeWorld(tpm: Tpm) {
       authorizations: [{ kid: 'authz', algorithm: 'ES256', key: authorization.publicKey }],
       ear: { kid: 'ear', key: ec().privateKey },
       svid: { certificate: ca, key: svidKey.privateKey, chain: [] },
+      jwtSvid: { kid: 'jwt-svid', key: jwtSvid.privateKey },
     },
     policy: {
       active: async () => ({

@@ -74,12 +74,14 @@ hostSets: { all: { labels: ["env=test"] } }
 initiators: ${extra.initiators === undefined ? '[]' : `[{ issuer: "${extra.initiators.issuer}", jwks: people.json, bearer: true, maxLifetime: 600, claims: [] }]`}
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
+  token: { kind: jwt-svid, ttl: 120, path: "/{platform}/{artifact}", audiences: ["https://orders.example.org"], hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
 delegation: { maxDepth: 2, maxChildren: ${String(extra.maxChildren ?? 2)} }
 sealing: { expiration: 60 }
 limits: { authorizationLifetime: ${String(extra.authorizationLifetime ?? 300)}, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: ${String(extra.executionsPerHost ?? 16)} }
 execution: { loaderVariables: [] }
 attribution: { report: { owner: "team-a", purpose: "monthly figures" } }
+${extra.witnessed === undefined ? '' : `witnessed: ${JSON.stringify(extra.witnessed)}`}
 `;
 const CEDAR =
   '@id("run") permit (principal, action == Action::"Execute", resource) when { !context.request.privileged };';
@@ -90,6 +92,8 @@ export interface PolicyOptions {
   readonly executionsPerHost?: number;
   readonly authorizationLifetime?: number;
   readonly maxChildren?: number;
+  /** Answers whose checkpoint witnesses must have cosigned. */
+  readonly witnessed?: { readonly policy: string; readonly actions: readonly string[] };
   /** Whose tokens name initiators; without a key of theirs, too. */
   readonly initiators?: { readonly issuer: string; readonly jwks: JsonObject };
   /** Reference values of a platform whose gateway and artifacts the kernel measures. */

@@ -1,6 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { importJWK, jwtVerify } from 'jose';
+import type { JWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Tpm } from '../../native/index.ts';
 import { leafHash, parseLogProof, verifyLogProof } from '../../src/audit/index.ts';
@@ -294,6 +296,37 @@ describe('a host attestation', () => {
     expect((await host.attest(third.body)).json['authorizations']).toHaveLength(1);
     await session.flush();
     await second.session.flush();
+  });
+
+  it('renews a JWT-SVID, which relying parties verify with the SPIFFE bundle', async () => {
+    const run = await host.run({ request: { credentials: ['token'] } }, 'keep');
+    const first = await host.open(run.answer['sealed'], run.own, run.session);
+    await run.session.flush();
+    const { session, nonceTpm } = await host.session();
+    const { body, digest, terms } = await host.prepareAttestation([liveOf(run)], nonceTpm);
+    const { status, json, text: raw } = await host.attest(body);
+    expect(status, raw).toBe(200);
+    const [token = ''] = json['authorizations'] as string[];
+    const binding = {
+      kind: 'renewal' as const,
+      requestDigest: digest,
+      authorizations: [{ executionId: run.request.executionId, jti: claimsOf(token).jti }],
+    };
+    const second = await host.open(json['sealed'], terms(binding), session);
+    await session.flush();
+    const bundle = (await world.verifier.call({ url: '/.well-known/spiffe-bundle' })).json;
+    const keys = (bundle['keys'] as JWK[]).filter(({ use }) => use === 'jwt-svid');
+    const serials: unknown[] = [];
+    const [renewal] = second['executions'] as { credentials: { token: string }[] }[];
+    for (const one of [...(first['credentials'] as { token: string }[]), ...(renewal?.credentials ?? [])]) {
+      const { payload } = await jwtVerify(one.token, await importJWK(keys[0] ?? {}, 'ES256'), {
+        audience: 'https://orders.example.org',
+        subject: 'spiffe://example.org/vm/report',
+      });
+      expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(120);
+      serials.push(payload.jti);
+    }
+    expect(new Set(serials).size).toBe(2);
   });
 
   it('ends what may not go on: a foreign key, another host’s execution, what policy no longer permits', async () => {
