@@ -2,7 +2,7 @@ import type { Records } from '../audit/ledger.ts';
 import type { RecordRef } from '../audit/ledger.ts';
 import { refuse } from '../base/index.ts';
 import type { EkTemplateName } from '../tpm/index.ts';
-import type { JudgedEk } from './endorsement.ts';
+import type { ClaimedEk } from './endorsement.ts';
 import { parseInvitation, tokenHash } from './invitation.ts';
 import type { Invitation } from './invitation.ts';
 import { RECORD } from './kinds.ts';
@@ -56,7 +56,7 @@ export async function findToken(
  */
 export async function admit(
   request: EnrollmentRequest,
-  ek: JudgedEk,
+  ek: ClaimedEk,
   token: Invited | undefined,
   records: Records,
   rules: AdmissionRules,
@@ -69,12 +69,12 @@ export async function admit(
   const { approvals } = rules;
   if (approvals === null) return refuse('enroll-admission', 'neither token nor list admits this TPM');
   requireTemplate(ek, approvals.ekTemplate);
-  if (ek.certificate === null) refuseWithoutCertificate();
+  if (request.ekCertificate === undefined) refuseWithoutCertificate();
   return { by: 'approval' };
 }
 
 async function findListed(
-  ek: JudgedEk,
+  ek: ClaimedEk,
   records: Records,
   { epoch }: AdmissionRules,
 ): Promise<Invited | undefined> {
@@ -94,7 +94,7 @@ function requireOpen({ state, epoch }: Invitation, current: string): void {
     refuse('enroll-invitation-void', 'the invitation is from before the store’s restore');
 }
 
-function requireInvited(request: EnrollmentRequest, ek: JudgedEk, invitation: Invitation): void {
+function requireInvited(request: EnrollmentRequest, ek: ClaimedEk, invitation: Invitation): void {
   if (request.name !== invitation.name)
     refuse('enroll-name', 'the invitation is for a host of another name', { name: request.name });
   const { host, ek: bound } = invitation;
@@ -103,11 +103,11 @@ function requireInvited(request: EnrollmentRequest, ek: JudgedEk, invitation: In
   if (host !== null && host !== ek.hostId)
     refuse('enroll-host', 'the invitation is for another host to enroll again', { hostId: ek.hostId });
   requireTemplate(ek, invitation.ekTemplate);
-  if (ek.certificate === null && bound === null && host === null) refuseWithoutCertificate();
+  if (request.ekCertificate === undefined && bound === null && host === null) refuseWithoutCertificate();
 }
 
 /** A TPM has several EKs; a fixed one keeps a revoked TPM from coming back as another host. */
-function requireTemplate(ek: JudgedEk, ekTemplate: EkTemplateName): void {
+function requireTemplate(ek: ClaimedEk, ekTemplate: EkTemplateName): void {
   if (ek.template !== ekTemplate)
     refuse('enroll-ek-template', `an EK of template ${ekTemplate} is asked for`, { template: ek.template });
 }

@@ -21,8 +21,8 @@ export interface EkTrust {
   readonly revoked: ReadonlySet<string>;
 }
 
-/** An EK that a template made, and who says that it is a TPM's. */
-export interface JudgedEk {
+/** An EK that a template made: nobody has said yet that it is a TPM's. */
+export interface ClaimedEk {
   readonly area: PublicArea;
   /** TPMT_PUBLIC as received. */
   readonly publicBytes: Uint8Array;
@@ -31,10 +31,16 @@ export interface JudgedEk {
   /** TPM name, and qualified name as a primary object of the endorsement hierarchy. */
   readonly name: Uint8Array;
   readonly qualifiedName: Uint8Array;
+}
+
+/** An EK that a template made, and who says that it is a TPM's. */
+export interface JudgedEk extends ClaimedEk {
   /** Null when there was none: then only an operator's list says that this is a TPM. */
   readonly certificate: {
     readonly fingerprint: string;
     readonly root: string;
+    /** Fingerprints of the authorities between the EK certificate and the root. */
+    readonly issuers: readonly string[];
     readonly tpm: TpmIdentity | null;
     readonly quirks: readonly string[];
   } | null;
@@ -47,6 +53,14 @@ export interface JudgedEk {
  * @throws Refusal `enroll-ek`, `enroll-ek-key`, `enroll-ek-authority`, `x509-…`, `malformed`
  */
 export function judgeEk(request: EnrollmentRequest, trust: EkTrust, now: number): JudgedEk {
+  return endorse(request, claimedEk(request), trust, now);
+}
+
+/**
+ * The first part of {@link judgeEk}: the key by itself, before any signature is looked at.
+ * @throws Refusal `enroll-ek`, `malformed`
+ */
+export function claimedEk(request: EnrollmentRequest): ClaimedEk {
   const { area, bytes } = parsePublicIn(fromBase64url(request.ekPublic, 'ekPublic'));
   const template =
     matchEkTemplate(bytes) ??
@@ -54,18 +68,22 @@ export function judgeEk(request: EnrollmentRequest, trust: EkTrust, now: number)
   // ROCA (CVE-2017-15361): without a certificate nobody else looks at the modulus.
   if (area.type === 'rsa' && isRocaWeak(area.modulus, area.keyBits))
     refuse('enroll-ek', 'the endorsement key is a weak key of CVE-2017-15361 (ROCA) and can be factored');
-  const id = hostId(area);
-  const certificate = request.ekCertificate === undefined ? null : judgeCertificate(request, id, trust, now);
   const name = objectName(bytes);
   return {
     area,
     publicBytes: bytes,
     template: template.name,
-    hostId: id,
+    hostId: hostId(area),
     name,
     qualifiedName: qualifiedName(handleName(TPM_RH.ENDORSEMENT), name),
-    certificate,
   };
+}
+
+/** The second part: its certificate's path. @throws Refusal `enroll-ek-key`, `enroll-ek-authority`, `x509-…` */
+export function endorse(request: EnrollmentRequest, ek: ClaimedEk, trust: EkTrust, now: number): JudgedEk {
+  const certificate =
+    request.ekCertificate === undefined ? null : judgeCertificate(request, ek.hostId, trust, now);
+  return { ...ek, certificate };
 }
 
 function judgeCertificate(
@@ -91,6 +109,7 @@ function judgeCertificate(
   return {
     fingerprint: leaf.fingerprint,
     root: path.anchor.fingerprint,
+    issuers: path.chain.slice(1, -1).map(({ fingerprint }) => fingerprint),
     tpm: path.findings.tpm ?? null,
     quirks: [...path.quirks, ...path.findings.quirks],
   };

@@ -7,7 +7,7 @@ import { admit, findToken } from './admission.ts';
 import type { Admission, AdmissionRules } from './admission.ts';
 import { challengeCandidate, judgeAgentKey, judgeAk, secretHash } from './challenge.ts';
 import type { Candidate, EnrollmentChallenge } from './challenge.ts';
-import { judgeEk } from './endorsement.ts';
+import { claimedEk, endorse } from './endorsement.ts';
 import type { EkTrust, JudgedEk } from './endorsement.ts';
 import { enrollmentChange, refusedEnrollment } from './enrollment-change.ts';
 import type { HostRecord, StoredHost } from './host-record.ts';
@@ -43,8 +43,9 @@ export interface NotEnrolled {
 }
 
 /**
- * `POST /v1/enrollments`. Form and token before any cryptography; then EK, admission, what is taken, AK and agent key;
- * then the challenge. Nothing is written.
+ * `POST /v1/enrollments`. Form and token before any cryptography; then the EK by itself and admission, so that nobody who
+ * isn't let in buys the validation of a path; then the EK's certificate, what is taken, AK and agent key; then the
+ * challenge. Nothing is written.
  * @throws Refusal
  */
 export async function beginEnrollment(desk: EnrollmentDesk, body: JsonObject): Promise<EnrollmentOffer> {
@@ -52,9 +53,10 @@ export async function beginEnrollment(desk: EnrollmentDesk, body: JsonObject): P
   const now = clock.now();
   const request = parseEnrollmentRequest(body);
   const token = await findToken(request, records, rules, now);
-  const ek = judgeEk(request, trust, now);
-  const known = await requireNotRevoked(records, ek.hostId);
-  const admission = await admit(request, ek, token, records, rules);
+  const claimed = claimedEk(request);
+  const known = await requireNotRevoked(records, claimed.hostId);
+  const admission = await admit(request, claimed, token, records, rules);
+  const ek = endorse(request, claimed, trust, now);
   const before = enrolledBefore(ek, admission, known);
   const ak = judgeAk(request.akPublic);
   const agent = judgeAgentKey(request.agentPublic, ek, ak);

@@ -82,6 +82,7 @@ function hostOf({ candidate, quote, qualifiedName, parent }: Activated, now: num
       certificate: ek.certificate && {
         fingerprint: ek.certificate.fingerprint,
         root: ek.certificate.root,
+        issuers: ek.certificate.issuers,
         quirks: ek.certificate.quirks,
       },
     },

@@ -30,6 +30,8 @@ export interface HostRecord {
     readonly certificate: {
       readonly fingerprint: string;
       readonly root: string;
+      /** Authorities between it and the root; absent in a record that was written before they were kept. */
+      readonly issuers?: readonly string[];
       readonly quirks: readonly string[];
     } | null;
   };
@@ -89,7 +91,12 @@ const HOST: Shape<HostRecord> = object({
   ek: object({
     public: publicArea,
     template: oneOf(...templates),
-    certificate: nullable(object({ fingerprint: hex32, root: hex32, quirks: list(text({ max: 64 }), 8) })),
+    certificate: nullable(
+      object(
+        { fingerprint: hex32, root: hex32, quirks: list(text({ max: 64 }), 8) },
+        { issuers: list(hex32, LIMITS.chainLength) },
+      ),
+    ),
   }),
   ak: object({
     public: publicArea,

@@ -335,6 +335,7 @@ function recordOf(allowed: Allowed, { asked }: AskedFacts): ExecutionRecord {
     ak: toHex(host.akName),
     boot: { resetCount, restartCount },
     ekRoot: host.ekRoot,
+    ekIssuers: host.ekIssuers,
     policyHash: policy.bundle.hash,
     requestDigest: toHex(digest),
     credentials: request.credentials,

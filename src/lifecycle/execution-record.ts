@@ -39,6 +39,8 @@ export interface ExecutionRecord {
   readonly boot: { readonly resetCount: number; readonly restartCount: number };
   /** Fingerprint of the authority that the EK certificate chained to when it was allowed; null without one. */
   readonly ekRoot: string | null;
+  /** Fingerprints of the authorities between both. */
+  readonly ekIssuers?: readonly string[];
   readonly policyHash: string;
   /** Hex. */
   readonly requestDigest: string;
@@ -105,39 +107,44 @@ const exitSignal = object({ signal: text({ max: 16 }) });
 const json: Shape<JsonObject> = (value, path, fail) =>
   isJsonObject(value) ? value : fail(path, 'an object');
 
-const RECORD: Shape<ExecutionRecord> = object({
-  v: literal(1),
-  state: oneOf(...EXECUTION_STATES),
-  hostId: hex32,
-  parent: nullable(id),
-  root: id,
-  depth: integer(0, 8),
-  jti: text(),
-  expires: integer(),
-  started: integer(),
-  chain: list(text({ max: 16 * 1024 }), 9, 1),
-  artifact: object({ name: text(), digest: sha256Text }),
-  workloadPublic: object({ kty: oneOf('EC'), crv: oneOf('P-256'), x: coordinate, y: coordinate }),
-  workloadThumbprint: coordinate,
-  ak: text({ pattern: /^[0-9a-f]{68,132}$/ }),
-  boot: object({ resetCount: u32, restartCount: u32 }),
-  ekRoot: nullable(hex32),
-  policyHash: sha256Text,
-  requestDigest: hex32,
-  credentials: list(text(), 32),
-  sequence: integer(),
-  status: object({ idx: integer(), uri: text() }),
-  request: hex32,
-  initiator: nullable(
-    object({ issuer: text(), subject: text(), proven: boolean, claims: json, tokenSha256: hex32 }),
-  ),
-  executedDigest: nullable(hex32),
-  exit: nullable((value, path, fail) =>
-    isJsonObject(value) && 'signal' in value ? exitSignal(value, path, fail) : exitStatus(value, path, fail),
-  ),
-  reason: nullable(text({ max: 600 })),
-  revokedBy: nullable(object({ kind: oneOf(...REVOCABLE_KINDS), id: text({ max: 512 }) })),
-});
+const RECORD: Shape<ExecutionRecord> = object(
+  {
+    v: literal(1),
+    state: oneOf(...EXECUTION_STATES),
+    hostId: hex32,
+    parent: nullable(id),
+    root: id,
+    depth: integer(0, 8),
+    jti: text(),
+    expires: integer(),
+    started: integer(),
+    chain: list(text({ max: 16 * 1024 }), 9, 1),
+    artifact: object({ name: text(), digest: sha256Text }),
+    workloadPublic: object({ kty: oneOf('EC'), crv: oneOf('P-256'), x: coordinate, y: coordinate }),
+    workloadThumbprint: coordinate,
+    ak: text({ pattern: /^[0-9a-f]{68,132}$/ }),
+    boot: object({ resetCount: u32, restartCount: u32 }),
+    ekRoot: nullable(hex32),
+    policyHash: sha256Text,
+    requestDigest: hex32,
+    credentials: list(text(), 32),
+    sequence: integer(),
+    status: object({ idx: integer(), uri: text() }),
+    request: hex32,
+    initiator: nullable(
+      object({ issuer: text(), subject: text(), proven: boolean, claims: json, tokenSha256: hex32 }),
+    ),
+    executedDigest: nullable(hex32),
+    exit: nullable((value, path, fail) =>
+      isJsonObject(value) && 'signal' in value
+        ? exitSignal(value, path, fail)
+        : exitStatus(value, path, fail),
+    ),
+    reason: nullable(text({ max: 600 })),
+    revokedBy: nullable(object({ kind: oneOf(...REVOCABLE_KINDS), id: text({ max: 512 }) })),
+  },
+  { ekIssuers: list(hex32, 16) },
+);
 
 /** A record that was read. @throws Refusal `execution-record` when it isn't what this program writes */
 export function parseExecutionRecord(body: JsonObject): ExecutionRecord {

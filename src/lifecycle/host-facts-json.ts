@@ -25,6 +25,7 @@ export const HOST_FACTS = object({
   agent: object({ key: hex32, public: publicArea }),
   manufacturer: nullable(text({ max: 512 })),
   ekRoot: nullable(text({ max: 512 })),
+  ekIssuers: list(hex32, 16),
   lastClock: nullable(object({ resetCount: u32, restartCount: u32, clock: decimal, safe: boolean })),
   eventLog: nullable(hex32),
   /** As it is stored. */
@@ -56,6 +57,7 @@ export function encodeHostFacts(facts: HostFacts): HostFactsJson {
     agent: { key: facts.agentKey, public: toBase64url(facts.agentPublic) },
     manufacturer: facts.manufacturer,
     ekRoot: facts.ekRoot,
+    ekIssuers: [...facts.ekIssuers],
     lastClock: lastClock && { ...lastClock, clock: String(lastClock.clock) },
     eventLog: facts.eventLog,
     ima: ima && encodeImaState(ima),
@@ -85,6 +87,7 @@ export function decodeHostFacts(hostId: string, facts: HostFactsJson): HostFacts
     agentPublic: fromBase64url(agent.public, 'agent'),
     manufacturer: facts.manufacturer,
     ekRoot: facts.ekRoot,
+    ekIssuers: facts.ekIssuers,
     lastClock: lastClock && { ...lastClock, clock: BigInt(lastClock.clock) },
     eventLog: facts.eventLog,
     ima: ima && decodeImaState(ima),

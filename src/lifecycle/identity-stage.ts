@@ -7,7 +7,7 @@ import { hostSpiffeId } from '../credential/index.ts';
 import { verifyInitiator } from '../identity/index.ts';
 import { hostId, objectName, parsePublic } from '../tpm/index.ts';
 import type { ChallengePurpose } from './challenge.ts';
-import { requireNotRevoked } from './not-revoked.ts';
+import { ekAuthorities, requireNotRevoked } from './not-revoked.ts';
 import { verifyParent } from './parent.ts';
 import type { VerifiedParent } from './parent.ts';
 import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
@@ -36,7 +36,7 @@ export async function identifyHost(
   await requireNotRevoked(
     [
       { kind: 'host', id: host.hostId },
-      ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
+      ...ekAuthorities(host),
       { kind: 'policy', id: policy.bundle.hash },
       ...policy.authorities.map((id) => ({ kind: 'authority', id }) as const),
     ],

@@ -1,6 +1,18 @@
 import { refuse } from '../base/index.ts';
 import type { DecisionDeps, Revocable } from './ports.ts';
 
+/** The authorities that vouched for a host's EK, as revocations name them: all of them, not only the root. */
+export function ekAuthorities({
+  ekRoot,
+  ekIssuers = [],
+}: {
+  readonly ekRoot: string | null;
+  readonly ekIssuers?: readonly string[];
+}): readonly Revocable[] {
+  const ids = ekRoot === null ? ekIssuers : [ekRoot, ...ekIssuers];
+  return ids.map((id) => ({ kind: 'ek-ca', id }));
+}
+
 /** @throws Refusal `dependency-revoked`, or the given check */
 export async function requireNotRevoked(
   subjects: readonly Revocable[],

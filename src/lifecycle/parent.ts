@@ -5,7 +5,7 @@ import { fromBase64url, refuse } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
 import { ALIVE } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
-import { requireNotRevoked } from './not-revoked.ts';
+import { ekAuthorities, requireNotRevoked } from './not-revoked.ts';
 import type { DecisionDeps, HostFacts, RecordVersion } from './ports.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 import { initiatorOf } from './rests-on.ts';
@@ -139,7 +139,7 @@ async function requireStanding(
     [
       { kind: 'host', id: hostId },
       { kind: 'ak', id: ak },
-      ...(host.ekRoot === null ? [] : [{ kind: 'ek-ca', id: host.ekRoot } as const]),
+      ...ekAuthorities(host),
       { kind: 'artifact', id: artifact.digest },
       ...attr.signers.map((id) => ({ kind: 'signer', id }) as const),
       { kind: 'initiator', id: sub },

@@ -1,6 +1,7 @@
 import { parseClaims } from '../authorization/index.ts';
 import { fromBase64url } from '../base/index.ts';
 import type { ExecutionRecord } from './execution-record.ts';
+import { ekAuthorities } from './not-revoked.ts';
 import type { Revocable } from './ports.ts';
 
 /**
@@ -13,14 +14,14 @@ import type { Revocable } from './ports.ts';
  */
 export function restsOn(
   executionId: string,
-  { chain, ak, ekRoot, hostId, artifact, policyHash, initiator }: ExecutionRecord,
+  { chain, ak, ekRoot, ekIssuers = [], hostId, artifact, policyHash, initiator }: ExecutionRecord,
   above: readonly Revocable[] = [],
 ): readonly Revocable[] {
   const own: Revocable[] = [
     { kind: 'execution', id: executionId },
     { kind: 'host', id: hostId },
     { kind: 'ak', id: ak },
-    ...(ekRoot === null ? [] : [{ kind: 'ek-ca', id: ekRoot } as const]),
+    ...ekAuthorities({ ekRoot, ekIssuers }),
     { kind: 'artifact', id: artifact.digest },
     { kind: 'policy', id: policyHash },
     ...(initiator === null ? [] : [initiatorOf(initiator)]),

@@ -135,7 +135,7 @@ export async function compose({
       live.committed(changes, committed);
       statusLists.committed(changes, committed);
       return noted(committed, highWater, witnessing);
-    });
+    }, onError);
     if (head === undefined || head.size === '0') await openLog(ledger, origin);
     await noteStoredHead(store, highWater, witnessing);
     return await assemble({

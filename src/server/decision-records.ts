@@ -80,6 +80,7 @@ function enrolledFacts(
     agentPublic: fromBase64url(host.agent.public, 'agent'),
     manufacturer: host.tpm.manufacturer,
     ekRoot: host.ek.certificate?.root ?? null,
+    ekIssuers: host.ek.certificate?.issuers ?? [],
   };
 }
 

@@ -10,16 +10,23 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** Commits a batch. */
+export type CommitBatch = (changes: readonly Change[]) => Promise<Committed[]>;
+
 /**
  * Group commit: whatever came while a commit ran goes into the next one, back to back, without a timer. When a commit
  * fails, nothing in it was decided: each of its changes is answered `ledger-unavailable`.
+ * @param onError told why a commit failed; whoever asked isn't: a database's messages name files and queries
  */
-export function groupCommit(commit: (changes: readonly Change[]) => Promise<Committed[]>): Ledger {
+export function groupCommit(
+  commit: CommitBatch,
+  onError: (error: unknown) => void = () => undefined,
+): Ledger {
   const waiting: Waiting[] = [];
   let running = false;
   const run = async (): Promise<void> => {
     running = true;
-    while (waiting.length > 0) await commitBatch(commit, waiting.splice(0, MAX_BATCH));
+    while (waiting.length > 0) await commitBatch(commit, waiting.splice(0, MAX_BATCH), onError);
     running = false;
   };
   return {
@@ -32,21 +39,21 @@ export function groupCommit(commit: (changes: readonly Change[]) => Promise<Comm
 }
 
 async function commitBatch(
-  commit: (changes: readonly Change[]) => Promise<Committed[]>,
+  commit: CommitBatch,
   batch: readonly Waiting[],
+  onError: (error: unknown) => void,
 ): Promise<void> {
   try {
     const answers = await commit(batch.map(({ change }) => change));
     batch.forEach(({ resolve, reject }, i) => {
       const answer = answers[i];
-      if (answer === undefined) reject(unavailable('no answer for the change'));
+      if (answer === undefined) reject(unavailable());
       else resolve(answer);
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    for (const { reject } of batch) reject(unavailable(reason));
+    onError(error);
+    for (const { reject } of batch) reject(unavailable());
   }
 }
 
-const unavailable = (reason: string): Refusal =>
-  new Refusal('ledger-unavailable', `the decision could not be written: ${reason}`);
+const unavailable = (): Refusal => new Refusal('ledger-unavailable', 'the decision could not be written');

@@ -272,11 +272,20 @@ describe('group commit', () => {
   it('when a commit fails nothing was decided, and the next one works', async () => {
     const { store } = await open();
     let broken = true;
-    const ledger = groupCommit(async (changes) => {
-      if (broken) throw new Error('disk full');
-      return await store.commit(changes);
+    const told: unknown[] = [];
+    const ledger = groupCommit(
+      async (changes) => {
+        if (broken) throw new Error('SQLITE_FULL: /var/lib/sealgate');
+        return await store.commit(changes);
+      },
+      (error) => told.push(error),
+    );
+    // Whoever asked learns nothing of files and queries; the operator's log does.
+    await expect(ledger.commit(change())).rejects.toMatchObject({
+      check: 'ledger-unavailable',
+      reason: 'the decision could not be written',
     });
-    await expect(ledger.commit(change())).rejects.toMatchObject({ check: 'ledger-unavailable' });
+    expect(told).toMatchObject([{ message: 'SQLITE_FULL: /var/lib/sealgate' }]);
     broken = false;
     expect((await ledger.commit(change())).index).toBe('0');
     await store.close();

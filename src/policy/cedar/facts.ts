@@ -184,7 +184,7 @@ export interface AdminFacts {
   readonly time: number;
   readonly action: AdminAction;
   readonly operator: { readonly name: string; readonly roles: readonly string[] };
-  /** `kind` as on the command line: host, ak, ek-ca, artifact, signer, initiator, authority, policy, execution, secret. */
+  /** `kind` as on the command line: host, ak, ek-ca, artifact, signer, initiator, authority, policy, execution, secret, operator. */
   readonly target: { readonly kind: string; readonly id: string };
 }
 
@@ -199,6 +199,8 @@ const TARGET_TYPES: Readonly<Record<string, EntityUid['type']>> = {
   'ek-ca': 'Key',
   signer: 'Key',
   authority: 'Key',
+  // By its certificate's serial number.
+  operator: 'Key',
 };
 
 /** @throws Refusal `policy-request` for a kind of target that there isn't */

@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { leafBody } from '../../audit/index.ts';
 import type { Change } from '../../audit/index.ts';
+import { requireNotForbidden } from '../administer.ts';
 import { operatorRecord } from '../caller.ts';
 import { requireCommitted } from '../committed.ts';
 import { AdminProblem } from '../problem.ts';
@@ -41,6 +42,7 @@ export const OPERATOR_ROUTES: readonly Route[] = [
     handle: async (call) => {
       const { services, params, body, now } = call;
       const { operator } = operatorOf(call);
+      await requireNotForbidden(call, 'Revoke', { kind: 'operator', id: params.serial });
       const ref = operatorRecord(params.serial);
       if ((await services.records.get(ref)) !== undefined)
         throw new AdminProblem('conflict', 'it is revoked already');
