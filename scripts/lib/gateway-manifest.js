@@ -1,7 +1,17 @@
-// sealgate.manifest.json: what a gateway of this build consists of on this machine. IMA's list is compared with it.
+// sealgate.manifest.json: what a gateway of this build consists of on this machine. The agent reads it when it starts, and
+// IMA's list is compared with it.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 const sha256 = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
@@ -38,14 +48,37 @@ function filesBelow(directory) {
     .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
 }
 
+/** What of other packages a gateway loads, found out by loading it: JavaScript, JSON and native addons. */
+function loadedPackages(root) {
+  const scripts = path.join(root, 'scripts', 'lib');
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'sealgate-trace-'));
+  const target = path.join(directory, 'loaded');
+  try {
+    const preload = ['--import', path.join(scripts, 'trace-loads.js')];
+    execFileSync(
+      process.execPath,
+      [...preload, path.join(scripts, 'load-gateway.js'), path.join(root, 'dist')],
+      {
+        env: { SEALGATE_TRACE: target },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    );
+    const loaded = readFileSync(target, 'utf8').split('\n');
+    return loaded.filter((file) => file.includes('/node_modules/'));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
 /** Writes the manifest: `{"files": {"/path": "sha256 hex"}}`, by real paths, in their order. */
 export function writeManifest(root) {
   const target = path.join(root, 'dist', 'sealgate.manifest.json');
   const node = realpathSync(process.execPath);
   const stack = STACK.flatMap((name) => installed(name) ?? []);
-  const native = [node, ...stack];
+  const packages = loadedPackages(root);
+  const native = [node, ...stack, ...packages.filter((file) => file.endsWith('.node'))];
   const libraries = native.flatMap((file) => [file, ...needs(file)]);
-  const files = [...filesBelow(path.join(root, 'dist')), ...libraries]
+  const files = [...filesBelow(path.join(root, 'dist')), ...packages, ...libraries]
     .filter((file) => file !== target && existsSync(file))
     .map((file) => realpathSync(file));
   const entries = [...new Set(files)].sort().map((file) => [file, sha256(file)]);

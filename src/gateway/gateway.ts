@@ -13,7 +13,6 @@ import type {
 } from '../agent/runner-port.ts';
 import { Refusal, refuse } from '../base/index.ts';
 import type { Clock, JsonObject, Random } from '../base/index.ts';
-import { VerifierRefusal } from '../client/index.ts';
 import { askExecution } from './ask-execution.ts';
 import type { OpenedExecution } from './ask-execution.ts';
 import { startChild } from './child.ts';
@@ -23,6 +22,7 @@ import { credentialFiles, releasedCredentials } from './credential-files.ts';
 import { CredentialsDirectory, credentialsPlace } from './credentials-dir.ts';
 import { Execution, tellOutcome } from './execution.ts';
 import { newExecutionId } from './execution-id.ts';
+import type { Installation } from './installation.ts';
 import { clearExecution, lockExecution, sweep } from './places.ts';
 import type { Places } from './places.ts';
 import { prepareRun } from './prepare-run.ts';
@@ -49,6 +49,8 @@ export interface GatewayOptions {
   readonly isolation?: Isolation;
   /** Directories besides the gateway's own that a child doesn't see: the agent's socket. */
   readonly hidden?: readonly string[];
+  /** What this program found out about its own files (`verifyInstallation`), for reports. */
+  readonly installation?: Installation['state'];
   /** Between TERM and KILL; default 10 s. */
   readonly graceMs?: number;
 }
@@ -166,8 +168,9 @@ export class Gateway implements RunnerPort {
     try {
       return await askExecution(host, plan, this.#options.clock);
     } catch (error) {
-      const moved = parentMoved(error, named !== plan.parent?.authorization());
-      if (plan.parent !== null && moved && attempt < MAX_ATTEMPTS)
+      const { parent } = plan;
+      const renewed = named !== parent?.authorization() || (parent?.elsewhere === true && attempt === 1);
+      if (parent !== null && parentMoved(error, renewed) && attempt < MAX_ATTEMPTS)
         return await this.#ask(host, prepared, attempt + 1);
       if (error instanceof ReleaseLost) {
         const { executionId } = plan.request;
@@ -209,7 +212,8 @@ export class Gateway implements RunnerPort {
       // What it started has ended too, and says so, before it does.
       await children?.close();
       await this.#tell(io, { executionId, event: 'ended', ...outcomeOf(ended) }, prepared);
-      return { ...ended, denial: execution.denial, report: reportOf(request, answer) };
+      const report = { ...reportOf(request, answer), installation: this.#options.installation ?? null };
+      return { ...ended, denial: execution.denial, report };
     } finally {
       await children?.close();
     }
@@ -283,12 +287,12 @@ export class Gateway implements RunnerPort {
 }
 
 /** How often a child is asked for whose ancestors are renewed or report meanwhile. */
-const MAX_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 5;
 
 /** Denied for what an ancestor was a moment ago; that costs no budget, and another request may well be allowed. */
 function parentMoved(error: unknown, renewed: boolean): boolean {
-  if (!(error instanceof VerifierRefusal)) return false;
-  const { check } = error.denial;
+  if (!(error instanceof Refusal)) return false;
+  const { check } = error;
   return check === 'state-moved' || (renewed && check === 'parent-state');
 }
 

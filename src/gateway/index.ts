@@ -1,5 +1,7 @@
 export { Gateway } from './gateway.ts';
 export type { GatewayOptions, RunIo } from './gateway.ts';
+export { verifyInstallation } from './installation.ts';
+export type { Installation } from './installation.ts';
 export { measureArtifact } from './measure-artifact.ts';
 export type { MeasuredArtifact } from './measure-artifact.ts';
 export type { OwnExecution } from './own-execution.ts';

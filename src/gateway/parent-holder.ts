@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { makeHolderProof } from '../authorization/index.ts';
+import type { HolderBinding } from '../authorization/index.ts';
 import { refuse } from '../base/index.ts';
 import type { Prove, RunOrder } from './run-order.ts';
 
@@ -8,7 +9,9 @@ import type { Prove, RunOrder } from './run-order.ts';
 export interface ParentHolder {
   /** As it is when the request is made: a renewal may have replaced it since the order came. */
   readonly authorization: () => string;
-  readonly prove: Prove;
+  readonly prove: (binding: HolderBinding) => Promise<string>;
+  /** True when it is held elsewhere: what it is now is known by its next proof only. */
+  readonly elsewhere: boolean;
 }
 
 /**
@@ -18,14 +21,23 @@ export interface ParentHolder {
  */
 export function namedParent({ parent, parentKey }: RunOrder, ask: Prove | undefined): ParentHolder | null {
   if (parent === null) return null;
-  const authorization = (): string => parent;
+  let current = parent;
+  const authorization = (): string => current;
   if (parentKey !== null) {
     const key = holderKey(parentKey);
-    return { authorization, prove: (binding) => makeHolderProof(binding, key) };
+    return { authorization, prove: (binding) => makeHolderProof(binding, key), elsewhere: false };
   }
   if (ask === undefined)
     return refuse('parent-proof', 'a parent without its key, and nobody here who proves that it is held');
-  return { authorization, prove: ask };
+  return {
+    authorization,
+    elsewhere: true,
+    prove: async (binding) => {
+      const proved = await ask(binding);
+      current = proved.authorization ?? current;
+      return proved.proof;
+    },
+  };
 }
 
 /** A private key by which a holder proves itself: P-256, PKCS #8 PEM. @throws Refusal `run-order` */

@@ -189,6 +189,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'malformed-request',
     'Give public keys as JWK with kid and alg: P-256 or Ed25519, each kid once.',
   ),
+  'presentation-form': rule(
+    'authorization',
+    'malformed-request',
+    'Send the header authorization: Sealgate and base64url of {v, chain, proof, key}.',
+  ),
+  'logged-authorization': rule(
+    'audit',
+    'invalid-verification',
+    'Bring the entry of the decision that issued this authorization, with its proof.',
+  ),
   'jwt-svid': rule(
     'authorization',
     'invalid-verification',

@@ -4,7 +4,8 @@ import { notifyManager, startAgent, watchdogMs } from '../../agent/index.ts';
 import type { HostAccess } from '../../agent/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import type { AgentConfig } from '../../config/index.ts';
-import { Gateway } from '../../gateway/index.ts';
+import { Gateway, verifyInstallation } from '../../gateway/index.ts';
+import type { Installation } from '../../gateway/index.ts';
 import { findAgentConfig } from '../agent-config.ts';
 import { systemClock } from '../clock.ts';
 import { printable } from '../output.ts';
@@ -24,11 +25,13 @@ export function registerAgent(program: Command, { io }: CommandContext): void {
         io.stderr(`${JSON.stringify({ time, ...event })}\n`);
       };
       const config = findAgentConfig(options.config);
+      const installation = await verifyInstallation();
+      report({ event: 'installation', ...installation, changed: [...installation.changed] });
       const agent = await startAgent({
         config,
         clock: systemClock,
         random: systemRandom,
-        runner: (hosts) => gatewayOf(config, hosts),
+        runner: (hosts) => gatewayOf(config, hosts, installation.state),
         report,
       });
       io.stdout(`listening on ${printable(agent.socket)}\n`);
@@ -44,8 +47,13 @@ export function registerAgent(program: Command, { io }: CommandContext): void {
 }
 
 /** What runs artifacts, with the daemon's own host. */
-function gatewayOf({ execution, socket }: AgentConfig, hosts: HostAccess): Gateway {
+function gatewayOf(
+  { execution, socket }: AgentConfig,
+  hosts: HostAccess,
+  installation: Installation['state'],
+): Gateway {
   return new Gateway({
+    installation,
     host: () => hosts.current(),
     clock: systemClock,
     random: systemRandom,

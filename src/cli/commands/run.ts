@@ -7,7 +7,7 @@ import type { RunEnd } from '../../agent/runner-port.ts';
 import { Refusal, isJsonObject, refuse, toHex } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { VerifierRefusal } from '../../client/index.ts';
-import { CHILD_SOCKET_VARIABLE, Gateway } from '../../gateway/index.ts';
+import { CHILD_SOCKET_VARIABLE, Gateway, verifyInstallation } from '../../gateway/index.ts';
 import type { RunOrder } from '../../gateway/index.ts';
 import { toDenial } from '../../lifecycle/index.ts';
 import { systemClock } from '../clock.ts';
@@ -205,7 +205,13 @@ async function runHere(
     ...(tcti === undefined ? {} : { tcti }),
   });
   const shared = { clock: systemClock, random: systemRandom };
-  const gateway = new Gateway({ ...shared, host: () => hosts.current(), environment: process.env });
+  const { state: installation } = await verifyInstallation();
+  const gateway = new Gateway({
+    ...shared,
+    host: () => hosts.current(),
+    environment: process.env,
+    installation,
+  });
   const loop = new AttestationLoop({
     ...shared,
     hosts,
