@@ -124,7 +124,8 @@ export class Witnessing {
       );
     }
     const problems: unknown[] = [];
-    await this.#round(this.#head, (error) => problems.push(error));
+    // Also those that have cosigned this very head: they may have cosigned a later one since.
+    await this.#round(this.#head, (error) => problems.push(error), true);
     const behind = problems.find((error) => error instanceof Refusal && error.check === 'log-behind');
     if (behind !== undefined) throw behind;
   }
@@ -206,11 +207,15 @@ export class Witnessing {
   }
 
   /** @returns false when nobody could be asked */
-  async #round(head: UnverifiedCheckpoint, onError: (error: unknown) => void): Promise<boolean> {
+  async #round(
+    head: UnverifiedCheckpoint,
+    onError: (error: unknown) => void,
+    again = false,
+  ): Promise<boolean> {
     if (this.#current?.note.text !== head.note.text) this.#take(head, []);
     const now = this.#parts.clock.now();
     const asked = this.#witnesses.filter(
-      (one) => !one.busy && one.retryAt <= now && !hasCosigned(this.#current, one.key),
+      (one) => !one.busy && one.retryAt <= now && (again || !hasCosigned(this.#current, one.key)),
     );
     const all = Promise.all(asked.map((witness) => this.#ask(witness, head, onError)));
     const ended = new AbortController();
@@ -231,7 +236,10 @@ export class Witnessing {
       witness.known = head.claimed.size;
       Object.assign(witness, { streak: 0, retryAt: 0, problem: undefined });
       if (this.#current?.note.text === head.note.text)
-        this.#take(head, [...witnessSignatures(this.#current, this.#witnesses), signature]);
+        this.#take(head, [
+          ...witnessSignatures(this.#current, this.#witnesses).filter((one) => !isOf(one, [witness])),
+          signature,
+        ]);
       this.#settle(-1n);
     } catch (error) {
       witness.failures++;
