@@ -24,7 +24,14 @@ export interface RunStreams {
   /** Fires when the caller is gone or the agent stops: what runs is ended. */
   readonly signal: AbortSignal;
   /** Has the caller prove that it holds the parent that its order names. */
-  readonly prove?: (binding: HolderBinding) => Promise<string>;
+  readonly prove?: (binding: HolderBinding) => Promise<ProvedParent>;
+}
+
+/** A parent's proof for one request. */
+export interface ProvedParent {
+  readonly proof: string;
+  /** The parent's authorization now: another than the request has, when it was renewed meanwhile. Null: as it was. */
+  readonly authorization: string | null;
 }
 
 /** How a run ended: as `sealgate run` exits, and what it reports. */

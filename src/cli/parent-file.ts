@@ -1,5 +1,5 @@
 import { askAgent } from '../agent/index.ts';
-import type { ProofQuestion } from '../client/index.ts';
+import type { HolderAnswer, ProofQuestion } from '../client/index.ts';
 import { fromBase64url, fromUtf8, parseJsonObject, refuse, shape, utf8 } from '../base/index.ts';
 import { parseClaims } from '../authorization/index.ts';
 import type { RunOrder } from '../gateway/index.ts';
@@ -10,7 +10,7 @@ import { readToken } from './run-command.ts';
 export interface NamedParent {
   readonly order: Pick<RunOrder, 'parent' | 'parentKey'>;
   /** Has it proved, where its key is not here. */
-  readonly prove?: (question: ProofQuestion) => Promise<string>;
+  readonly prove?: (question: ProofQuestion) => Promise<HolderAnswer>;
 }
 
 const token = shape.text({
@@ -50,7 +50,7 @@ export async function readParent(file: string): Promise<NamedParent> {
       const answer = await askAgent(socket, { v: 1, op: 'prove', aud, nonce, requestDigest });
       return provedShape(answer, 'proof', (at, want) =>
         refuse('parent-proof', `${at} of the parent’s socket is not ${want}`),
-      ).proof;
+      );
     },
   };
 }

@@ -6,7 +6,7 @@ import { openRelease } from '../agent/open-release.ts';
 import type { Host, HostQuote, LockedTpm } from '../agent/index.ts';
 import { makeHolderProof, thumbprint } from '../authorization/index.ts';
 import type { HolderBinding } from '../authorization/index.ts';
-import { fromBase64url, toBase64url } from '../base/index.ts';
+import { fromBase64url, refuse, toBase64url } from '../base/index.ts';
 import type { Clock, JsonObject } from '../base/index.ts';
 import { submitExecution } from '../client/agent-api.ts';
 import {
@@ -108,6 +108,17 @@ async function quoteArtifact(
   return { digest, quote };
 }
 
+/** @throws Refusal `parent-state` when the parent was renewed since the request was made: another request has it */
+async function parentProof(
+  request: ExecutionRequest,
+  binding: HolderBinding,
+  parent: ParentHolder,
+): Promise<string> {
+  const proof = await parent.prove(binding);
+  if (parent.authorization() !== request.parent) refuse('parent-state', 'the parent was renewed meanwhile');
+  return proof;
+}
+
 async function proofsOf(
   request: ExecutionRequest,
   requestDigest: Uint8Array,
@@ -116,7 +127,7 @@ async function proofsOf(
   const binding: HolderBinding = { audience: request.verifier, nonce: request.nonce, requestDigest };
   return {
     workload: await makeHolderProof(binding, workload),
-    parent: (await parent?.prove(binding)) ?? null,
+    parent: parent === null ? null : await parentProof(request, binding, parent),
     initiator: initiatorKey === null ? null : await makeHolderProof(binding, holderKey(initiatorKey)),
   };
 }

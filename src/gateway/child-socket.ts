@@ -191,6 +191,7 @@ async function prove(
 const holderOf = (execution: Execution): ParentHolder => ({
   authorization: () => execution.authorization,
   prove: (binding) => execution.prove(binding),
+  elsewhere: false,
 });
 
 /** Devices and processes are the child’s own there: what such a path names here is something else. */

@@ -1,3 +1,4 @@
+import type { ProvedParent } from '../agent/runner-port.ts';
 import type { HolderBinding } from '../authorization/index.ts';
 import { isJsonObject, refuse, shape } from '../base/index.ts';
 import { CHILD_SOCKET_VARIABLE } from '../client/index.ts';
@@ -58,5 +59,5 @@ export interface RunUser {
   readonly gid: number;
 }
 
-/** Makes a holder's proof for one request. */
-export type Prove = (binding: HolderBinding) => Promise<string>;
+/** Has a parent's proof made for one request. */
+export type Prove = (binding: HolderBinding) => Promise<ProvedParent>;

@@ -46,7 +46,7 @@ initiators: ${initiators}
 credentials:
   workload: { kind: x509-svid, ttl: 300, path: "/{platform}/{artifact}", hosts: [all] }
   database: { kind: secret, secret: database-password, hosts: [all] }
-delegation: { maxDepth: 2, maxChildren: 2 }
+delegation: { maxDepth: 2, maxChildren: 8 }
 sealing: { expiration: 60 }
 limits: { authorizationLifetime: ${String(lifetime)}, executionLifetime: 3600, attestationInterval: 300, executionsPerHost: 32 }
 execution: { loaderVariables: [] }

@@ -1,10 +1,9 @@
 import type { Socket } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
 import type { Readable } from 'node:stream';
-import { Refusal, refuse } from '../../base/index.ts';
-import type { JsonObject } from '../../base/index.ts';
-import { toHex } from '../../base/index.ts';
 import type { HolderBinding } from '../../authorization/index.ts';
+import { Refusal, refuse, toHex } from '../../base/index.ts';
+import type { JsonObject, JsonValue } from '../../base/index.ts';
 import {
   FrameDecoder,
   MAX_PAYLOAD,
@@ -13,12 +12,16 @@ import {
   jsonOf,
 } from '../../client/local/frames.ts';
 import type { Frame, FrameType } from '../../client/local/frames.ts';
+import type { ProvedParent } from '../runner-port.ts';
 
 /** How long a caller has to say what it wants, in milliseconds. */
 const REQUEST_MS = 10_000;
 
-/** Longest proof that is taken, in characters. */
+/** Longest proof and authorization that are taken, in characters. */
 const MAX_PROOF = 4096;
+const MAX_TOKEN = 16_384;
+const isToken = (value: JsonValue | undefined, max: number): value is string =>
+  typeof value === 'string' && value.length <= max;
 
 /** How long a caller has to make a proof: the TPM is locked meanwhile. */
 const PROOF_MS = 5000;
@@ -93,7 +96,7 @@ export class Conversation {
    * it does so with its own rights.
    * @throws Refusal `parent-proof`
    */
-  async prove({ audience, nonce, requestDigest }: HolderBinding): Promise<string> {
+  async prove({ audience, nonce, requestDigest }: HolderBinding): Promise<ProvedParent> {
     if (this.#proof !== undefined) return refuse('parent-proof', 'a proof is asked for already');
     let stop = (): void => undefined;
     try {
@@ -110,8 +113,9 @@ export class Conversation {
         this.#proof = resolve;
         this.event({ event: 'prove', aud: audience, nonce, requestDigest: toHex(requestDigest) });
       });
-      const { proof, reason } = answer;
-      if (typeof proof === 'string' && proof.length <= MAX_PROOF) return proof;
+      const { proof, authorization = null, reason } = answer;
+      if (isToken(proof, MAX_PROOF))
+        return { proof, authorization: isToken(authorization, MAX_TOKEN) ? authorization : null };
       const why = typeof reason === 'string' ? `: ${reason.slice(0, 500)}` : '';
       return refuse('parent-proof', `the caller can’t prove that it holds the parent${why}`);
     } finally {

@@ -18,6 +18,12 @@ export interface ProofQuestion {
   readonly requestDigest: string;
 }
 
+/** A holder's proof, and the authorization that it goes with. */
+export interface HolderAnswer {
+  readonly proof: string;
+  readonly authorization: string;
+}
+
 /** What a request is connected to. */
 export interface LocalStreams {
   readonly stdin?: Readable;
@@ -26,8 +32,8 @@ export interface LocalStreams {
   readonly onEvent?: (event: JsonObject) => void;
   /** Called with a function that sends a signal (by name without SIG) to what runs. */
   readonly onSignals?: (send: (signal: string) => void) => void;
-  /** Proves that the parent that an order names is held here; its answer is a JWS `exec-holder+jwt`. */
-  readonly onProve?: (question: ProofQuestion) => Promise<string>;
+  /** Proves that the parent that an order names is held here: a JWS `exec-holder+jwt`, and its authorization now. */
+  readonly onProve?: (question: ProofQuestion) => Promise<HolderAnswer>;
   /** Ends the request: what runs is ended by the agent. */
   readonly signal?: AbortSignal;
 }
@@ -135,8 +141,8 @@ function takeEvent(event: JsonObject, socket: Socket, { onEvent, onProve }: Loca
   if (onProve === undefined) answer({ proof: null, reason: 'nothing here proves a parent' });
   else
     onProve({ aud, nonce, requestDigest }).then(
-      (proof) => {
-        answer({ proof });
+      ({ proof, authorization }) => {
+        answer({ proof, authorization });
       },
       (error: unknown) => {
         answer({ proof: null, reason: error instanceof Error ? error.message : String(error) });

@@ -4,7 +4,7 @@ import type { SignatureEnvelope, SignatureFormat } from '../../artifact/index.ts
 import { isJsonObject, refuse, toBase64url } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { askAgent } from './ask-agent.ts';
-import type { LocalStreams, ProofQuestion } from './ask-agent.ts';
+import type { HolderAnswer, LocalStreams, ProofQuestion } from './ask-agent.ts';
 
 /** The variable by which a governed process finds its own child socket. */
 export const CHILD_SOCKET_VARIABLE = 'SEALGATE_CHILD_SOCKET';
@@ -87,7 +87,7 @@ export async function ownExecution(
 export async function proveHolder(
   question: ProofQuestion & { readonly scopes?: readonly string[] },
   socket: string | undefined = process.env[CHILD_SOCKET_VARIABLE],
-): Promise<{ readonly proof: string; readonly authorization: string }> {
+): Promise<HolderAnswer> {
   const { proof, authorization } = await askAgent(own(socket), { v: 1, op: 'prove', ...question });
   if (typeof proof !== 'string' || typeof authorization !== 'string')
     return refuse('local-frame', 'the answer has no proof');
