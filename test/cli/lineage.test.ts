@@ -1,7 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LISTED_BY } from '../../src/lineage/index.ts';
 import { openSqlite } from '../../src/store/index.ts';
 import type { Allowed } from '../server/decision-world.ts';
 import { cli } from '../support/cli.ts';
@@ -329,5 +331,62 @@ describe('exports', () => {
       expect(made, format).toMatchObject({ exit: 0, stdout: '' });
     }
     rmSync(folder, { recursive: true });
+  });
+});
+
+describe('docs/LINEAGE.md', () => {
+  const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/LINEAGE.md'), 'utf8');
+  const commands = [...page.matchAll(/^```sh\n([^`]*)```$/gm)]
+    .flatMap(([, block = '']) => block.trim().split('\n'))
+    .filter((line) => line !== '');
+
+  it('is a walk whose every command runs: from a running process back to its origin', async () => {
+    const { executions, entries } = await ask('exec', 'lineage', idOf(chain[2]));
+    const [origin] = executions as never as {
+      artifact: { signers: string[] };
+      policy: { digest: string };
+      entry: string;
+    }[];
+    const key = path.join(scratch, 'auditor.key');
+    const { privateKey } = generateKeyPairSync('ed25519');
+    writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    const variables: Record<string, string> = {
+      EXECUTION: idOf(chain[2]),
+      ORIGIN: idOf(chain[0]),
+      ENTRY: origin?.entry ?? '',
+      SIGNER: origin?.artifact.signers[0] ?? '',
+      POLICY: origin?.policy.digest ?? '',
+      CONFIG: path.join(lineage.world.directory, 'sealgate.yaml'),
+    };
+    expect(entries).toHaveProperty(variables['ENTRY'] ?? '');
+    expect(commands.length).toBeGreaterThan(18);
+    const printed: string[] = [];
+    for (const command of commands) {
+      const [program, ...words] = command.split(' ');
+      expect(program).toBe('sealgate');
+      const argv = words.map((word) => {
+        if (word.startsWith('$')) return variables[word.slice(1)] ?? expect.fail(`${word} is not explained`);
+        // Files of the walk go to a directory of the test.
+        return /^(?:entry|lineage|summary|auditor)\.[a-z.-]+$/.test(word) ? path.join(scratch, word) : word;
+      });
+      const local = argv[0] === 'store';
+      const { exit, stdout, stderr } = local ? await cli(...argv) : await lineage.run(...argv);
+      expect(exit, `${command}\n${stdout}${stderr}`).toBe(0);
+      printed.push(stdout);
+    }
+    // `audit verify` came first, so the log's continuity was checked from there on.
+    const answer = await ask('exec', 'lineage', idOf(chain[2]));
+    expect(answer.unchecked).toEqual([]);
+    expect(printed.join('')).toContain('alice, vouched for by https://people.example.org');
+    const events = readFileSync(path.join(scratch, 'lineage.openlineage.json'), 'utf8');
+    expect(JSON.parse(events)).toHaveLength(4);
+  });
+
+  it('names every kind, format and flag that the commands have', async () => {
+    for (const kind of LISTED_BY) expect(page).toContain(`\`${kind}\``);
+    const help = (await cli('exec', 'lineage', '--help')).stdout;
+    for (const flag of help.match(/--[a-z-]+/g) ?? [])
+      if (!['--help', '--profile', '--ancestors', '--log-key', '--output'].includes(flag))
+        expect(page, flag).toContain(flag);
   });
 });
