@@ -49,8 +49,11 @@ export interface DecisionInputs {
   readonly revoked: readonly { readonly kind: RevocableKind; readonly id: string }[];
   /** Kept bodies that were read, hex SHA-256; those that were no longer kept. */
   readonly bodies: { readonly read: readonly string[]; readonly missing: readonly string[] };
-  /** Version of each stored secret that was opened; null: there is none of that name. */
-  readonly secrets: readonly { readonly name: string; readonly version: number | null }[];
+  /** Version and length of each stored secret that was opened, never its value; null: there is none of that name. */
+  readonly secrets: readonly {
+    readonly name: string;
+    readonly found: { readonly version: number; readonly bytes: number } | null;
+  }[];
   readonly status: { readonly idx: number; readonly uri: string } | null;
   /** A new agent certificate. */
   readonly certificate: {
@@ -137,7 +140,10 @@ const INPUTS: Shape<DecisionInputs> = object({
     4096,
   ),
   bodies: object({ read: list(hex32, 1024), missing: list(hex32, 1024) }),
-  secrets: list(object({ name, version: nullable(integer()) }), 1024),
+  secrets: list(
+    object({ name, found: nullable(object({ version: integer(), bytes: integer(0, LIMITS.json) })) }),
+    1024,
+  ),
   status: nullable(object({ idx: integer(), uri: text({ max: 2048 }) })),
   certificate: nullable(object({ pem: text({ max: 65_536 }), serial: name, expires: integer() })),
   initiator: nullable(

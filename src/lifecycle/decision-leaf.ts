@@ -130,7 +130,9 @@ export function denialChange(
   facts: LeafFacts,
   { reserved }: SignedQuote,
   deps: DecisionDeps,
+  more: readonly KeptBody[] = [],
 ): Change {
+  const bodies = keptBodies(facts, more, deps).filter(isSmall);
   const content = {
     ...leafFacts(facts, null, deps),
     outcome: 'deny' as const,
@@ -143,7 +145,8 @@ export function denialChange(
     // A nonce that another decision holds is spent by that one.
     once: reserved ? [nonceOnce(facts.nonce, facts.now)] : [],
     writes: [],
-    bodies: keptBodies(facts, [], deps).filter(isSmall),
+    bodies,
+    denialBodies: bodies,
   };
 }
 

@@ -1,11 +1,14 @@
+import { parseLeaf } from '../audit/index.ts';
 import type { AuditLeaf } from '../audit/index.ts';
+import { utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import type { VerifiedTrustBundle } from '../policy/index.ts';
 import { parseDecisionInputs } from './decision-inputs.ts';
 import { MAX_PACKAGE_BODIES, PACKAGE_TYPE, formatPackage, packageBody } from './package-format.ts';
 import { plainEnvelope } from './package-envelope.ts';
-import { namedBodies } from './package-parts.ts';
+import { namedBodies, renewalBodies } from './package-parts.ts';
 import { everyAuthority, signersOf } from './package-trust.ts';
+import { madeBy } from './package-verify.ts';
 
 type Decision = Extract<AuditLeaf, { kind: 'decision' }>;
 
@@ -38,7 +41,7 @@ export async function buildPackage(sources: PackageSources): Promise<string> {
     v: 1,
     type: PACKAGE_TYPE,
     subject: {
-      executionId: decision.outcome === 'allow' ? (decision.executions[0] ?? null) : null,
+      executionId: madeBy(decision),
       decision: decision.index,
     },
     entries: sources.entries,
@@ -50,10 +53,14 @@ export async function buildPackage(sources: PackageSources): Promise<string> {
   });
 }
 
-async function bodiesOf({ decision, body }: PackageSources): Promise<readonly Uint8Array[]> {
+async function bodiesOf({ decision, entries, body }: PackageSources): Promise<readonly Uint8Array[]> {
   const { inputs: digest } = decision.digests;
   const inputs = digest === null ? undefined : await body(digest.slice('sha256:'.length));
-  const named = namedBodies(decision, inputs === undefined ? null : parseDecisionInputs(inputs));
+  const leaves = entries.map(({ leaf }) => parseLeaf(utf8(leaf)));
+  const named = [
+    ...namedBodies(decision, inputs === undefined ? null : parseDecisionInputs(inputs)),
+    ...renewalBodies(leaves, decision),
+  ];
   const found: Uint8Array[] = [];
   for (const sha256 of new Set(named.map((one) => one.sha256))) {
     const data = await body(sha256);

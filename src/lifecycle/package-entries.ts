@@ -42,7 +42,8 @@ const isOrigin = (leaf: AuditLeaf): leaf is Decision =>
 function isRelated(leaf: AuditLeaf, decisions: readonly DecisionLeaf[], ids: ReadonlySet<string>): boolean {
   switch (leaf.kind) {
     case 'decision':
-      if (leaf.purpose === 'execution') return decisions.some((one) => one === leaf);
+      if (decisions.some((one) => one === leaf)) return true;
+      if (leaf.purpose === 'execution') return false;
       return leaf.outcome === 'allow' && leaf.executions.some((id) => ids.has(id));
     case 'outcome':
       return ids.has(leaf.executionId);

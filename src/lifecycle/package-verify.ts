@@ -24,11 +24,14 @@ import { everyKey, judgeCheckpoint, openPackageTrust, packageLogKeys, repeatTrus
 import type { PackagePins, PackageTrust } from './package-trust.ts';
 import { repeatDecision } from './repeat.ts';
 
+type Decision = Extract<AuditLeaf, { kind: 'decision' }>;
+
 /** What a package proved. */
 export interface PackageReport {
   readonly executionId: string | null;
   /** Index of the decision's leaf. */
   readonly decision: string;
+  readonly purpose: Decision['purpose'];
   readonly outcome: 'allow' | 'deny';
   /** Check that denied; null for an allow. */
   readonly check: string | null;
@@ -49,8 +52,6 @@ export interface PackageReport {
   readonly unchecked: readonly string[];
 }
 
-type Decision = Extract<AuditLeaf, { kind: 'decision' }>;
-
 /**
  * Verifies an execution package with nothing else at hand: form, trust bundles, the log's signature and the inclusion
  * of every entry, digests of everything that the decision's leaf names, signatures of policy, attestation result and
@@ -70,7 +71,7 @@ export async function verifyPackage(
   const parts = requireReferenced(claimed, decision, inputsOf(claimed, decision));
   requireManifests(claimed, decision, trust);
   await verifyResult(parts, trust);
-  const chained = await verifyChain(claimed, decision, trust);
+  const chained = await verifyChain(claimed, decision, parts, trust);
   const repeated = await repeat(claimed, decision, parts, trust, load);
   return {
     ...subjectOf(claimed, decision),
@@ -116,12 +117,17 @@ function verifyEntries(
   return { checkpoint, witnessed };
 }
 
+/** The execution that a decision made; null for a denial, and for an attestation. */
+export function madeBy({ outcome, purpose, executions }: Decision): string | null {
+  return outcome === 'allow' && purpose === 'execution' ? (executions[0] ?? null) : null;
+}
+
 /** The decision that the package is about. @throws Refusal `package-entry` */
 function decisionOf({ entries, subject }: ClaimedPackage): Decision {
   const leaf = entries.find((entry) => entry.leaf.index === subject.decision)?.leaf;
-  if (leaf?.kind !== 'decision' || leaf.purpose !== 'execution')
+  if (leaf?.kind !== 'decision')
     return refuse('package-entry', 'the package has not the decision that it is about');
-  const executionId = leaf.outcome === 'allow' ? (leaf.executions[0] ?? null) : null;
+  const executionId = madeBy(leaf);
   if (subject.executionId !== executionId)
     refuse('package-entry', 'the decision is on another execution', { executionId });
   return leaf;
@@ -129,11 +135,12 @@ function decisionOf({ entries, subject }: ClaimedPackage): Decision {
 
 function subjectOf(
   { subject }: ClaimedPackage,
-  { outcome, denial }: Decision,
-): Pick<PackageReport, 'executionId' | 'decision' | 'outcome' | 'check'> {
+  { purpose, outcome, denial }: Decision,
+): Pick<PackageReport, 'executionId' | 'decision' | 'purpose' | 'outcome' | 'check'> {
   return {
     executionId: subject.executionId,
     decision: subject.decision,
+    purpose,
     outcome,
     check: denial?.check ?? null,
   };
@@ -159,11 +166,12 @@ async function verifyResult({ attestationResult }: PackageParts, trust: PackageT
 async function verifyChain(
   { chain, entries, subject }: ClaimedPackage,
   decision: Decision,
+  { renewed }: PackageParts,
   trust: PackageTrust,
 ): Promise<readonly string[]> {
   const last = chain.at(-1);
   if ((last === undefined) !== (subject.executionId === null))
-    refuse('package-entry', 'an execution comes with its authorization, and a denial without one');
+    refuse('package-entry', 'an execution comes with its authorization, and nothing else does');
   if (last === undefined) {
     requireRelated(entries, decision, []);
     return [];
@@ -188,8 +196,10 @@ async function verifyChain(
     decision,
     links.map((link) => link.client_id),
   );
-  const logged = new Set(entries.flatMap(({ leaf }) => authorizationOf(leaf)));
-  // One of several that were renewed at once is in the log by a digest over all of them.
+  const logged = new Set([
+    ...entries.flatMap(({ leaf }) => authorizationOf(leaf)),
+    ...renewed.map((token) => textDigest(token)),
+  ]);
   return chain.every((token) => logged.has(textDigest(token))) ? [] : ['authorization-in-log'];
 }
 
@@ -226,9 +236,9 @@ async function repeat(
       policy: openPackagePolicy(claimed, decision, then, load),
       trust: repeatTrust(then),
       signed:
-        parts.attestationResult === null || parts.authorization === null
+        parts.attestationResult === null
           ? null
-          : { attestationResult: parts.attestationResult, authorizations: [parts.authorization] },
+          : { attestationResult: parts.attestationResult, authorizations: parts.authorizations },
       body: (sha256) => claimed.bodies.get(sha256),
     },
   );

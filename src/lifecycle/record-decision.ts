@@ -184,7 +184,10 @@ class DecisionRecord {
         read: bodies.filter(({ kept }) => kept).map(({ sha256 }) => sha256),
         missing: bodies.filter(({ kept }) => !kept).map(({ sha256 }) => sha256),
       },
-      secrets: reads.secrets.sorted((name, found) => ({ name, version: found?.version ?? null })),
+      secrets: reads.secrets.sorted((name, secret) => ({
+        name,
+        found: secret ? { version: secret.version, bytes: secret.value.length } : null,
+      })),
       status: reads.status.first() ?? null,
       certificate: reads.certificate.first() ?? null,
     };

@@ -156,9 +156,7 @@ function recordsOf(
           const found = secrets.get(name);
           if (found === undefined) return asked('secret');
           // Its value is nowhere but in the sealed object.
-          return found === null
-            ? undefined
-            : { version: found.version, value: new Uint8Array(found.bytes) };
+          return found === null ? undefined : { version: found.version, value: new Uint8Array(found.bytes) };
         }),
     },
     status: { assign: (id) => failing(`status/${id}`, () => inputs.status ?? asked('status index')) },

@@ -1,6 +1,7 @@
 import type { AuditLeaf, Change, DecisionLeaf, LeafPlace } from '../audit/index.ts';
 import { canonicalJson, fromHex, isJsonObject, parseJsonObject, refuse } from '../base/index.ts';
 import type { JsonObject, JsonValue } from '../base/index.ts';
+import { prepareAttestation } from './attest.ts';
 import { prepareSubmission } from './decide.ts';
 import { inputsBytes } from './decision-inputs.ts';
 import type { DecisionInputs } from './decision-inputs.ts';
@@ -31,7 +32,7 @@ export interface Repeated {
 type Decision = Extract<AuditLeaf, { kind: 'decision' }>;
 
 /**
- * Makes a decision on an execution again, offline, by the very stages that made it, and compares what comes out with
+ * Makes a decision, on an execution or on an attestation, again, offline, by the very stages that made it, and compares what comes out with
  * the log byte for byte: outcome, check and reason, every digest (so request, evidence, authorization and attestation
  * result), grants and serials, dependencies. PROTOCOL 11, invariant 13.
  *
@@ -45,13 +46,10 @@ export async function repeatDecision(
   kept: KeptSubmission,
   material: RepeatMaterial,
 ): Promise<Repeated> {
-  const { inputs } = material;
-  requireSame(inputs, leaf, kept);
-  const { submission, token } = readKept(leaf, kept, inputs);
-  const prepared = await prepareSubmission(() => submission, inputs.caller, repeatDeps(material));
-  const made = repeatedLeaf(leaf, prepared);
-  requireEqual(made, bodyOf(leaf));
-  const atCommit = leaf.outcome === 'deny' && prepared.outcome === 'allow';
+  requireSame(material.inputs, leaf, kept);
+  const { prepared, token } = await prepareAgain(leaf, kept, material);
+  const atCommit = wasDeniedAtCommit(leaf);
+  requireEqual(repeatedLeaf(leaf, prepared, atCommit), bodyOf(leaf));
   return {
     outcome: leaf.outcome,
     unchecked: [
@@ -61,6 +59,27 @@ export async function repeatDecision(
       ...(atCommit ? ['commit-state'] : []),
     ],
   };
+}
+
+/** The stages, run again. */
+async function prepareAgain(
+  leaf: Decision,
+  kept: KeptSubmission,
+  material: RepeatMaterial,
+): Promise<{ readonly prepared: Prepared<CommittedAnswer>; readonly token: boolean }> {
+  const { inputs } = material;
+  const deps = repeatDeps(material);
+  if (inputs.purpose === 'attestation') {
+    const body = {
+      request: parseJsonObject(kept.request, 'kept request', KEPT_LIMITS),
+      proofs: inputs.received.proofs,
+      evidence: evidenceCollection(kept.evidence, inputs.received.imaFirst),
+    };
+    const { prepared } = await prepareAttestation(body, leaf.hostId, inputs.caller, deps);
+    return { prepared, token: false };
+  }
+  const { submission, token } = readKept(leaf, kept, inputs);
+  return { prepared: await prepareSubmission(() => submission, inputs.caller, deps), token };
 }
 
 /** @throws Refusal `decision-repeat` */
@@ -110,14 +129,14 @@ function tokenDigest(value: JsonValue | undefined): string | null {
 }
 
 /** What the log would have of the repeated decision. @throws Refusal `decision-repeat` */
-export function repeatedLeaf(leaf: Decision, prepared: Prepared<CommittedAnswer>): JsonObject {
+function repeatedLeaf(leaf: Decision, prepared: Prepared<CommittedAnswer>, atCommit: boolean): JsonObject {
   const { change } = prepared;
   if (change === undefined) {
     const detail = prepared.outcome === 'deny' ? { check: prepared.denial.check } : {};
     return refuse('decision-repeat', 'repeated, the decision leaves no leaf', detail);
   }
+  if (atCommit) return deniedAtCommit(leaf, change);
   if (prepared.outcome === 'deny') return change.leaf;
-  if (leaf.outcome === 'deny') return deniedAtCommit(leaf, change);
   // The object was sealed under keys of that moment: its digest is what the log says.
   return withSealed(change.leaf, leaf.digests.sealed);
 }
@@ -135,12 +154,15 @@ const COMMIT_CHECKS: ReadonlySet<string> = new Set([
   'e17',
 ]);
 
-/** The stages said yes, the commit no. @throws Refusal `decision-repeat` */
+/** A commit's denial says check and reason; a stage's says its stage, too. */
+const wasDeniedAtCommit = ({ denial }: Decision): boolean =>
+  denial !== undefined && denial.stage === undefined && COMMIT_CHECKS.has(denial.check);
+
+/** What the stages prepared for the case that the commit says no. @throws Refusal `decision-repeat` */
 function deniedAtCommit({ denial }: Decision, { denialLeaf }: Change): JsonObject {
-  if (denial === undefined || denialLeaf === undefined || !COMMIT_CHECKS.has(denial.check))
-    return refuse('decision-repeat', 'repeated, the decision is an allow', { check: denial?.check ?? '' });
-  const { check, reason } = denial;
-  return { ...denialLeaf, denial: { check, reason } };
+  if (denial === undefined || denialLeaf === undefined)
+    return refuse('decision-repeat', 'repeated, the decision has no denial');
+  return { ...denialLeaf, denial: { check: denial.check, reason: denial.reason } };
 }
 
 function withSealed(made: JsonObject, sealed: string | null): JsonObject {

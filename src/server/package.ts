@@ -36,22 +36,23 @@ export async function executionPackage(services: PackageServices, executionId: s
   return await packageOf(services, readDecision(entry.data), entries, chain);
 }
 
-/** The package of one decision by its place in the log: that is how denials are found. */
+/** The package of one decision by its place in the log: that is how denials and attestations are found. */
 export async function decisionPackage(services: PackageServices, position: bigint): Promise<string> {
   const { size } = await readHead(services);
   const [data] = position < size ? await services.store.leaves(Number(position), 1) : [];
   if (data === undefined) throw new AdminProblem('not-found', `the log has ${String(size)} entries`);
   const decision = readDecision(data);
   const [executionId = ''] = decision.executions;
-  if (decision.outcome === 'allow') return await executionPackage(services, executionId);
+  if (decision.outcome === 'allow' && decision.purpose === 'execution')
+    return await executionPackage(services, executionId);
   return await packageOf(services, decision, [{ position: Number(position), data }], []);
 }
 
-/** @throws AdminProblem `not-found` for what is no decision on an execution */
+/** @throws AdminProblem `not-found` for what is no decision */
 function readDecision(data: Uint8Array): Decision {
   const leaf = parseLeaf(data);
-  if (leaf.kind === 'decision' && leaf.purpose === 'execution') return leaf;
-  throw new AdminProblem('not-found', 'this entry is no decision on an execution');
+  if (leaf.kind === 'decision') return leaf;
+  throw new AdminProblem('not-found', 'this entry of the log is no decision');
 }
 
 async function packageOf(

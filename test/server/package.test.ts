@@ -66,6 +66,16 @@ const plain = (bytes: Uint8Array) => JSON.parse(Buffer.from(bytes).toString()) a
 const packed = (document: JsonValue): Uint8Array => utf8(`${canonicalJson(document)}\n`);
 const kinds = ({ entries }: PackageReport): string[] => entries.map(({ kind }) => kind);
 
+/** Index of the entry that renewed an execution. */
+async function renewalOf(own: Allowed): Promise<string> {
+  for (let index = (await world.logSize()) - 1; index > 0; index--) {
+    const { kind, purpose, executions } = await world.leaf(index);
+    if (kind === 'decision' && purpose === 'attestation' && String(executions).includes(idOf(own)))
+      return String(index);
+  }
+  throw new Error('it was not renewed');
+}
+
 describe('the package of an execution', () => {
   it('verifies offline and repeats the decision: quote, boot log, IMA list, signatures, policy', async () => {
     const report = await verified(await exported(idOf(parent)));
@@ -116,7 +126,10 @@ describe('the package of an execution', () => {
     // The chain is the newest; the decision's own authorization is a body.
     const [newest = ''] = plain(bytes)['chain'] as string[];
     expect(claimsOf(newest).jti).not.toBe(claimsOf(String(own.answer['authorization'])).jti);
-    expect(report.unchecked).toContain('authorization-in-log');
+    expect(report.unchecked).not.toContain('authorization-in-log');
+    // The renewal is a decision, too, and is repeated as one.
+    const renewal = await verified(await exported('--leaf', await renewalOf(own)));
+    expect(renewal).toMatchObject({ purpose: 'attestation', outcome: 'allow', repeated: true, missing: [] });
   });
 
   it('of a denial is found by its entry', async () => {
@@ -255,14 +268,18 @@ describe('what was altered', () => {
     expect(tried).toBeGreaterThan(80);
   });
 
+  interface Entry {
+    readonly [name: string]: string;
+    readonly leaf: string;
+    readonly proof: string;
+  }
+  const entriesOf = (document: Record<string, JsonValue>): readonly Entry[] =>
+    document['entries'] as unknown as readonly Entry[];
+
   it('is refused: parts of another package in place of its own', async () => {
     const [own, other] = [plain(await exported(idOf(child))), plain(await exported(idOf(parent)))];
-    interface Entry {
-      leaf: string;
-      proof: string;
-    }
-    const [first, ...rest] = own['entries'] as Entry[];
-    const foreign = other['entries'] as Entry[];
+    const [first, ...rest] = entriesOf(own);
+    const foreign = entriesOf(other);
     const mixed: Record<string, JsonValue> = {
       'another’s chain': { ...own, chain: other['chain']! },
       'another’s bodies': { ...own, bodies: other['bodies']! },
@@ -273,13 +290,13 @@ describe('what was altered', () => {
       },
       'no entries but the decision’s': {
         ...own,
-        entries: (own['entries'] as Entry[])
+        entries: entriesOf(own)
           .filter(({ leaf }) => leaf.includes(`"parent":"${idOf(parent)}"`))
           .map((entry) => ({ ...entry })),
       },
       'entries out of order': {
         ...own,
-        entries: [...(own['entries'] as Entry[])].reverse().map((entry) => ({ ...entry })),
+        entries: [...entriesOf(own)].reverse().map((entry) => ({ ...entry })),
       },
       'no chain': { ...own, chain: [] },
       'no trust bundle': { ...own, trust: [] },
