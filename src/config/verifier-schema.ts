@@ -122,6 +122,12 @@ export const VERIFIER_SCHEMA = section('Configuration of a verifier (sealgate.ya
       512 * 1024 * 1024,
     ),
     connections: count('Open connections.', 2000, 1, 100_000),
+    connectionsPerAddress: count(
+      'Open connections of one address (IPv6: of one /64): hosts behind one NAT count together.',
+      512,
+      1,
+      100_000,
+    ),
     requestsPerMinutePerAddress: count(
       'Requests a minute and address, before anybody is known.',
       600,

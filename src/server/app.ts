@@ -7,6 +7,7 @@ import { parseJsonObject } from '../base/index.ts';
 import { judgeCaller } from './caller.ts';
 import type { Caller } from './caller.ts';
 import type { Services } from './compose.ts';
+import { limitConnections } from './connection-limit.ts';
 import type { DenialTally } from './denial-tally.ts';
 import { Metrics } from './metrics.ts';
 import { presentedBy } from './presented.ts';
@@ -24,6 +25,7 @@ export async function buildApp(services: Services, sink?: LogSink): Promise<Fast
   const refusals = new RefusalLog(services);
   app.server.headersTimeout = services.config.limits.headersSeconds * 1000;
   app.server.maxConnections = services.config.limits.connections;
+  limitConnections(app.server, services.config.limits.connectionsPerAddress);
   acceptStrictJson(app, services);
   answerProblems(app, metrics, refusals, services.denials);
   await app.register(rateLimit, { global: false });
@@ -137,7 +139,7 @@ function addRoute(
     url: one.url,
     exposeHeadRoute: false,
     config: { jsonLimits: one.json } as object,
-    bodyLimit: one.bytes ?? (one.evidence === true ? limits.evidenceBytes : limits.bodyBytes),
+    bodyLimit: bodyLimit(one, limits),
     schema: {
       summary: one.summary,
       description: `Caller: ${describeAccess(one)}.`,
@@ -182,6 +184,16 @@ function addIn(app: FastifyInstance, { bytes }: Route, options: RouteOptions): v
     scope.route(options);
     done();
   });
+}
+
+/** What a host may send that is quarantined, or whose certificate has ended, where it need not show its logs. */
+const ATTESTATION_ONLY_BYTES = 16 * 1024;
+
+function bodyLimit({ access, bytes, evidence }: Route, limits: Services['config']['limits']): number {
+  if (bytes !== undefined) return bytes;
+  if (evidence === true) return limits.evidenceBytes;
+  const attestationOnly = access.who === 'agent' && access.standing === 'attestation';
+  return attestationOnly ? Math.min(ATTESTATION_ONLY_BYTES, limits.bodyBytes) : limits.bodyBytes;
 }
 
 function describeAccess({ access }: Route): string {
