@@ -2,7 +2,9 @@ import { existsSync, lstatSync, statfsSync } from 'node:fs';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { Refusal } from '../base/index.ts';
+import { Refusal, refuse, shape } from '../base/index.ts';
+import type { JsonObject, JsonValue, Shape } from '../base/index.ts';
+import { askAgent } from '../client/local/ask-agent.ts';
 import type { EkTemplateName } from '../tpm/index.ts';
 import type { Tpm } from '../../native/index.ts';
 import { evidenceLogs } from './evidence-logs.ts';
@@ -25,6 +27,8 @@ export interface CheckOrder {
   readonly tcti: string;
   readonly state: string;
   readonly logs: LogPaths;
+  /** Where the agent listens. */
+  readonly socket: string;
 }
 
 const TMPFS_MAGIC = 0x0102_1994;
@@ -32,7 +36,7 @@ const TMPFS_MAGIC = 0x0102_1994;
 /**
  * What on this machine is ready for enrolling and running, each with an explanation; nothing is changed.
  */
-export async function checkHost({ tcti, state, logs }: CheckOrder): Promise<readonly Readiness[]> {
+export async function checkHost({ tcti, state, logs, socket }: CheckOrder): Promise<readonly Readiness[]> {
   return [
     ...(await checkTpm(tcti)),
     checkDevice(tcti),
@@ -51,6 +55,7 @@ export async function checkHost({ tcti, state, logs }: CheckOrder): Promise<read
     await checkBubblewrap(),
     checkMemoryFiles(),
     checkState(state),
+    await checkAgent(socket),
   ].flat();
 }
 
@@ -144,6 +149,51 @@ function checkState(directory: string): Readiness {
     return warning('state', `${path.resolve(directory)}: ${reasonOf(error)}`);
   }
 }
+
+/** Whether the agent runs, when it attested, and whether its verifier answers: an outage is seen here before it hurts. */
+async function checkAgent(socket: string): Promise<Readiness[]> {
+  if (!existsSync(socket)) return [];
+  try {
+    const { attestation, events, until } = agentStatus(await askAgent(socket, { v: 1, op: 'status' }));
+    const ends = until === null ? '' : `; without it what runs here ends at ${until}`;
+    const { at, failure } = attestation;
+    const last = at === null ? 'never attested' : `attested at ${new Date(at).toISOString()}`;
+    if (failure !== null) return [warning('agent', `${last}; since then ${failure.reason}${ends}`)];
+    if (!events.connected)
+      return [warning('agent', `${last}; not told of revocations: the verifier is away${ends}`)];
+    return [ready('agent', `${last}, told of revocations at once`)];
+  } catch (error) {
+    return [warning('agent', `${socket}: ${reasonOf(error)}`)];
+  }
+}
+
+const anything: Shape<JsonValue> = (value) => value;
+const STATUS = shape.object(
+  {
+    attestation: shape.object(
+      {
+        at: shape.nullable(shape.integer()),
+        failure: shape.nullable(shape.object({ check: shape.text(), reason: shape.text() })),
+      },
+      { auditIndex: anything, policyVersion: anything, failingSince: anything },
+    ),
+    events: shape.object(
+      { connected: shape.boolean },
+      { since: anything, lastEventId: anything, failure: anything },
+    ),
+    until: shape.nullable(shape.text({ max: 64 })),
+  },
+  {
+    v: anything,
+    hostId: anything,
+    name: anything,
+    url: anything,
+    trustDomain: anything,
+    executions: anything,
+  },
+);
+const agentStatus = (json: JsonObject): ReturnType<typeof STATUS> =>
+  STATUS(json, 'status', (at, want) => refuse('local-frame', `${at} is not ${want}`));
 
 const reasonOf = (error: unknown): string =>
   error instanceof Refusal ? error.reason : error instanceof Error ? error.message : String(error);

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ChallengePurpose, CommittedAnswer, Decided } from '../lifecycle/index.ts';
+import type { WitnessStanding } from './witnessing.ts';
 
 /** What the verifier counts; labels have few values, none is foreign text. */
 export class Metrics {
@@ -46,9 +47,26 @@ export class Metrics {
     help: 'Executions that have not ended.',
     registers: [this.#registry],
   });
+  readonly #streams = new Gauge({
+    name: 'sealgate_event_streams',
+    help: 'Hosts that listen for revocations.',
+    registers: [this.#registry],
+  });
   readonly #logSize = new Gauge({
     name: 'sealgate_log_entries',
     help: 'Entries of the audit log.',
+    registers: [this.#registry],
+  });
+  readonly #witnessed = new Gauge({
+    name: 'sealgate_witness_cosigned_entries',
+    help: 'Entries of the newest checkpoint that a witness of this log cosigned since the start.',
+    labelNames: ['witness'] as const,
+    registers: [this.#registry],
+  });
+  readonly #witnessFailures = new Gauge({
+    name: 'sealgate_witness_failures',
+    help: 'Requests to a witness of this log that failed since the start.',
+    labelNames: ['witness'] as const,
     registers: [this.#registry],
   });
   readonly #expiry = new Gauge({
@@ -88,11 +106,20 @@ export class Metrics {
     }
   }
 
-  /** What there is now: hosts by state, executions that have not ended. */
-  standing(hosts: ReadonlyMap<string, number>, live: number): void {
+  /** What there is now: hosts by state, executions that have not ended, hosts that listen. */
+  standing(hosts: ReadonlyMap<string, number>, live: number, streams: number): void {
     this.#hosts.reset();
     for (const [state, count] of hosts) this.#hosts.set({ state }, count);
     this.#live.set(live);
+    this.#streams.set(streams);
+  }
+
+  /** How it goes with the witnesses of the log; their names are the configuration's. */
+  witnesses(standing: readonly WitnessStanding[]): void {
+    for (const { name, size, failures } of standing) {
+      this.#witnessed.set({ witness: name }, Number(size));
+      this.#witnessFailures.set({ witness: name }, failures);
+    }
   }
 
   /** The page, with what is measured when it is asked for. */

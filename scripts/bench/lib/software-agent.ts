@@ -9,6 +9,8 @@ import {
   EVIDENCE_TYPE,
   artifactMeasurement,
   artifactPcr,
+  attestationDigest,
+  attestationQualifyingData,
   executionQualifyingData,
   quotedSelection,
   requestDigest,
@@ -22,6 +24,7 @@ import { systemRandom } from '../../../test/support/random.ts';
 export const BOOT = 'sha256:0,1,2,3,4,5,6,7,8,9,14';
 const FIRMWARE = 0x0007_0055_0000_0000n;
 const ARTIFACT_PCR = 23;
+const IMA_PCR = 10;
 
 export const ARTIFACT_SHA256 = createHash('sha256').update('report').digest('hex');
 
@@ -53,9 +56,42 @@ function uuidV7(now: number): string {
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
+/** A workload's key pair. */
+export const newWorkload = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
+
+/** An execution that is to go on. */
+export interface LiveExecution {
+  readonly workload: ReturnType<typeof newWorkload>;
+  readonly executionId: string;
+  readonly jti: string;
+  readonly sequence: number;
+}
+
+/** The body of `POST /v1/hosts/{id}/attestations`, sound in every part. */
+export async function attestationBody(
+  host: SoftwareHost,
+  { trustDomain, nonce, logSize }: Pick<Terms, 'trustDomain' | 'nonce' | 'logSize'>,
+  live: readonly LiveExecution[],
+): Promise<JsonObject> {
+  const request = {
+    ...{ v: 1 as const, purpose: 'attestation' as const, verifier: trustDomain, nonce, hostId: host.id },
+    ...{ nonceTPM: toBase64url(systemRandom.bytes(32)), logSize },
+    executions: live.map(({ executionId, jti, sequence }) => ({ executionId, jti, sequence })),
+  };
+  const digest = attestationDigest(request);
+  const binding = { audience: trustDomain, nonce, requestDigest: digest };
+  const proofs = await Promise.all(live.map(({ workload }) => makeHolderProof(binding, workload.privateKey)));
+  const extraData = attestationQualifyingData(fromBase64url(nonce, 'nonce'), digest);
+  const selection = quotedSelection(parsePcrSelectionText(BOOT), [IMA_PCR]);
+  return { request, proofs, evidence: quoteEvidence(host, extraData, selection) } as unknown as JsonObject;
+}
+
 /** The body of `POST /v1/executions`, sound in every part. */
-export async function executionBody(host: SoftwareHost, terms: Terms): Promise<JsonObject> {
-  const workload = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+export async function executionBody(
+  host: SoftwareHost,
+  terms: Terms,
+  workload = newWorkload(),
+): Promise<JsonObject> {
   const { x = '', y = '' } = workload.publicKey.export({ format: 'jwk' });
   const request: ExecutionRequest = {
     v: 1,
@@ -94,14 +130,23 @@ export async function executionBody(host: SoftwareHost, terms: Terms): Promise<J
   return {
     request,
     proofs: { workload: await makeHolderProof(binding, workload.privateKey), parent: null, initiator: null },
-    evidence: quoteEvidence(host, executionQualifyingData(nonce, digest), measured),
+    evidence: quoteEvidence(
+      host,
+      executionQualifyingData(nonce, digest),
+      quotedSelection(parsePcrSelectionText(BOOT)),
+      measured,
+    ),
   } as unknown as JsonObject;
 }
 
-function quoteEvidence(host: SoftwareHost, extraData: Uint8Array, measured: Uint8Array): JsonObject {
-  const selection = quotedSelection(parsePcrSelectionText(BOOT));
+function quoteEvidence(
+  host: SoftwareHost,
+  extraData: Uint8Array,
+  selection: ReturnType<typeof quotedSelection>,
+  measured?: Uint8Array,
+): JsonObject {
   const value = (bank: 'sha1' | 'sha256' | 'sha384' | 'sha512', index: number): Uint8Array =>
-    index === ARTIFACT_PCR ? measured : pcrValue(bank, index);
+    measured !== undefined && index === ARTIFACT_PCR ? measured : pcrValue(bank, index);
   host.boot = { ...host.boot, clock: host.boot.clock + 50n };
   const attest = encodeAttest({
     qualifiedSigner: host.qualifiedSigner(),

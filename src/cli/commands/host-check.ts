@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import { DEFAULT_STATE, tctiOf } from '../../agent/index.ts';
+import { DEFAULT_SOCKET, DEFAULT_STATE, tctiOf } from '../../agent/index.ts';
 import { checkHost } from '../../agent/check-host.ts';
 import { KERNEL_LOGS } from '../../agent/collect-evidence.ts';
 import { paint, printJson, printable } from '../output.ts';
@@ -12,6 +12,7 @@ interface CheckOptions {
   readonly state: string;
   readonly eventlog: string;
   readonly ima: string;
+  readonly socket: string;
 }
 
 const COLOUR = { ready: 'green', warning: 'yellow', missing: 'red' } as const;
@@ -25,6 +26,7 @@ export function registerHostCheck(program: Command, context: CommandContext): vo
     .option('--state <directory>', 'the host’s state', DEFAULT_STATE)
     .option('--eventlog <file>', 'the firmware’s event log', KERNEL_LOGS.eventlog)
     .option('--ima <file>', 'the binary IMA list', KERNEL_LOGS.ima)
+    .option('--socket <file>', 'where the agent listens', DEFAULT_SOCKET)
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
@@ -35,6 +37,7 @@ export function registerHostCheck(program: Command, context: CommandContext): vo
       const items = await checkHost({
         tcti: tctiOf(options.tcti, process.env),
         state: options.state,
+        socket: path.resolve(options.socket),
         logs: { eventLog: path.resolve(options.eventlog), imaList: path.resolve(options.ima) },
       });
       const ok = items.every(({ state }) => state !== 'missing');

@@ -38,7 +38,8 @@ export function operationRoutes(metrics: Metrics, openApi: () => object): readon
       access: { who: 'operator', role: 'audit' },
       handle: async ({ services, now }) => {
         const head = await services.store.head();
-        metrics.standing(await hostStates(services), services.live.size);
+        metrics.standing(await hostStates(services), services.live.size, services.events.size);
+        metrics.witnesses(services.witnessing?.standing() ?? []);
         const seconds = expiries(services, now).map(({ what, notAfter }) => ({
           what,
           seconds: (notAfter - now) / 1000,

@@ -1,0 +1,65 @@
+import type { Mutation } from '../lib/mutations.ts';
+
+const units = 'test/server/rests-on.test.ts';
+const attacks = 'test/attacks/revocation.test.ts';
+const continuous = 'test/server/continuous.test.ts';
+
+/** What a revocation reaches, and who hears of it. */
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'revocation-forgets-what-is-above',
+    file: 'src/lifecycle/rests-on.ts',
+    find: '...chain.flatMap(linkRestsOn), ...above]',
+    replace: '...chain.slice(-1).flatMap(linkRestsOn)]',
+    test: units,
+  },
+  {
+    name: 'revocation-ends-one-only',
+    file: 'src/server/end-dependents.ts',
+    find: 'const ids = live.restingOn(subject);',
+    replace: 'const ids = live.restingOn(subject).slice(0, round === 0 ? 1 : 0);',
+    test: attacks,
+  },
+  {
+    name: 'revocation-denied-change-counts',
+    file: 'src/server/live-executions.ts',
+    find: 'if (!ok || index === undefined) continue;',
+    replace: 'if (!ok && index === undefined) continue;',
+    test: units,
+  },
+  {
+    name: 'events-of-another-host',
+    file: 'src/server/routes/events.ts',
+    find: 'if (hostId !== params.hostId)',
+    replace: "if (params.hostId === '')",
+    test: attacks,
+  },
+  {
+    name: 'events-hidden-by-the-future',
+    file: 'src/server/host-events.ts',
+    find: 'lastEventId !== null && lastEventId < size ? lastEventId : -1n',
+    replace: 'lastEventId ?? -1n',
+    test: attacks,
+  },
+  {
+    name: 'events-sent-before-anybody-listened-are-lost',
+    file: 'src/server/host-events.ts',
+    find: 'this.#revoked.set(one.hostId, [...(this.#revoked.get(one.hostId) ?? []), one]);',
+    replace: '',
+    test: attacks,
+  },
+  {
+    name: 'changed-host-keeps-what-runs',
+    file: 'src/server/after-attestation.ts',
+    find: 'await endOnHost(hostId, check, services);',
+    replace: '',
+    test: continuous,
+  },
+  {
+    name: 'attestation-has-no-end-of-room',
+    file: 'src/lifecycle/renewal-room.ts',
+    find: 'if (!this.#empty && names',
+    replace: 'if (this.#empty && names',
+    test: continuous,
+  },
+];
