@@ -177,7 +177,6 @@ async function main(): Promise<void> {
     const { privateKey } = generateKeyPairSync('ed25519');
     const signer = noteSigner('log.example.org', 'note', privateKey);
     const keys = { signer, macKey: new Uint8Array(32).fill(9) };
-    // eslint-disable-next-line no-restricted-properties -- a benchmark's clock
     const store = await openStore(openSqlite(file), keys, { now: () => Date.now() }, 'bench');
     const cases: Case[] = [];
     let done = 0;

@@ -42,7 +42,7 @@ export class LineageWorld {
   static async open(directory: string): Promise<LineageWorld> {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const issuer = new LocalIssuer(ISSUER, privateKey, systemRandom);
-    const jwks = (await issuer.jwks()) as unknown as JsonObject;
+    const jwks = await issuer.jwks();
     const world = await DecisionWorld.open(directory);
     await world.publish({ initiators: { issuer: ISSUER, jwks } });
     const hosts = [

@@ -99,7 +99,7 @@ describe('PROV-JSON', () => {
 
   it('ties activities, entities and agents as lineage does', () => {
     const document = provJson(FAMILY) as Record<string, Record<string, JsonObject>>;
-    const of = (section: string) => Object.values(document[section] ?? {});
+    const of = (section: string) => Object.values(document[section] ?? {}) as Record<string, string>[];
     expect(Object.keys(document['activity'] ?? {})).toHaveLength(3);
     expect(of('wasInformedBy')).toContainEqual({
       'prov:informed': `sg:execution/${executionId(2)}`,
@@ -115,8 +115,7 @@ describe('PROV-JSON', () => {
     );
     for (const section of ['used', 'wasInformedBy', 'wasDerivedFrom', 'wasAttributedTo', 'wasAssociatedWith'])
       for (const relation of of(section))
-        for (const name of Object.values(relation))
-          expect(records.has(String(name)), String(name)).toBe(true);
+        for (const name of Object.values(relation)) expect(records.has(name), name).toBe(true);
   });
 });
 
