@@ -21,7 +21,7 @@ export type RefusedOutcome = (typeof REFUSED_OUTCOMES)[number];
 export type Outcome = 'ok' | RefusedOutcome;
 
 /** Checks of form, which say nothing about which rule of the delegation could not be applied. */
-const FORM = ['malformed', 'authorization-form'];
+const FORM = ['malformed', 'authorization-form', 'authorization-keys'];
 
 /**
  * Runs one step; what is wrong with the form of its input becomes the step's outcome, since a rule that can't be

@@ -60,6 +60,8 @@ const fail: Fail = (path, want) => refuse('status-list', `${path} is not ${want}
 /** A list whose signature and time were checked. */
 export interface VerifiedStatusList {
   readonly uri: string;
+  /** Unix seconds. */
+  readonly issuedAt: number;
   /** Unix seconds after which it says nothing. */
   readonly expires: number;
   /** @returns `unknown` for an index that the list doesn't have, and for a value that only an application knows */
@@ -89,7 +91,7 @@ export async function verifyStatusList(
   if (now >= exp || iat > now + SKEW_SECONDS)
     refuse('status-list', 'the list is outside its time', { now, iat, exp });
   const bytes = inflate(status_list.lst);
-  return { uri: sub, expires: exp, at: (index) => statusAt(bytes, status_list.bits, index) };
+  return { uri: sub, issuedAt: iat, expires: exp, at: (index) => statusAt(bytes, status_list.bits, index) };
 }
 
 function inflate(lst: string): Uint8Array {
@@ -124,9 +126,16 @@ export async function statusFrom(
 ): Promise<(claims: AuthorizationClaims) => AuthorizationStatus> {
   const tried = await Promise.allSettled(tokens.map((token) => verifyStatusList(token, keys, now)));
   const lists = tried.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  return ({ status: { status_list } }) => {
-    const said = lists.filter(({ uri }) => uri === status_list.uri).map((list) => list.at(status_list.idx));
-    if (said.includes('revoked')) return 'revoked';
-    return said.length > 0 && said.every((one) => one === 'valid') ? 'valid' : 'unknown';
-  };
+  return ({ status: { status_list } }) =>
+    statusIn(
+      lists.filter(({ uri }) => uri === status_list.uri),
+      status_list.idx,
+    );
+}
+
+/** What lists of one uri say of an index, the worst first; without a list nothing is known. */
+export function statusIn(lists: readonly VerifiedStatusList[], index: number): AuthorizationStatus {
+  const said = lists.map((list) => list.at(index));
+  if (said.includes('revoked')) return 'revoked';
+  return said.length > 0 && said.every((one) => one === 'valid') ? 'valid' : 'unknown';
 }

@@ -1823,6 +1823,12 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Begin the script with #! and the absolute path of an installed program that only root can change.',
   ),
+  'run-limit': rule(
+    'execution',
+    'verifier-fault',
+    'Wait until some of this user’s executions on this host have ended.',
+  ),
+  'run-queue': rule('execution', 'verifier-fault', 'Try again when fewer executions are being asked for.'),
   'gateway-installation': rule(
     'environment',
     'environment-integrity-failure',
