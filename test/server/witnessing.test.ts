@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   appendLeaves,
@@ -7,6 +10,7 @@ import {
   formatAddCheckpoint,
   formatCheckpoint,
   formatNote,
+  formatVkey,
   leafHash,
   noteSigner,
   parseCheckpoint,
@@ -85,6 +89,15 @@ describe('two verifiers that witness each other', () => {
         `${other.domain}/witness`,
       ]);
     }
+    const metrics = await first.call({ url: '/metrics', tls: operatorTls(first.directory) });
+    expect(metrics.text).toContain('sealgate_witness_cosigned_entries{witness="b.example/witness"} 4');
+    // So does another implementation see it (test/conformance).
+    const file = path.join(scratch, 'cosigned');
+    writeFileSync(file, (await first.call({ url: '/checkpoint' })).text);
+    const script = path.resolve(import.meta.dirname, '../conformance/tlog.py');
+    const keys = [site(a).logKey, site(b).witnessKey].map(formatVkey);
+    const { stdout } = await promisify(execFile)('python3', [script, 'note', file, ...keys]);
+    expect(JSON.parse(stdout)).toEqual({ signed: ['a.example/log', 'b.example/witness'] });
     // The proof routes show the same checkpoint.
     const { text } = await first.call({ url: '/v1/log/proof/2' });
     const [, checkpoint = ''] = /\n\n([^]*)$/.exec(text) ?? [];
