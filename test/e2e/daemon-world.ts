@@ -11,6 +11,7 @@ import { enrollHost } from '../../src/agent/index.ts';
 import { fromBase64url } from '../../src/base/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { LocalIssuer } from '../../src/identity/index.ts';
+import { logVkey } from '../../src/server/compose.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { hostId, parsePublic } from '../../src/tpm/index.ts';
@@ -100,7 +101,8 @@ export class DaemonWorld {
     const { url, caFingerprint } = agents;
     await agents.verifier.server.stop();
     await this.startVerifier();
-    const text = profileText({ url, caFingerprint, certificate: 'admin.pem', key: 'admin.key' });
+    const logKey = logVkey(agents.verifier.server.services);
+    const text = profileText({ url, caFingerprint, logKey, certificate: 'admin.pem', key: 'admin.key' });
     writeFileSync(this.profile, text, { mode: 0o600 });
   }
 

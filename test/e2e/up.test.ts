@@ -43,13 +43,14 @@ describe('sealgate up --json', () => {
   });
 
   it('enrolls a host and runs an artifact with what the TPM opened', () => {
-    for (const step of ['enrolled-host', 'signed-artifact', 'governed-run'])
+    for (const step of ['enrolled-host', 'signed-artifact', 'governed-run', 'delegated-run'])
       expect(of(step)).toMatchObject({ ok: true, code: null });
   });
 
   it.each([
     ['changed-artifact', 'runtime-identity-mismatch'],
     ['replayed-request', 'replay-detected'],
+    ['widened-child', 'policy-mismatch'],
     ['unsigned-policy', 'policy-mismatch'],
     ['changed-pcr', 'environment-integrity-failure'],
     ['revoked-host', 'revoked-authorization'],
@@ -71,7 +72,7 @@ describe('sealgate up --json', () => {
 
   it('gives proofs that verify proof accepts, each of a leaf of its own', async () => {
     const proofs = denials().flatMap(({ proof }) => (proof === null ? [] : [proof]));
-    expect(proofs).toHaveLength(5);
+    expect(proofs).toHaveLength(6);
     const directory = temporaryDirectory();
     for (const [i, proof] of proofs.entries()) {
       const file = path.join(directory, `${String(i)}.tlog-proof`);

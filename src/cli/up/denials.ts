@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askByHand, openByHand, sendAgain } from './by-hand.ts';
+import { askForTooMuch } from './delegated-run.ts';
 import type { Playground } from './playground.ts';
 import { refusalOf } from './report.ts';
 import type { UpReport } from './report.ts';
@@ -56,6 +57,12 @@ export const ATTACKS: readonly Attack[] = [
       await sleep((expiration + 1) * 1000);
       return await openByHand(playground, asked);
     },
+  },
+  {
+    step: 'widened-child',
+    what: 'a running program starts another one with a scope that it does not have itself',
+    by: 'the verifier',
+    attempt: askForTooMuch,
   },
   {
     step: 'unsigned-policy',

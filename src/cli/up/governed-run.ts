@@ -17,6 +17,11 @@ export interface GovernedRun {
 
 /** Runs the playground's artifact through the gateway: `sealgate run --credential workload --credential database -- report`. */
 export async function runGoverned(playground: Playground): Promise<GovernedRun> {
+  return await runOrder(playground, await orderOf(playground));
+}
+
+/** Runs one order to its end. @throws Refusal `playground` when the program fails */
+export async function runOrder(playground: Playground, order: RunOrder): Promise<GovernedRun> {
   const { host } = playground;
   const gateway = new Gateway({
     host: () => Promise.resolve(host),
@@ -31,22 +36,20 @@ export async function runGoverned(playground: Playground): Promise<GovernedRun> 
   stdout.on('data', (part: Buffer) => parts.push(part));
   const stdin = new PassThrough();
   stdin.end();
-  const end = await gateway.runArtifact(await orderOf(playground), ownUser(), {
+  const end = await gateway.runArtifact(order, ownUser(), {
     streams: { stdin, stdout, stderr: stdout },
   });
   const output = Buffer.concat(parts).toString('utf8').trimEnd().split('\n');
   if (end.status !== 0)
-    return refuse(
-      'playground',
-      `the report ended with ${String(end.status ?? end.signal)}: ${output.join(' | ')}`,
-    );
+    return refuse('playground', `it ended with ${String(end.status ?? end.signal)}: ${output.join(' | ')}`);
   const { executionId, auditIndex, isolated } = end.report;
   if (typeof executionId !== 'string' || typeof auditIndex !== 'string')
     return refuse('playground', 'the run has no report');
   return { output, executionId, auditIndex, isolated: isolated === true };
 }
 
-async function orderOf(playground: Playground): Promise<RunOrder> {
+/** The report, for alice. */
+export async function orderOf(playground: Playground): Promise<RunOrder> {
   const { artifact } = playground.files;
   const { token, key } = await playground.initiator();
   const data = toBase64url(new Uint8Array(readFileSync(`${artifact}.dsse.json`)));

@@ -1,6 +1,7 @@
 import { printable } from '../output.ts';
 import type { Io } from '../output.ts';
 import { ATTACKS, demonstrate } from './denials.ts';
+import { runDelegated } from './delegated-run.ts';
 import { runGoverned } from './governed-run.ts';
 import { Playground, TRUST_DOMAIN } from './playground.ts';
 import { UpReport } from './report.ts';
@@ -92,6 +93,15 @@ async function mainJob(playground: Playground, report: UpReport): Promise<void> 
       ...run.output.map((line) => `| ${line}`),
     ],
     'quote, boot log, artifact, initiator and policy held; the log has it; the TPM opened the credentials once.',
+  );
+  const { parent, childId, output } = await runDelegated(playground);
+  report.done(
+    'delegated-run',
+    [
+      `execution ${parent.executionId} started ${childId}: scope figures.eu of its figures.*, one credential of its two`,
+      ...output.map((line) => `| ${line}`),
+    ],
+    'what runs starts others by a socket of its own; each is attested anew, has less, and ends with what started it.',
   );
 }
 

@@ -231,18 +231,27 @@ export class Playground implements AsyncDisposable {
     return hostId;
   }
 
-  /** Writes the artifact and signs it. @returns its digest */
+  /** Writes the report and signs it. @returns its digest */
   async sign(): Promise<string> {
-    const { artifact } = this.files;
+    return (await this.signArtifact('report', sharedFile('playground/report.sh'))).digest;
+  }
+
+  /** Writes an executable and signs it under its name. @returns where it is, its digest and its signature as an order has it */
+  async signArtifact(
+    name: string,
+    content: Uint8Array,
+  ): Promise<{ readonly artifact: string; readonly digest: string; readonly data: string }> {
+    const artifact = path.join(path.dirname(this.files.artifact), name);
     mkdirSync(path.dirname(artifact), { recursive: true });
-    writeFileSync(artifact, sharedFile('playground/report.sh'));
+    writeFileSync(artifact, content);
     chmodSync(artifact, 0o755);
     const { digests } = await measureInput(artifact);
     const sha256 = Buffer.from(digests.sha256).toString('hex');
     const signedAt = Math.floor(systemClock.now() / 1000) * 1000;
-    const envelope = signDsse(encodeStatement({ name: 'report', sha256, signedAt }), this.#signer);
-    writeFileSync(`${artifact}.dsse.json`, `${JSON.stringify(dsseJson(envelope))}\n`);
-    return `sha256:${sha256}`;
+    const envelope = signDsse(encodeStatement({ name, sha256, signedAt }), this.#signer);
+    const text = `${JSON.stringify(dsseJson(envelope))}\n`;
+    writeFileSync(`${artifact}.dsse.json`, text);
+    return { artifact, digest: `sha256:${sha256}`, data: toBase64url(utf8(text)) };
   }
 
   /** A copy of the artifact, with its signature, in a folder of its own. */
