@@ -26,15 +26,22 @@ export interface Child {
 /** How long a confining program may take to start its command. */
 const START_MS = 10_000;
 
+/** What a child is started with besides its command. */
+export interface ChildTerms {
+  /** A descriptor that the command finds as its descriptor 3 (without namespaces only). */
+  readonly keep?: number;
+  /** Ends whatever the command has started and left: when it has ended, and when it is killed. */
+  readonly endRest: () => Promise<void>;
+}
+
 /**
  * Starts a confined command.
- * @param keep a descriptor that the command finds as its descriptor 3 (without namespaces only)
  * @throws Refusal `gateway-isolation` when the confining program doesn't start
  */
 export async function startChild(
   command: ConfinedCommand,
   streams: ChildStreams,
-  keep?: number,
+  { keep, endRest }: ChildTerms,
 ): Promise<Child> {
   const { options } = command;
   const three = streams === 'inherit' ? ('inherit' as const) : ('pipe' as const);
@@ -45,18 +52,24 @@ export async function startChild(
     stdio: [three, three, three, ...more],
   });
   const ended = endOf(child);
+  // What it left behind would keep its output open, and go on without anybody who answers for it.
+  const rest = (): void => {
+    endRest().catch(() => undefined);
+  };
+  child.once('exit', rest);
   await started(child);
   if (streams !== 'inherit') connect(child, streams);
   if (options === undefined) {
     const kill = (signal: NodeJS.Signals): void => {
       if (Object.hasOwn(SIGNALS, signal)) child.kill(signal);
+      if (signal === 'SIGKILL') rest();
     };
     return { ended, kill };
   }
   const info = readInfo(child);
   const [, , , optionsPipe] = child.stdio;
   if (optionsPipe !== null && 'write' in Object(optionsPipe)) (optionsPipe as Writable).end(options);
-  return withSignals(await info, ended);
+  return withSignals(await info, ended, rest);
 }
 
 function started(child: ChildProcess): Promise<void> {
@@ -103,7 +116,7 @@ async function readInfo(child: ChildProcess): Promise<number | undefined> {
  * bubblewrap's init doesn't pass signals on, and init itself ignores most: they go to its one child, the command. Exit
  * codes above 128 that follow such a signal are that signal.
  */
-function withSignals(init: number | undefined, ended: Promise<ChildEnd>): Child {
+function withSignals(init: number | undefined, ended: Promise<ChildEnd>, rest: () => void): Child {
   const sent = new Set<NodeJS.Signals>();
   let alive = true;
   const end = ended.then((outcome) => {
@@ -132,6 +145,7 @@ function withSignals(init: number | undefined, ended: Promise<ChildEnd>): Child 
       if (!Object.hasOwn(SIGNALS, signal)) return;
       sent.add(signal);
       void deliver(signal);
+      if (signal === 'SIGKILL') rest();
     },
   };
 }

@@ -15,6 +15,8 @@ import { Refusal, refuse } from '../base/index.ts';
 import type { Clock, JsonObject, Random } from '../base/index.ts';
 import { askExecution } from './ask-execution.ts';
 import type { OpenedExecution } from './ask-execution.ts';
+import { grouped, makeRunGroup } from './cgroup.ts';
+import type { RunGroup } from './cgroup.ts';
 import { startChild } from './child.ts';
 import type { Child, ChildEnd, ChildStreams } from './child.ts';
 import { ChildSocket, childSocketPath, mayStartOthers } from './child-socket.ts';
@@ -25,6 +27,8 @@ import { newExecutionId } from './execution-id.ts';
 import type { Installation } from './installation.ts';
 import { clearExecution, lockExecution, sweep } from './places.ts';
 import type { Places } from './places.ts';
+import { RunDesk } from './run-desk.ts';
+import type { TakeTurn } from './run-desk.ts';
 import { prepareRun } from './prepare-run.ts';
 import type { PreparedRun } from './prepare-run.ts';
 import { namedParent } from './parent-holder.ts';
@@ -32,7 +36,9 @@ import type { ParentHolder } from './parent-holder.ts';
 import { parseRunOrder } from './run-order.ts';
 import type { Prove, RunOrder, RunUser } from './run-order.ts';
 import { bubblewrap, probeIsolation, withoutNamespaces } from './sandbox.ts';
-import type { Confinement, Isolation } from './sandbox.ts';
+import type { ConfinedCommand, Confinement, Isolation } from './sandbox.ts';
+import { leaseUser } from './user-lease.ts';
+import type { UserLease } from './user-lease.ts';
 
 /** What a gateway works with. */
 export interface GatewayOptions {
@@ -74,6 +80,7 @@ export interface RunIo {
 export class Gateway implements RunnerPort {
   readonly #options: GatewayOptions;
   readonly #executions = new Map<string, Execution>();
+  readonly #desk = new RunDesk();
   /** Asked for and not yet started, with why one must not start any more. */
   readonly #coming = new Map<string, ExecutionDenial | null>();
   #places: Promise<Places & { readonly wiped: readonly string[] }> | undefined;
@@ -121,6 +128,15 @@ export class Gateway implements RunnerPort {
   }
 
   async #runUnder(parent: ParentHolder | null, order: RunOrder, caller: RunUser, io: RunIo): Promise<RunEnd> {
+    return await this.#desk.run(caller.uid, () => this.#runCounted(parent, order, caller, io));
+  }
+
+  async #runCounted(
+    parent: ParentHolder | null,
+    order: RunOrder,
+    caller: RunUser,
+    io: RunIo,
+  ): Promise<RunEnd> {
     const isolation = this.#options.isolation ?? (await probeIsolation());
     if (isolation === undefined)
       return refuse('gateway-isolation', 'neither bubblewrap nor setpriv works on this machine');
@@ -129,15 +145,23 @@ export class Gateway implements RunnerPort {
     const executionId = newExecutionId(clock, random);
     const lock = await lockExecution(places, executionId);
     this.#coming.set(executionId, null);
+    let lease: UserLease | undefined;
+    let group: RunGroup | undefined;
     try {
       const host = await this.#options.host();
-      const preparation = { order, caller, executionId, places, isolation, anywhere, parent, clock };
-      const prepared = await prepareRun(host, preparation);
-      const opened = await this.#ask(host, prepared);
-      return await this.#start(host, prepared, opened, places, io);
+      lease = await leaseUser(places.run, caller, random);
+      const turn: TakeTurn = (task) => this.#desk.turn(caller.uid, task);
+      const asked = { order, caller, user: lease.user, executionId, parent };
+      const prepared = await prepareRun(host, { ...asked, places, isolation, anywhere, clock, turn });
+      const opened = await turn(() => this.#ask(host, prepared));
+      group = await makeRunGroup(executionId);
+      return await this.#start(host, prepared, opened, places, { io, fence: { lease, group } });
     } finally {
       this.#executions.delete(executionId);
       this.#coming.delete(executionId);
+      // First what runs, then what it could use.
+      await group?.remove();
+      await lease?.release();
       await clearExecution(places, executionId, lock);
     }
   }
@@ -187,7 +211,7 @@ export class Gateway implements RunnerPort {
     prepared: PreparedRun,
     { request, answer, opened }: OpenedExecution,
     places: Places,
-    io: RunIo,
+    { io, fence }: { readonly io: RunIo; readonly fence: Fence },
   ): Promise<RunEnd> {
     const { plan, user } = prepared;
     const { executionId } = request;
@@ -203,7 +227,7 @@ export class Gateway implements RunnerPort {
       const execution = new Execution({
         ...{ host: hosts, executionId, workload: plan.workload, credentials: directory },
         ...{ asked: request.credentials, claims, authorization, clock },
-        child: await this.#launch(prepared, places, directory, io),
+        child: await this.#launch(prepared, places, directory, { io, fence }),
         ...(graceMs === undefined ? {} : { graceMs }),
       });
       children?.serve(execution);
@@ -256,7 +280,7 @@ export class Gateway implements RunnerPort {
     { command, copy, isolation, user, plan }: PreparedRun,
     places: Places,
     directory: CredentialsDirectory,
-    io: RunIo,
+    { io, fence }: { readonly io: RunIo; readonly fence: Fence },
   ): Promise<Child> {
     const { state } = await this.#options.host();
     const confinement: Confinement = {
@@ -266,10 +290,17 @@ export class Gateway implements RunnerPort {
       hidden: [state.path, places.credentials, ...(this.#options.hidden ?? [])],
       shown: [copy.directory, directory.path],
     };
-    if (isolation === 'bubblewrap') return await startChild(bubblewrap(command, confinement), io.streams);
+    const endRest = async (): Promise<void> => {
+      await fence.group?.kill();
+      await fence.lease.killAll();
+    };
+    const enter = (confined: ConfinedCommand): ConfinedCommand => grouped(confined, fence.group);
+    if (isolation === 'bubblewrap')
+      return await startChild(enter(bubblewrap(command, confinement)), io.streams, { endRest });
     const artifact = await open(copy.path, 'r');
     try {
-      return await startChild(withoutNamespaces(command, confinement), io.streams, artifact.fd);
+      const terms = { endRest, keep: artifact.fd };
+      return await startChild(enter(withoutNamespaces(command, confinement)), io.streams, terms);
     } finally {
       await artifact.close();
     }
@@ -284,6 +315,12 @@ export class Gateway implements RunnerPort {
       io.event?.({ event: 'not-reported', outcome: report.event, reason });
     }
   }
+}
+
+/** What keeps together all that an execution ever starts. */
+interface Fence {
+  readonly lease: UserLease;
+  readonly group: RunGroup | undefined;
 }
 
 /** How often a child is asked for whose ancestors are renewed or report meanwhile. */

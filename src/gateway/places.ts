@@ -4,7 +4,9 @@ import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { loadNative } from '../agent/open-tpm.ts';
 import { wipeDirectory } from './credentials-dir.ts';
+import { sweepRunGroup } from './cgroup.ts';
 import { removeCopy } from './private-copy.ts';
+import { sweepUsers } from './user-lease.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -45,10 +47,13 @@ export async function clearExecution(places: Places, executionId: string, lock: 
 export async function sweep(places: Places): Promise<readonly string[]> {
   const names = [...(await readdir(places.run).catch(() => [])), ...(await readdir(places.credentials))];
   const ids = new Set(names.map((name) => name.replace(/\.lock$/, '')).filter((name) => UUID.test(name)));
+  // First what still runs, then what it could use.
+  await sweepUsers(places.run);
   const cleared: string[] = [];
   for (const executionId of ids) {
     const lock = await lockExecution(places, executionId).catch(() => undefined);
     if (lock === undefined) continue;
+    await sweepRunGroup(executionId);
     await clearExecution(places, executionId, lock);
     cleared.push(executionId);
   }

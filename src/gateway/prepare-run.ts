@@ -19,6 +19,7 @@ import { denyUntrusted, requireTrustedHere } from './trusted-here.ts';
 import { childSocketPath } from './child-socket.ts';
 import type { ParentHolder } from './parent-holder.ts';
 import { CHILD_SOCKET_VARIABLE, CREDENTIALS_VARIABLE } from './run-order.ts';
+import type { TakeTurn } from './run-desk.ts';
 import type { RunOrder, RunUser } from './run-order.ts';
 import type { Isolation } from './sandbox.ts';
 
@@ -36,18 +37,19 @@ export interface PreparedRun {
 export interface Preparation {
   readonly order: RunOrder;
   readonly caller: RunUser;
+  /** Who it runs as. */
+  readonly user: RunUser;
   readonly executionId: string;
   readonly places: Places;
   readonly isolation: Isolation;
   /** Allow copies on a file system in memory. */
   readonly anywhere: boolean;
   readonly clock: Clock;
+  /** What waits for the TPM goes through this. */
+  readonly turn: TakeTurn;
   /** The execution that starts it. */
   readonly parent: ParentHolder | null;
 }
-
-/** Who nobody is: an artifact never runs as root. */
-const NOBODY = 65_534;
 
 /**
  * Reads the artifact with its caller's rights, judges its signatures, and only then copies it to where root's reading has
@@ -66,7 +68,7 @@ export async function prepareRun(host: Host, preparation: Preparation): Promise<
     await requireTrustedHere(host, draft.plan.request.artifact, clock);
   } catch (error) {
     if (!(error instanceof Refusal) || !NOT_TRUSTED.has(toDenial(error).stage)) throw error;
-    return await denyUntrusted(host, draft.plan, error, clock);
+    return await preparation.turn(() => denyUntrusted(host, draft.plan, error, clock));
   }
   const entry = entryPoint(read, order.entry);
   const interpreter = await interpreterOf(entry.head);
@@ -76,7 +78,7 @@ export async function prepareRun(host: Host, preparation: Preparation): Promise<
   const { argv } = draft.plan.request;
   return {
     copy,
-    user: draft.user,
+    user: preparation.user,
     isolation: preparation.isolation,
     command: interpreter === null ? argv : [interpreter.path, ...interpreter.args, ...argv],
     plan: {
@@ -97,15 +99,13 @@ const NOT_TRUSTED: ReadonlySet<string> = new Set<Stage>(['artifact']);
 /** The request as far as it is known without its artifact's words being believed. */
 function draftOf(
   host: Host,
-  { order, caller, executionId, places, isolation, parent }: Preparation,
+  { order, user, executionId, places, isolation, parent }: Preparation,
   { measured, root }: { readonly measured: MeasuredArtifact; readonly root: string },
-): Pick<PreparedRun, 'plan' | 'user'> {
-  const user = userOf(caller);
+): Pick<PreparedRun, 'plan'> {
   const { privateKey: workload, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   const credentials = CredentialsDirectory.pathOf(places.credentials, executionId);
   return {
-    user,
     plan: {
       workload,
       tree: measured.manifest,
@@ -152,10 +152,6 @@ function requirePlainPath(program: string): void {
       entry: path.basename(program),
       missing: false,
     });
-}
-
-function userOf({ uid, gid }: RunUser): RunUser {
-  return uid === 0 ? { uid: NOBODY, gid: NOBODY } : { uid, gid: gid === 0 ? NOBODY : gid };
 }
 
 /** The descriptor that a child without namespaces reaches its artifact by: directories above it are closed to it. */
