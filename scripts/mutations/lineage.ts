@@ -24,7 +24,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'lineage-renewal-adds-nothing',
     file: 'src/lineage/filing.ts',
-    find: 'rows.push(...keys.map((key) => ({ key, node: origin.position, leaf: position })));',
+    find: 'rows.push(...keys.map((row) => ({ ...row, node: origin.position })));',
     replace: 'if (keys.length < 0) rows.push(own({ kind: "renewal", id }));',
     test: query,
   },

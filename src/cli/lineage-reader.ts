@@ -2,9 +2,10 @@ import { proveInclusion } from '../audit/index.ts';
 import type { UnverifiedCheckpoint } from '../audit/index.ts';
 import { canonicalJson, refuse, utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { fetchLineage, followCheckpoint, readEntries, tileReader } from '../client/index.ts';
+import { fetchEntry, fetchLineage, followCheckpoint, readEntries, tileReader } from '../client/index.ts';
 import type { ReceivedPage, VerifierClient } from '../client/index.ts';
 import {
+  LISTED_BY,
   MAX_PAGE,
   MemoryLineage,
   answerQuestion,
@@ -18,6 +19,7 @@ import {
 import type {
   Appraised,
   ExecutionView,
+  LineageKey,
   LineageQuestion,
   ProvedEntry,
   VerifiedPage,
@@ -70,7 +72,7 @@ export async function readLineage(
   const remembered = rememberedCheckpoint(profile, logKey);
   const checkpoint = await followCheckpoint(client, [logKey], remembered);
   const source: PageSource = options.wholeLog
-    ? await wholeLog(client, checkpoint, options)
+    ? await wholeLog(client, checkpoint, order, options)
     : (question) => fetchLineage(client, question);
   const pages = await readPages(source, checkpoint, order, options);
   if (order.ask !== 'list' && options.after === null && pages.found.size === 0)
@@ -140,25 +142,34 @@ function summary({ entries, found, results, next }: Pages): Omit<LineageReading,
   return { entries, known, found: asked, next };
 }
 
-/** Every entry, read and compared with the checkpoint; the index made of them answers. */
+/**
+ * Every entry, read and compared with the checkpoint; the index made of them answers. Entries of the answer are read
+ * again, and proved like any verifier's.
+ */
 async function wholeLog(
   client: VerifierClient,
   { claimed }: UnverifiedCheckpoint,
+  order: LineageOrder,
   { onProgress }: LineageOptions,
 ): Promise<PageSource> {
-  const lineage = new MemoryLineage();
-  const waiting: Uint8Array[] = [];
+  const entries = { entry: async (position: number) => utf8(await fetchEntry(client, BigInt(position))) };
+  const lineage = new MemoryLineage({ entries, listedBy: keysOf(order) });
+  // Filing asks for nothing that isn't in memory: each is done before the next begins.
+  let filed = Promise.resolve();
   await readEntries(client, claimed, {
-    // An entry that was read is canonical, so these are its bytes.
-    onEntry: (leaf) => waiting.push(utf8(canonicalJson(leaf as unknown as JsonObject))),
+    onEntry: (leaf) => {
+      // An entry that was read is canonical, so these are its bytes.
+      const data = utf8(canonicalJson(leaf as unknown as JsonObject));
+      filed = filed.then(() => lineage.add(data));
+    },
     ...(onProgress === undefined ? {} : { onProgress }),
   });
-  for (const data of waiting) await lineage.add(data);
+  await filed;
   const tiles = tileReader(client);
   return async (question) => {
-    const { found, entries, next } = await answerQuestion(lineage, question);
+    const { found, entries: named, next } = await answerQuestion(lineage, question);
     const proved: ReceivedPage['entries'][number][] = [];
-    for (const { position, data } of entries) {
+    for (const { position, data } of named) {
       const index = BigInt(position);
       proved.push({ index, data, proof: await proveInclusion(index, claimed.size, tiles) });
     }
@@ -168,4 +179,12 @@ async function wholeLog(
     }));
     return { found: places, entries: proved, results: {}, next };
   };
+}
+
+/** Under what the executions of an answer are filed. */
+function keysOf(order: LineageOrder): readonly LineageKey[] {
+  if (order.ask !== 'list') return [{ kind: 'ancestor', id: order.executionId }];
+  return LISTED_BY.filter((kind) => order.kinds.length === 0 || order.kinds.includes(kind)).map((kind) => ({
+    ...{ kind, id: order.id },
+  }));
 }

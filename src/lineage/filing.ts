@@ -7,6 +7,7 @@ import { MAX_CHAIN } from './read-entry.ts';
 /** A row to be written. Where key and node are there already, the earlier row stays. */
 export interface Filing extends IndexRow {
   readonly key: string;
+  readonly kind: LineageKey['kind'];
 }
 
 /** What of the log before an entry its rows depend on. */
@@ -25,7 +26,10 @@ export interface KnownOrigin {
  */
 export async function fileEntry(leaf: AuditLeaf, earlier: EarlierEntries): Promise<readonly Filing[]> {
   const position = Number(leaf.index);
-  const own = (key: LineageKey): Filing => ({ key: indexKey(key), node: position, leaf: position });
+  const own = (key: LineageKey): Filing => ({
+    ...{ key: indexKey(key), kind: key.kind },
+    ...{ node: position, leaf: position },
+  });
   if (isOrigin(leaf)) {
     const [id = ''] = leaf.executions;
     // Decided once: the ledger takes the id. Another entry that says the same would be somebody else's.
@@ -39,13 +43,13 @@ export async function fileEntry(leaf: AuditLeaf, earlier: EarlierEntries): Promi
     ];
   }
   if (isRenewal(leaf)) {
-    const keys = dependenciesOf(leaf).map(indexKey);
+    const keys = dependenciesOf(leaf).map(own);
     const rows: Filing[] = [];
     for (const id of leaf.executions) {
       const origin = await earlier.origin(id);
       if (origin === undefined) continue;
       rows.push(own({ kind: 'renewal', id }));
-      rows.push(...keys.map((key) => ({ key, node: origin.position, leaf: position })));
+      rows.push(...keys.map((row) => ({ ...row, node: origin.position })));
     }
     return rows;
   }

@@ -45,50 +45,47 @@ export function viewExecutions(
     seen.add(executionOf(one));
     return first;
   });
-  const context = {
+  const context: Context = {
     renewals: lastBy(ordered.filter(isRenewal), ({ executions }) => executions),
-    outcomes: ordered.filter((leaf) => leaf.kind === 'outcome'),
-    revocations: ordered.filter((leaf) => leaf.kind === 'revocation'),
-    enrollments: ordered.filter((leaf) => leaf.kind === 'enrollment' && leaf.outcome === 'allow'),
-    publications: ordered.filter((leaf) => leaf.kind === 'policy' && leaf.action === 'publish'),
+    outcomes: groupBy(ordered.filter(isOutcome), ({ executionId }) => executionId),
+    revocations: ordered.filter(isRevocation),
+    enrollments: groupBy(ordered.filter(isAdmission), ({ hostId }) => hostId),
+    publications: groupBy(ordered.filter(isPublication), ({ digest }) => digest),
     results,
   };
   return origins.map((origin) => viewOf(origin, context));
 }
 
+type Placed<L> = L & LeafPlace;
+type Groups<L> = ReadonlyMap<string, readonly Placed<L>[]>;
+
 interface Context {
   readonly renewals: ReadonlyMap<string, Renewal>;
-  readonly outcomes: readonly AuditLeaf[];
-  readonly revocations: readonly AuditLeaf[];
-  readonly enrollments: readonly AuditLeaf[];
-  readonly publications: readonly AuditLeaf[];
+  readonly outcomes: Groups<OutcomeLeaf>;
+  readonly revocations: readonly Placed<RevocationLeaf>[];
+  readonly enrollments: Groups<EnrollmentLeaf>;
+  readonly publications: Groups<PolicyLeaf>;
   readonly results: ReadonlyMap<string, Appraised>;
 }
+
+const isOutcome = (leaf: AuditLeaf): leaf is Placed<OutcomeLeaf> => leaf.kind === 'outcome';
+const isRevocation = (leaf: AuditLeaf): leaf is Placed<RevocationLeaf> => leaf.kind === 'revocation';
+const isAdmission = (leaf: AuditLeaf): leaf is Placed<EnrollmentLeaf> =>
+  leaf.kind === 'enrollment' && leaf.outcome === 'allow';
+const isPublication = (leaf: AuditLeaf): leaf is Placed<PolicyLeaf> =>
+  leaf.kind === 'policy' && leaf.action === 'publish';
 
 function viewOf(decision: Origin, context: Context): ExecutionView {
   const executionId = executionOf(decision);
   const before = ({ index }: AuditLeaf): boolean => Number(index) < Number(decision.index);
-  const outcomes = context.outcomes.filter(
-    (leaf): leaf is OutcomeLeaf & LeafPlace => leaf.kind === 'outcome' && leaf.executionId === executionId,
-  );
-  const enrollment = context.enrollments.findLast(
-    (leaf): leaf is EnrollmentLeaf & LeafPlace =>
-      leaf.kind === 'enrollment' && leaf.hostId === decision.hostId && before(leaf),
-  );
-  const publication = context.publications.findLast(
-    (leaf): leaf is PolicyLeaf & LeafPlace =>
-      leaf.kind === 'policy' && leaf.digest === decision.policy?.digest && before(leaf),
-  );
-  const revocations = context.revocations.filter(
-    (leaf): leaf is RevocationLeaf & LeafPlace =>
-      leaf.kind === 'revocation' && concerns(leaf.subject, executionId, decision),
-  );
+  const outcomes = context.outcomes.get(executionId) ?? [];
+  const revocations = context.revocations.filter(({ subject }) => concerns(subject, executionId, decision));
   const revoked = revocations.some(({ subject }) => subject.kind === 'execution');
   return {
     ...{ executionId, decision, outcomes, revocations },
     renewal: context.renewals.get(executionId) ?? null,
-    enrollment: enrollment ?? null,
-    publication: publication ?? null,
+    enrollment: context.enrollments.get(decision.hostId)?.findLast(before) ?? null,
+    publication: context.publications.get(decision.policy?.digest ?? '')?.findLast(before) ?? null,
     appraised: context.results.get(executionId) ?? null,
     state: outcomes.at(-1)?.state ?? (revoked ? 'revoked' : 'issued'),
   };
@@ -118,4 +115,15 @@ function concerns({ kind, id }: RevocationLeaf['subject'], executionId: string, 
 
 function lastBy<T>(items: readonly T[], keys: (item: T) => readonly string[]): ReadonlyMap<string, T> {
   return new Map(items.flatMap((item) => keys(item).map((key) => [key, item] as const)));
+}
+
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
 }

@@ -4,6 +4,7 @@ import { parseLeaf } from '../../src/audit/index.ts';
 import type { LeafBody } from '../../src/audit/index.ts';
 import {
   LISTED_BY,
+  MemoryLineage,
   executionOf,
   indexKey,
   isOrigin,
@@ -187,6 +188,16 @@ describe('the index', () => {
     const bodies = [allowed(1), ...renewals];
     const one = (await TestLog.of(entriesOf(bodies.slice(0, 2)))).lineage.dump().length;
     expect((await TestLog.of(entriesOf(bodies))).lineage.dump()).toHaveLength(one + 49);
+  });
+
+  it('of a whole log can be without its entries and without what nobody asks for', async () => {
+    const { entry } = { entry: (position: number) => log.lineage.entry(position) };
+    const lean = new MemoryLineage({ entries: { entry }, listedBy: [{ kind: 'host', id: OTHER }] });
+    for (const data of log.entries) await lean.add(data);
+    expect(lean.dump().length).toBeLessThan(log.lineage.dump().length / 3);
+    expect(await log.ask(by('host', OTHER), lean)).toEqual(await log.ask(by('host', OTHER)));
+    const up = { ask: 'ancestors', executionId: executionId(3) } as never;
+    expect(await log.ask(up, lean)).toEqual(await log.ask(up));
   });
 
   it('has no way that is a circle: a parent comes first', async () => {
