@@ -104,7 +104,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/server/witnessing.ts',
     find: 'await this.#round(this.#head, (error) => problems.push(error), true);',
     replace: '',
-    test: 'test/agent/witnessed.test.ts',
+    test: 'test/server/witness-asked.test.ts',
   },
   {
     name: 'answer-without-the-quorum',
