@@ -6,7 +6,7 @@ import { leafBody } from '../../src/audit/index.ts';
 import type { LeafBody } from '../../src/audit/index.ts';
 import type { Change } from '../../src/audit/ledger.ts';
 import { noteSigner } from '../../src/audit/verifier-key.ts';
-import { MemoryLineage } from '../../src/lineage/index.ts';
+import { MemoryLineage, indexKey } from '../../src/lineage/index.ts';
 import { migrate, openSqlite, openStore, rebuildLineage } from '../../src/store/index.ts';
 import type { StoreOperations } from '../../src/store/index.ts';
 import { ensureLineage } from '../../src/store/lineage-rebuild.ts';
@@ -178,15 +178,16 @@ describe('the lineage index in the store', () => {
   it('a forged row of an execution leads to no row that looks right', async () => {
     const file = newFile();
     const store = await open(file);
-    for (const body of BODIES.slice(0, 3)) await store.commit([change(leafBody(body))]);
-    // Execution 1 is said to be where the policy was published.
-    await edit(file, 'UPDATE lineage SET node = 1, leaf = 1 WHERE node = 2');
-    await store.commit([change(leafBody(child(2, 1)))]);
+    for (const body of BODIES.slice(0, 7)) await store.commit([change(leafBody(body))]);
+    // Execution 4, which is nobody's child, is said to be the decision of 2, a child of 1.
+    const key = indexKey({ kind: 'execution', id: executionId(4) });
+    await edit(file, `UPDATE lineage SET node = 3, leaf = 3 WHERE key = '${key}'`);
+    await store.commit([change(leafBody(child(5, 4)))]);
+    const ancestor = indexKey({ kind: 'ancestor', id: executionId(1) });
+    expect((await dump(file)).filter((row) => row.key === ancestor).map(({ node }) => node)).toEqual([3, 4]);
+    const entries = await store.leaves(0, 100);
     await store.close();
     await rebuild(file);
-    const db = openSqlite(file);
-    const { rows } = await sql<{ data: Uint8Array }>`SELECT data FROM leaves ORDER BY position`.execute(db);
-    await db.destroy();
-    expect(await dump(file)).toEqual(await inMemory(rows.map(({ data }) => Uint8Array.from(data))));
+    expect(await dump(file)).toEqual(await inMemory(entries));
   });
 });
