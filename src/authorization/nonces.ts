@@ -1,9 +1,6 @@
 import { toBase64url } from '../base/index.ts';
 import type { Random } from '../base/index.ts';
 
-/** Nonces that one process may have open: an attacker who asks for more only pushes out others' chance, not memory. */
-const MAX_OPEN = 100_000;
-
 /**
  * Nonces of a relying party: each is good for one request, for a while, in this process. Services with several processes
  * keep theirs where all of them look.
@@ -11,19 +8,24 @@ const MAX_OPEN = 100_000;
 export class Nonces {
   readonly #random: Random;
   readonly #lifetime: number;
+  readonly #capacity: number;
   /** Nonce → Unix seconds of its end; in the order in which they were given out, which is that of their ends. */
   readonly #open = new Map<string, number>();
 
-  /** @param lifetime seconds */
-  constructor(random: Random, lifetime = 60) {
+  /**
+   * @param lifetime seconds
+   * @param capacity nonces that may be open: who asks for more than that pushes out the oldest, and costs no memory
+   */
+  constructor(random: Random, lifetime = 60, capacity = 100_000) {
     this.#random = random;
     this.#lifetime = lifetime;
+    this.#capacity = capacity;
   }
 
   /** A new nonce: 16 random bytes, base64url. @param now Unix seconds */
   issue(now: number): string {
     for (const [nonce, end] of this.#open) {
-      if (end > now && this.#open.size < MAX_OPEN) break;
+      if (end > now && this.#open.size < this.#capacity) break;
       this.#open.delete(nonce);
     }
     const nonce = toBase64url(this.#random.bytes(16));

@@ -1,5 +1,18 @@
 import type { Outcome } from '../../../src/authorization/index.ts';
+import { PURPOSE_MEMBER } from '../../../src/authorization/index.ts';
 import type { Json } from './world.ts';
+import {
+  NONCE,
+  REQUEST_DIGEST,
+  chainOf,
+  issuer,
+  listed,
+  proof,
+  statusIndex,
+  statusKey,
+  statusList,
+  worker,
+} from './world.ts';
 import { HOLDER_CASES } from './holder-cases.ts';
 import { LINK_CASES } from './link-cases.ts';
 import { OK_CASES } from './ok-cases.ts';
@@ -26,4 +39,25 @@ export function vectorFiles(): ReadonlyMap<string, string> {
     files.set(file, `${JSON.stringify({ name, description, outcome, ...vector }, null, 1)}\n`);
   }
   return files;
+}
+
+/** The files of docs/AUTHORIZATION.md's worked example: a chain of three, and one use of it. */
+export function exampleFiles(): ReadonlyMap<string, string> {
+  const key = worker(2);
+  const jwks = {
+    keys: [
+      { ...listed(issuer), use: 'sig', [PURPOSE_MEMBER]: 'authorization' },
+      { ...listed(statusKey), use: 'sig', [PURPOSE_MEMBER]: 'status' },
+    ],
+  };
+  return new Map([
+    ['chain.jwt', `${chainOf(3).join('\n')}\n`],
+    ['jwks.json', `${JSON.stringify(jwks, null, 1)}\n`],
+    ['status.jwt', `${statusList()}\n`],
+    ['status-revoked.jwt', `${statusList({}, { set: [statusIndex(1)] })}\n`],
+    ['proof.jwt', `${proof(key)}\n`],
+    ['holder.jwk.json', `${JSON.stringify(key.jwk)}\n`],
+    ['nonce.txt', `${NONCE}\n`],
+    ['request-digest.txt', `${REQUEST_DIGEST}\n`],
+  ]);
 }

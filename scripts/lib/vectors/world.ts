@@ -184,8 +184,8 @@ export interface StatusOptions {
 /** Which index the link at a depth has. */
 export const statusIndex = (depth: number): number => 1000 + 7 * depth;
 
-const REQUEST_DIGEST = sha256('the request').toString('hex');
-const NONCE = hashText('challenge');
+export const REQUEST_DIGEST = sha256('the request').toString('hex');
+export const NONCE = hashText('challenge');
 
 /** The proof that the holder of a key made for the request. */
 export function proof(by: TestKey, change: Json = {}, header: Json = {}): string {
