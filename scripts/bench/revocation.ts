@@ -50,17 +50,24 @@ async function operatorOf(profile: string): Promise<VerifierClient> {
   });
 }
 
+/** The one that runs: its start is reported a moment after it began. */
+async function runningOne(operator: VerifierClient): Promise<string> {
+  for (;;) {
+    const { json } = await operator.request('GET', '/v1/executions');
+    const all = json['executions'] as { executionId: string; state: string }[];
+    const found = all.find(({ state }) => state === 'running');
+    if (found !== undefined) return found.executionId;
+    await sleep(20);
+  }
+}
+
 /** Milliseconds from the order to the end of the process. */
 async function once(world: DaemonWorld, operator: VerifierClient, number: number): Promise<number> {
   const name = `revoked-${String(number)}`;
   await world.script(name, `#!/bin/sh\n# ${name}\necho ready\nwhile :; do sleep 0.01; done\n`);
   const run = world.run(['--credential', 'workload'], `./${name}`);
   await world.until(() => run.stdout() === 'ready\n', run);
-  const { json } = await operator.request('GET', '/v1/executions');
-  const running = (json['executions'] as { executionId: string; state: string }[]).filter(
-    ({ state }) => state === 'running',
-  );
-  const executionId = running.at(-1)?.executionId ?? '';
+  const executionId = await runningOne(operator);
   // The copy that runs is in a directory of the execution's name.
   const pid = processOf(executionId);
   if (pid === undefined) throw new Error('nothing runs');

@@ -7,6 +7,7 @@ export type { EarContext, EarDialect, EarKey } from './ear.ts';
 export { learnReferences } from './learn.ts';
 export type { GoldenEvidence, Learned } from './learn.ts';
 export { REFERENCES_JSON_SCHEMA } from './references-schema.ts';
+export { openUpdates, referencesAt, updateMoments } from './reference-updates.ts';
 export { REFERENCES_LIMITS, imaRulesOf, parseReferences, referencesJson } from './references.ts';
 export type {
   AllowedDigest,

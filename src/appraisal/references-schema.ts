@@ -1,4 +1,5 @@
 import type { JsonObject } from '../base/index.ts';
+import { UPDATED_LISTS } from './reference-updates.ts';
 
 const HEX32 = '^[0-9a-f]{64}$';
 const closed = (
@@ -99,6 +100,27 @@ const pcrSet = closed({
   ),
 });
 
+const time = { type: 'string', pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ$' };
+const update = closed(
+  {
+    name: text,
+    notBefore: time,
+    notAfter: time,
+    files: map('^[^]{1,16384}$', ruleDigests, 'Digests by path, besides ima.rules.files'),
+    pcrs: map(
+      '^[^]{1,512}$',
+      map('^(?:[0-9]|1[0-9]|2[0-3])$', texts('Values'), 'By PCR'),
+      'By name of the set',
+    ),
+    eventLog: closed(
+      Object.fromEntries(UPDATED_LISTS.map((name) => [name, digests('Besides those of eventLog')])),
+      [],
+    ),
+    commandLines: texts('Besides eventLog.commandLine.lines'),
+  },
+  ['name', 'notBefore', 'notAfter'],
+);
+
 /**
  * JSON Schema (2020-12) of reference values, for editors; what is refused in the end is what `parseReferences` refuses,
  * which also asks for what no schema says, e.g. a command-line rule wherever a built-in IMA policy is named.
@@ -121,6 +143,7 @@ export const REFERENCES_JSON_SCHEMA: JsonObject = {
       pcrs: list(pcrSet, 'Sets of PCR values', 64),
       eventLog,
       ima: closed({ rules, coverage }),
+      updates: list(update, 'Values that are allowed besides, each for a time', 8),
       gateway: closed({ files: map('^/[^\\0]{1,4095}$', hash, 'SHA-256 by path of the gateway’s files') }),
     },
     ['version', 'platform'],

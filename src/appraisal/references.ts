@@ -3,6 +3,7 @@ import { refuse, shape } from '../base/index.ts';
 import { NO_IMA_RULES, imaRulesShape } from '../evidence/ima/index.ts';
 import type { ImaRules } from '../evidence/ima/index.ts';
 import type { HashName } from '../tpm/index.ts';
+import type { UPDATED_LISTS } from './reference-updates.ts';
 
 /** A digest that is allowed, and what people call it. Several may stand for one thing: old ∪ new during an update. */
 export interface AllowedDigest {
@@ -78,6 +79,24 @@ export interface ReferenceValues {
   readonly ima?: { readonly rules: ImaRules; readonly coverage: CoverageReferences };
   /** The gateway's manifest: path → SHA-256 of files that must have been measured. */
   readonly gateway?: { readonly files: Readonly<Record<string, string>> };
+  /** Values that are allowed besides, each for a time: how packages are updated without a gap. */
+  readonly updates?: readonly ReferenceUpdate[];
+}
+
+/** Values that are allowed from one moment to another, both included, besides the ordinary ones. */
+export interface ReferenceUpdate {
+  readonly name: string;
+  /** `2026-11-23T00:00:00Z`. */
+  readonly notBefore: string;
+  readonly notAfter: string;
+  /** Of `ima.rules`: digests by path. */
+  readonly files?: Readonly<Record<string, readonly string[]>>;
+  /** By the name of the set, then by PCR. */
+  readonly pcrs?: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+  /** Of `eventLog`: its lists of digests. */
+  readonly eventLog?: Partial<Record<(typeof UPDATED_LISTS)[number], readonly AllowedDigest[]>>;
+  /** Of `eventLog.commandLine.lines`. */
+  readonly commandLines?: readonly string[];
 }
 
 const { hex32, list, literal, map, object, oneOf, text, boolean } = shape;
@@ -122,6 +141,33 @@ const COVERAGE: Shape<CoverageReferences> = object({
   kexec: hashes,
 });
 
+/** Few: rules are compiled for every combination of windows that are open together. */
+const MAX_UPDATES = 8;
+const time = text({ pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, want: 'a time like 2026-11-22T20:00:00Z' });
+const PCR = /^(?:[0-9]|1[0-9]|2[0-3])$/;
+const pcrValues = map(PCR, list(hexOfBank, 1000), 24);
+const ruleDigests = list(text({ max: 160, want: 'a digest like sha256:…' }), 1000);
+const UPDATE: Shape<ReferenceUpdate> = object(
+  { name, notBefore: time, notAfter: time },
+  {
+    files: map(/^[^]{1,16384}$/u, ruleDigests, MANY),
+    pcrs: map(/^[^]{1,512}$/u, pcrValues, 64),
+    eventLog: object(
+      {},
+      {
+        bootApplications: digests,
+        drivers: digests,
+        bootFiles: digests,
+        stubParameters: digests,
+        systemExtensions: digests,
+        mok: digests,
+        firmware: digests,
+      },
+    ),
+    commandLines: lines,
+  },
+);
+
 const REFERENCES: Shape<ReferenceValues> = object(
   { version: literal(1), platform: name },
   {
@@ -136,13 +182,14 @@ const REFERENCES: Shape<ReferenceValues> = object(
       object({
         name,
         bank: oneOf('sha256', 'sha384', 'sha512'),
-        values: map(/^(?:[0-9]|1[0-9]|2[0-3])$/, list(hexOfBank, 1000), 24),
+        values: pcrValues,
       }),
       64,
     ),
     eventLog: EVENT_LOG,
     ima: object({ rules: imaRulesShape, coverage: COVERAGE }),
     gateway: object({ files: map(/^\/[^\0]{1,4095}$/, hex32, MANY) }),
+    updates: list(UPDATE, MAX_UPDATES),
   },
 );
 
@@ -166,7 +213,29 @@ export function parseReferences(value: JsonValue): ReferenceValues {
   if (empty && (pcrs ?? []).length === 0 && ima === undefined) fail('references', 'about anything');
   if (gateway !== undefined && ima === undefined) fail('references.gateway', 'usable without ima');
   requireCommandLineRule(references);
+  requireUpdates(references);
   return references;
+}
+
+/** Windows that are none, or that add to what nothing asks for, would be updates that don't take place. */
+function requireUpdates({ updates = [], pcrs = [], eventLog, ima }: ReferenceValues): void {
+  const names = updates.map((update) => update.name);
+  if (new Set(names).size !== names.length) fail('references.updates', 'a list with each name once');
+  for (const [i, update] of updates.entries()) {
+    const at = `references.updates[${String(i)}]`;
+    if (!(Date.parse(update.notBefore) < Date.parse(update.notAfter))) fail(at, 'a window that is not empty');
+    if (update.files !== undefined && ima === undefined) fail(`${at}.files`, 'usable without ima');
+    for (const [set, values] of Object.entries(update.pcrs ?? {})) {
+      const pinned = pcrs.find((one) => one.name === set)?.values ?? {};
+      const other = Object.keys(values).find((pcr) => !Object.hasOwn(pinned, pcr));
+      if (other !== undefined) fail(`${at}.pcrs`, `of PCRs that the set ${set} pins: ${other} is not`);
+    }
+    for (const list of Object.keys(update.eventLog ?? {}))
+      if (eventLog === undefined || !Object.hasOwn(eventLog, list))
+        fail(`${at}.eventLog.${list}`, 'usable without that list in eventLog');
+    if (update.commandLines !== undefined && eventLog?.commandLine === undefined)
+      fail(`${at}.commandLines`, 'usable without eventLog.commandLine');
+  }
 }
 
 /**

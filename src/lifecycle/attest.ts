@@ -15,7 +15,9 @@ import { commitDecision } from './commit-decision.ts';
 import {
   denialChange,
   isSmall,
+  keepLonger,
   keptBodies,
+  keptInputs,
   keptBody,
   leafFacts,
   nonceOnce,
@@ -23,7 +25,6 @@ import {
   unanswered,
 } from './decision-leaf.ts';
 import type { KeptBody, LeafFacts } from './decision-leaf.ts';
-import { inputsBytes } from './decision-inputs.ts';
 import { deny, denialOf } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
 import { storedEventLog, validateEnvironment } from './environment-stage.ts';
@@ -138,7 +139,7 @@ async function runStages(
   const host = (progress.host = await identifyHost({ hostId, policy, purpose: 'attestation' }, caller, deps));
 
   progress.stage = 'environment';
-  const platform = platformOf(policy.bundle, enrolled(host));
+  const platform = platformOf(policy.bundle, enrolled(host), now);
   const quote = await authenticateQuote(
     {
       evidence,
@@ -163,7 +164,7 @@ async function runStages(
       host,
       storedLog: await storedEventLog(host, evidence, deps),
       platform,
-      imaRules: policy.imaRules(platform.name),
+      imaRules: policy.imaRules(platform.name, now),
       artifact: null,
     },
     deps,
@@ -314,6 +315,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAttestati
   const change: Change = {
     leaf: leafBody(content),
     denialLeaf: denialBody(unanswered(content, admitted.evidence)),
+    keepLonger: keepLonger(facts, deps),
     denialBodies: [...keptBodies(facts, [request], deps)].filter(isSmall),
     preconditions: [
       unchanged(host.record, 'state-moved', 'the host changed while the attestation was decided'),
@@ -397,7 +399,7 @@ function factsOf(
     initiator: null,
     signers: renewed.flatMap(({ signers }) => signers),
     asked: null,
-    inputs: keptBody(inputsBytes(inputs)),
+    inputs: keptInputs(inputs),
   };
   return { facts, request };
 }

@@ -12,8 +12,9 @@ import {
   denialChange,
   drawSalts,
   isSmall,
+  keepLonger,
   keptBodies,
-  keptBody,
+  keptInputs,
   keptRequest,
   leafFacts,
   nonceOnce,
@@ -22,7 +23,6 @@ import {
   unanswered,
 } from './decision-leaf.ts';
 import type { LeafFacts } from './decision-leaf.ts';
-import { inputsBytes } from './decision-inputs.ts';
 import { deny } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
 import { storedEventLog, validateEnvironment } from './environment-stage.ts';
@@ -102,7 +102,7 @@ async function runStages(
   const host = (progress.host = await identifyHost(question, caller, deps));
 
   progress.stage = 'environment';
-  const platform = platformOf(policy.bundle, enrolled(host));
+  const platform = platformOf(policy.bundle, enrolled(host), admitted.now);
   const quote = await authenticateQuote(
     {
       evidence,
@@ -132,7 +132,7 @@ async function runStages(
       host,
       storedLog: await storedEventLog(host, evidence, deps),
       platform,
-      imaRules: policy.imaRules(platform.name),
+      imaRules: policy.imaRules(platform.name, admitted.now),
       artifact: request.artifact,
     },
     deps,
@@ -183,6 +183,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<Exe
   const change: Change = {
     leaf: leafBody(content),
     denialLeaf: denialBody(unanswered(content, admitted.evidence)),
+    keepLonger: keepLonger(facts, deps),
     denialBodies: keptBodies(facts, [], deps).filter(isSmall),
     preconditions: [...preconditionsOf(verified), ...run.preconditions],
     once: onceOf(verified, minted),
@@ -256,7 +257,7 @@ function executionFacts(
     initiator: principals?.initiator ?? null,
     signers,
     asked: { request, salts, kept },
-    inputs: keptBody(inputsBytes(recording.inputs(received))),
+    inputs: keptInputs(recording.inputs(received)),
   };
 }
 

@@ -13,8 +13,8 @@ export interface ActivePolicy {
   readonly manifest: JsonObject;
   /** Where the bundle can be read. */
   readonly uri: string;
-  /** IMA rules of a platform, compiled when the bundle became active; null where it has none. */
-  imaRules(platform: string): CompiledImaRules | null;
+  /** IMA rules of a platform at a time (Unix ms), compiled when the bundle became active; null where it has none. */
+  imaRules(platform: string, now: number): CompiledImaRules | null;
   /** Asks Cedar. When it throws, that is a denial too. */
   authorize(request: PolicyRequest): PolicyDecision | Promise<PolicyDecision>;
 }

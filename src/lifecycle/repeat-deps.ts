@@ -177,7 +177,7 @@ function activePolicy(
     manifest,
     authorities,
     uri: read.uri,
-    imaRules: (platform) => imaRules.get(platform) ?? null,
+    imaRules: (platform, now) => imaRules.get(platform, now) ?? null,
     authorize: (request) => failing('authorize', () => engine.authorize(request)),
   };
 }

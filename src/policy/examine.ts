@@ -1,3 +1,5 @@
+import { openUpdates, referencesAt, updateMoments } from '../appraisal/index.ts';
+import type { ReferenceValues } from '../appraisal/index.ts';
 import { compileImaRules } from '../evidence/index.ts';
 import type { CompiledImaRules } from '../evidence/index.ts';
 import { parseBundle } from './bundle.ts';
@@ -11,9 +13,35 @@ import type { ExaminedBundle } from './ports.ts';
 /** A bundle's parts that are expensive to make, made: what decisions are evaluated with. */
 export interface LoadedBundle {
   readonly engine: PolicyEngine;
-  /** IMA rules by platform; one without reference values for IMA has none. */
-  readonly imaRules: ReadonlyMap<string, CompiledImaRules>;
+  readonly imaRules: ImaRulesByTime;
 }
+
+/** Compiled IMA rules of every platform, for every combination of its updates that will ever be open together. */
+export class ImaRulesByTime {
+  readonly #rules = new Map<string, CompiledImaRules>();
+  readonly #platforms: ReadonlyMap<string, Platform>;
+
+  /** @throws Refusal `malformed` for rules that mean nothing, now or later */
+  constructor(platforms: ReadonlyMap<string, Platform>) {
+    this.#platforms = platforms;
+    for (const { name, references } of platforms.values()) {
+      for (const moment of updateMoments(references)) {
+        const key = keyOf(name, references, moment);
+        const compiled = this.#rules.has(key) ? undefined : imaRulesOf(referencesAt(references, moment));
+        if (compiled !== undefined) this.#rules.set(key, compiled);
+      }
+    }
+  }
+
+  /** Undefined for a platform without reference values for IMA. @param now Unix ms */
+  get(platform: string, now: number): CompiledImaRules | undefined {
+    const found = this.#platforms.get(platform);
+    return found && this.#rules.get(keyOf(platform, found.references, now));
+  }
+}
+
+const keyOf = (platform: string, references: ReferenceValues, now: number): string =>
+  `${platform}\n\n${openUpdates(references, now)}`;
 
 /**
  * Loads a bundle into an engine of its own, so that a decision that began under one bundle ends under it.
@@ -22,15 +50,11 @@ export interface LoadedBundle {
 export function loadBundle(bundle: PolicyBundle, load: CedarLoader): LoadedBundle {
   const engine = new PolicyEngine(load);
   engine.load('active', bundle.document.cedar);
-  const rules = [...bundle.platforms.values()].flatMap((platform) => {
-    const compiled = imaRulesOf(platform);
-    return compiled === undefined ? [] : [[platform.name, compiled] as const];
-  });
-  return { engine, imaRules: new Map(rules) };
+  return { engine, imaRules: new ImaRulesByTime(bundle.platforms) };
 }
 
 /** Judged with the gateway's manifest, since it is the list that has to have its files. */
-function imaRulesOf({ references: { ima, gateway } }: Platform): CompiledImaRules | undefined {
+function imaRulesOf({ ima, gateway }: ReferenceValues): CompiledImaRules | undefined {
   if (ima === undefined) return undefined;
   return compileImaRules(ima.rules, gateway === undefined ? {} : { manifest: gateway.files });
 }

@@ -1,3 +1,4 @@
+import { referencesAt } from '../appraisal/index.ts';
 import { refuse } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import type { CredentialDocument, HostSetDocument } from './bundle-shape.ts';
@@ -14,12 +15,16 @@ export interface EnrolledHost {
   readonly labels: readonly string[];
 }
 
-/** The platform of a host. @throws Refusal `policy-platform` when the bundle has none of that name */
-export function platformOf(bundle: PolicyBundle, { platform }: EnrolledHost): Platform {
-  return (
+/**
+ * The platform of a host, with the reference values of that moment: the ordinary ones and those of open updates.
+ * @param now Unix ms
+ * @throws Refusal `policy-platform` when the bundle has none of that name
+ */
+export function platformOf(bundle: PolicyBundle, { platform }: EnrolledHost, now: number): Platform {
+  const found =
     bundle.platforms.get(platform) ??
-    refuse('policy-platform', 'the policy has no platform of that name', { platform })
-  );
+    refuse('policy-platform', 'the policy has no platform of that name', { platform });
+  return { ...found, references: referencesAt(found.references, now) };
 }
 
 /** Names of the host sets that a host belongs to, sorted. */

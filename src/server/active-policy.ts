@@ -61,7 +61,7 @@ export class ActivePolicies {
       manifest,
       authorities,
       uri: `${this.#source.url}/v1/policy/bundles/${digest}`,
-      imaRules: (platform) => imaRules.get(platform) ?? null,
+      imaRules: (platform, now) => imaRules.get(platform, now) ?? null,
       authorize: (request) => engine.authorize(request),
     };
   }

@@ -26,7 +26,8 @@ export async function answerChallenge(
   const policy = await requirePolicy(now, deps);
   const facts = await deps.hosts.get(agent.hostId);
   if (facts === undefined) return refuse('host-unknown', 'no such host is enrolled');
-  const platform = platformOf(policy.bundle, { id: facts.hostId, platform: facts.platform, labels: [] });
+  const named = { id: facts.hostId, platform: facts.platform, labels: [] };
+  const platform = platformOf(policy.bundle, named, now);
   const { keys, epoch } = deps.challenge;
   const [key] = keys;
   if (key === undefined) throw new TypeError('there is no key that makes challenges');
@@ -47,11 +48,12 @@ export async function answerChallenge(
 async function whatToSend(
   { eventLog, ima, platform }: HostFacts,
   policy: ActivePolicy,
-  { bodies }: DecisionDeps,
+  deps: DecisionDeps,
 ): Promise<JsonObject> {
-  const kept = eventLog !== null && (await bodies.get(eventLog)) !== undefined;
+  const kept = eventLog !== null && (await deps.bodies.get(eventLog)) !== undefined;
   // Findings were made by the rules of that time: under other rules the list is judged anew, from its beginning.
-  const known = ima !== null && policy.imaRules(platform)?.digest === ima.rules ? ima : null;
+  const known =
+    ima !== null && policy.imaRules(platform, deps.clock.now())?.digest === ima.rules ? ima : null;
   return {
     eventLog: kept ? 'unchanged' : 'required',
     ima: {

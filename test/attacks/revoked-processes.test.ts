@@ -32,9 +32,12 @@ async function start(name: string): Promise<{ readonly run: Started; readonly ex
   await world.script(name, watching(name));
   const run = world.run(credential, `./${name}`);
   await world.until(() => run.stdout().startsWith('has '), run);
-  const { executions } = await world.operate('exec', 'ls', '--state', 'running');
-  const [found] = (executions as Record<string, string>[]).slice(-1);
-  return { run, executionId: String(found?.['executionId']) };
+  // Its start is reported a moment after it began.
+  for (;;) {
+    const { executions } = await world.operate('exec', 'ls', '--state', 'running');
+    const [found] = (executions as Record<string, string>[]).slice(-1);
+    if (found !== undefined) return { run, executionId: String(found['executionId']) };
+  }
 }
 const shown = async (executionId: string) => await world.operate('exec', 'show', executionId);
 const eventsOf = (agent: Started, event: string): Record<string, unknown>[] =>

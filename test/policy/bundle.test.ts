@@ -420,8 +420,8 @@ describe('grants', () => {
   });
 
   it('knows its platforms', () => {
-    expect(platformOf(bundle, host(HOST, [])).runtime).toBe('measured');
-    expectRefusal('policy-platform', () => platformOf(bundle, host(HOST, [], 'other')));
+    expect(platformOf(bundle, host(HOST, []), Date.now()).runtime).toBe('measured');
+    expectRefusal('policy-platform', () => platformOf(bundle, host(HOST, [], 'other'), Date.now()));
   });
 
   it('selects claims that the bundle names, of forms that policies can see', () => {

@@ -129,8 +129,10 @@ describe('policy over HTTPS', () => {
     expect(policy?.authorities).toEqual([authority.publicKey.fingerprint]);
     expect(policy?.manifest).toEqual(signedBy(first, authority));
     expect(policy?.uri).toBe(`https://localhost:8443/v1/policy/bundles/${first.hash}`);
-    expect(policy?.imaRules('server')?.manifestPaths).toEqual(['/usr/lib/sealgate/replace-by-policy-learn']);
-    expect(policy?.imaRules('other')).toBeNull();
+    expect(policy?.imaRules('server', Date.now())?.manifestPaths).toEqual([
+      '/usr/lib/sealgate/replace-by-policy-learn',
+    ]);
+    expect(policy?.imaRules('other', Date.now())).toBeNull();
     const allowed = facts();
     expect(await policy?.authorize(executeRequest(allowed))).toMatchObject({ allow: true });
     expect(
