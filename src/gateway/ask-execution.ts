@@ -3,7 +3,7 @@ import { askChallenge } from '../agent/challenge.ts';
 import { hostEvidence } from '../agent/host-evidence.ts';
 import type { HostEvidence } from '../agent/host-evidence.ts';
 import { openRelease } from '../agent/open-release.ts';
-import type { Host, HostQuote, LockedTpm } from '../agent/index.ts';
+import type { Host, HostChallenge, HostQuote, LockedTpm } from '../agent/index.ts';
 import { makeHolderProof, thumbprint } from '../authorization/index.ts';
 import type { HolderBinding } from '../authorization/index.ts';
 import { fromBase64url, refuse, toBase64url } from '../base/index.ts';
@@ -69,15 +69,18 @@ export async function askExecution(host: Host, plan: ExecutionPlan, clock: Clock
       logSize: String(host.checkpoint.read().size),
       parent: plan.parent?.authorization() ?? null,
     };
+    const digest = digestOf(request);
+    // Others may have to prove something, and may not do it: the kernel has seen nothing until they have.
+    const proofs = await proofsOf(request, digest, plan);
     // Under the lock, which attestations take as well: none of them sees a digest that nobody has decided about.
     await measure?.();
-    const quoted = await quoteArtifact(host, request, challenge.selection, locked);
+    const quoted = { digest, quote: await quoteArtifact(host, request, digest, { challenge, locked }) };
     try {
       const evidence = hostEvidence(host, challenge, quoted.quote, plan.tree);
       const json = await submitExecution(host.client, {
         // A request consists of JSON values; interfaces just have no index signature.
         request: request as unknown as JsonObject,
-        proofs: (await proofsOf(request, quoted.digest, plan)) as unknown as JsonObject,
+        proofs: proofs as unknown as JsonObject,
         evidence: evidence.collection,
       });
       const answer = await judge(host, json, { request, ...quoted, evidence, plan, clock });
@@ -97,15 +100,14 @@ interface Quoted {
 async function quoteArtifact(
   host: Host,
   request: ExecutionRequest,
-  selection: Parameters<typeof quotedSelection>[0],
-  { tpm }: LockedTpm,
-): Promise<Quoted> {
-  const digest = digestOf(request);
+  digest: Uint8Array,
+  { challenge, locked: { tpm } }: { readonly challenge: HostChallenge; readonly locked: LockedTpm },
+): Promise<HostQuote> {
   const nonce = fromBase64url(request.nonce, 'nonce');
   await tpm.pcrReset(ARTIFACT_PCR);
   await tpm.pcrExtend(ARTIFACT_PCR, { sha256: artifactMeasurement(nonce, request.artifact.digest, digest) });
-  const quote = await host.quoteNow(quotedSelection(selection), executionQualifyingData(nonce, digest), tpm);
-  return { digest, quote };
+  const selection = quotedSelection(challenge.selection);
+  return await host.quoteNow(selection, executionQualifyingData(nonce, digest), tpm);
 }
 
 /** @throws Refusal `parent-state` when the parent was renewed since the request was made: another request has it */

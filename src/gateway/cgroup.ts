@@ -62,12 +62,14 @@ async function killGroup(group: string): Promise<void> {
 
 async function removeGroup(group: string): Promise<void> {
   await killGroup(group);
-  for (const until = performance.now() + EMPTY_MS; performance.now() < until; await sleep(LOOK_MS)) {
+  const until = performance.now() + EMPTY_MS;
+  while (performance.now() < until) {
     const gone = await rmdir(group).then(
       () => true,
       (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOENT',
     );
     if (gone) return;
+    await sleep(LOOK_MS);
   }
 }
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, systemClock } from '../../src/agent/index.ts';
 import type { Gateway } from '../../src/gateway/index.ts';
 import { expectRejection } from '../support/refusals.ts';
-import { GatewayWorld } from '../gateway/world.ts';
+import { GatewayWorld, OWN_USER } from '../gateway/world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const directory = temporaryDirectory();
@@ -28,11 +28,9 @@ async function startWaiting(name: string): Promise<ReturnType<Gateway['run']>[]>
   const file = world.file(name, '#!/bin/sh\nwhile :; do sleep 0.05; done\n');
   const stream = () => new PassThrough().resume();
   const before = gateway.active().length;
-  const running = gateway.runArtifact(
-    await world.order(file),
-    { uid: 0, gid: 0 },
-    { streams: { stdin: stream(), stdout: stream(), stderr: stream() } },
-  );
+  const running = gateway.runArtifact(await world.order(file), OWN_USER, {
+    streams: { stdin: stream(), stdout: stream(), stderr: stream() },
+  });
   // In a list, so that waiting for its start does not wait for its end.
   const started = [running];
   running.catch(() => undefined);

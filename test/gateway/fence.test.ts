@@ -139,7 +139,11 @@ describe.runIf(isRoot)('a user of its own', () => {
       detached: true,
       stdio: 'ignore',
     });
-    const ended = new Promise((resolve) => child.once('exit', (_status, signal) => resolve(signal)));
+    const ended = new Promise((resolve) => {
+      child.once('exit', (_status, signal) => {
+        resolve(signal);
+      });
+    });
     await new Promise((resolve) => child.once('spawn', resolve));
     while (!processesOf('sleep\x0086399').some((line) => line.startsWith('sleep'))) await sleep(10);
     // It is somebody's: nothing happens to it.

@@ -6,7 +6,12 @@ import { expectRejection } from '../support/refusals.ts';
 function held(): { task: () => Promise<string>; end: () => void } {
   let end: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => (end = resolve));
-  return { task: () => ended.then(() => 'ended'), end: () => end() };
+  return {
+    task: () => ended.then(() => 'ended'),
+    end: () => {
+      end();
+    },
+  };
 }
 
 it('one user has so many runs at one time and no more; others are not concerned', async () => {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { enrollHost, openHost } from '../../src/agent/index.ts';
@@ -101,7 +101,9 @@ export class GatewayWorld {
     this.swtpm = swtpm;
     this.host = host;
     this.directory = directory;
-    this.credentials = path.join(directory, 'credentials');
+    // Root mounts a file system in memory there; others have one.
+    this.credentials =
+      process.getuid?.() === 0 ? path.join(directory, 'credentials') : mkdtempSync('/dev/shm/sealgate-test-');
   }
 
   static async start(directory: string, lifetime = 300, issuer?: TrustedIssuer): Promise<GatewayWorld> {
@@ -196,6 +198,7 @@ export class GatewayWorld {
     await this.host.close();
     await this.agents.verifier.server.stop();
     await this.swtpm.stop();
+    if (OWN_USER.uid !== 0) rmSync(this.credentials, { recursive: true, force: true });
   }
 }
 
