@@ -204,22 +204,28 @@ describe('the index', () => {
     const circle = await TestLog.of(entriesOf([child(1, 2), child(2, 1)]));
     await expect(
       circle.ask({ ask: 'ancestors', executionId: executionId(1) } as never),
-    ).rejects.toMatchObject({ check: 'lineage-index' });
+    ).rejects.toMatchObject({
+      check: 'lineage-index',
+      reason: expect.stringContaining('a parent comes after its child') as string,
+    });
     const long = Array.from({ length: 12 }, (_, i) => (i === 0 ? allowed(0) : child(i, i - 1)));
     await expect(
       (await TestLog.of(entriesOf(long))).ask({ ask: 'ancestors', executionId: executionId(11) } as never),
-    ).rejects.toMatchObject({ check: 'lineage-index', reason: /longer than delegation/ });
+    ).rejects.toMatchObject({
+      check: 'lineage-index',
+      reason: expect.stringContaining('longer than delegation') as string,
+    });
   });
 
   it('bounds a page of a huge fan-out', async () => {
     const many = await TestLog.of(
-      entriesOf([allowed(0), ...Array.from({ length: 3000 }, (_, i) => child(i + 1, 0))]),
+      entriesOf([allowed(0), ...Array.from({ length: 1000 }, (_, i) => child(i + 1, 0))]),
     );
     const page = await many.ask(below(0));
     expect(page.found).toHaveLength(100);
     expect(page.entries.length).toBeLessThan(110);
     expect(page.next).toBe(99);
-    const last = await many.ask(below(0, 100, 2950));
+    const last = await many.ask(below(0, 100, 950));
     expect(last).toMatchObject({ next: null });
     expect(last.found).toHaveLength(50);
     // Entries may be large: then a page has fewer executions.
