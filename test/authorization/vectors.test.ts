@@ -1,15 +1,13 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { Compile } from 'typebox/schema';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { REFUSED_OUTCOMES, parseClaims, parseVector, runVector } from '../../src/authorization/index.ts';
 import { utf8 } from '../../src/base/index.ts';
 import { DENIALS } from '../../src/lifecycle/denial.ts';
 import { es256Key, signEs256 } from '../../scripts/lib/deterministic-es256.ts';
 import { vectorFiles } from '../../scripts/lib/vectors/cases.ts';
-import { cli } from '../support/cli.ts';
 import { expectRefusal } from '../support/refusals.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -121,62 +119,6 @@ describe('the schema of authorization artifacts', () => {
 /** Claims that may be absent, and no constraints: that a child must have them is said by the rules, not by the form. */
 const OPTIONAL_CLAIMS =
   /^without (?:act|act\.act|par_hash|attr\.owner|authorization_details\.0\.constraints\.\w+)$|^authorization_details\.0\.constraints as \{\}$/;
-
-describe('sealgate verify authorization --vector', () => {
-  const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-vector-'));
-  afterAll(() => {
-    rmSync(directory, { recursive: true });
-  });
-  const run = async (file: string) => {
-    const { exit, stdout } = await cli('verify', 'authorization', '--vector', file, '--json');
-    return { exit, document: JSON.parse(stdout) as Record<string, unknown> };
-  };
-
-  it('exits 0 where the outcome is the stated one', async () => {
-    for (const name of FILES.filter((_, i) => i % 10 === 0)) {
-      const { exit, document } = await run(path.join(DATA, name));
-      const { outcome } = jsonOf(name) as { outcome: string };
-      expect(exit, name).toBe(0);
-      expect(document).toMatchObject({ ok: true, denial: null, outcome, expected: outcome });
-      expect(document['check']).toBe(outcome === 'ok' ? null : outcome);
-    }
-    const { exit, stdout } = await cli(
-      'verify',
-      'authorization',
-      '--vector',
-      path.join(DATA, 'revoked--root.json'),
-    );
-    expect(exit).toBe(0);
-    expect(stdout).toContain('as stated root: revoked');
-  });
-
-  it('exits 1 where it is another, and says which', async () => {
-    const file = path.join(directory, 'wrong.json');
-    writeFileSync(file, JSON.stringify({ ...jsonOf('revoked--root.json'), outcome: 'ok' }));
-    const { exit, document } = await run(file);
-    expect(exit).toBe(1);
-    expect(document).toMatchObject({
-      ok: false,
-      outcome: 'revoked',
-      expected: 'ok',
-      check: 'revoked',
-      denial: { check: 'vector-outcome', code: 'invalid-verification' },
-    });
-  });
-
-  it('exits 1 with malformed-request for what is no vector, 2 for a file that can’t be opened', async () => {
-    const file = path.join(directory, 'broken.json');
-    for (const text of ['', '{', '{}', JSON.stringify({ ...jsonOf('ok--depth-0.json'), more: 1 })]) {
-      writeFileSync(file, text);
-      const { exit, document } = await run(file);
-      expect(exit).toBe(1);
-      expect(document).toMatchObject({ ok: false, denial: { code: 'malformed-request' } });
-    }
-    expect((await run(path.join(directory, 'absent.json'))).exit).toBe(2);
-    expect((await cli('verify', 'authorization')).exit).toBe(2);
-    expect((await cli('verify', 'authorization', file, '--vector', file)).exit).toBe(2);
-  });
-});
 
 describe('deterministic ES256 for test data', () => {
   // RFC 6979 A.2.5: P-256, SHA-256.
