@@ -92,6 +92,13 @@ export const mutations: readonly Mutation[] = [
     test: query,
   },
   {
+    name: 'lineage-stranger-among-ancestors',
+    file: 'src/lineage/verify-page.ts',
+    find: 'if (!wanted.delete(index))',
+    replace: 'if (!wanted.delete(index) && index === "")',
+    test: query,
+  },
+  {
     name: 'lineage-result-of-another',
     file: 'src/lineage/appraised.ts',
     find: 'digest !== resultDigest(leaf)',

@@ -66,7 +66,12 @@ export function verifyPage(question: LineageQuestion, page: ClaimedPage, tree: P
     return { origin, because: reason };
   });
   // An empty page says that there is no such execution; the whole log can say otherwise.
-  if (question.ask === 'ancestors' && page.found.length > 0) requireOrigin(question.executionId, chains);
+  if (question.ask === 'ancestors' && page.found.length > 0)
+    requireAncestry(
+      question.executionId,
+      chains,
+      found.map(({ origin }) => origin),
+    );
   return { entries, found };
 }
 
@@ -83,12 +88,17 @@ function requireAsked(question: LineageQuestion, chain: readonly Origin[], becau
   });
 }
 
-/** An ancestry begins with the execution and ends at an origin. */
-function requireOrigin(executionId: string, chains: Chains): void {
+/** An ancestry is the execution and its ancestors up to an origin, all of them and nobody else. */
+function requireAncestry(executionId: string, chains: Chains, found: readonly Origin[]): void {
   const first = chains.get(executionId);
   if (first === undefined)
     refuse('lineage-incomplete', 'the answer lacks the execution itself', { executionId });
-  chains.of(first);
+  const wanted = new Set(chains.of(first).map(({ index }) => index));
+  for (const { index } of found)
+    if (!wanted.delete(index))
+      refuse('lineage-foreign', 'the answer has an execution that is no ancestor', { entry: index });
+  if (wanted.size > 0)
+    refuse('lineage-incomplete', 'the answer doesn’t name every ancestor', { executionId });
 }
 
 /** Ways up, from the entries of one page. */
