@@ -95,6 +95,8 @@ export interface Change {
     readonly data: Uint8Array;
     readonly keepUntil: number;
   }[];
+  /** Bodies that are kept already and that this change rests on: no shorter than this. */
+  readonly keepLonger?: readonly { readonly sha256: string; readonly keepUntil: number }[];
   /** Bodies kept when it is denied with a leaf: none where left out. */
   readonly denialBodies?: Change['bodies'];
 }

@@ -6,6 +6,8 @@ import type { JsonObject } from '../base/index.ts';
 import type { QuoteAttest } from '../tpm/index.ts';
 import { CHALLENGE_LIFETIME_MS } from './challenge.ts';
 import type { ChallengePurpose } from './challenge.ts';
+import { inputsBytes } from './decision-inputs.ts';
+import type { DecisionInputs } from './decision-inputs.ts';
 import type { Denial } from './denial.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import type { ExecutionRequest } from './execution-request.ts';
@@ -42,7 +44,7 @@ export interface LeafFacts {
     readonly kept: KeptBody;
   } | null;
   /** What the decision is a function of; null where it is not kept. */
-  readonly inputs: KeptBody | null;
+  readonly inputs: KeptInputs | null;
 }
 
 /** What an allow released. */
@@ -147,6 +149,7 @@ export function denialChange(
     writes: [],
     bodies,
     denialBodies: bodies,
+    keepLonger: keepLonger(facts, deps),
   };
 }
 
@@ -190,6 +193,25 @@ export interface KeptBody {
   readonly data: Uint8Array;
 }
 
+/** Inputs as they are kept. */
+export interface KeptInputs extends KeptBody {
+  /** Bodies that were read: needed as long as these inputs. */
+  readonly read: readonly string[];
+}
+
+export function keptInputs(inputs: DecisionInputs): KeptInputs {
+  return { ...keptBody(inputsBytes(inputs)), read: inputs.bodies.read };
+}
+
+/** Earlier evidence is kept as long as the newest decision that rests on it. */
+export function keepLonger(
+  { inputs, now }: LeafFacts,
+  deps: DecisionDeps,
+): NonNullable<Change['keepLonger']> {
+  const keepUntil = now + deps.retention;
+  return (inputs?.read ?? []).map((sha256) => ({ sha256, keepUntil }));
+}
+
 /** The request of an execution as it is kept: a token as its digest, since its claims are in the leaf. */
 export function keptRequest(request: ExecutionRequest, salts: Salts): KeptBody {
   const { initiator: token } = request;
@@ -223,7 +245,7 @@ export function keptBodies(
   const lifetime = policy.bundle.document.limits.executionLifetime * 1000 + LATE;
   return [
     ...evidence.items.map(({ sha256, data }) => ({ sha256, data, keepUntil })),
-    ...(inputs === null ? [] : [{ ...inputs, keepUntil }]),
+    ...(inputs === null ? [] : [{ sha256: inputs.sha256, data: inputs.data, keepUntil }]),
     ...answered.map((body) => ({ ...body, keepUntil })),
     ...(asked === null ? [] : [{ ...asked.kept, keepUntil: Math.max(keepUntil, now + lifetime) }]),
   ];

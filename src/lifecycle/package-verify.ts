@@ -88,6 +88,7 @@ export async function verifyPackage(
     unchecked: [
       // Whoever made the package chose its entries: one may have been left out, and the log went on afterwards.
       'other-entries',
+      'state',
       ...(pins.trustBundle === undefined ? ['trust-bundle'] : []),
       ...(trust.newest.witnesses !== null && !witnessed ? ['witnesses'] : []),
       ...chained,

@@ -49,6 +49,15 @@ const keepBody = prepared((db: Database, sha256: string, data: Uint8Array, keepU
         .where('bodies.keep_until', '<', keepUntil),
     ),
 );
+/** A day more than was asked for: what is used all the time is written once a day. */
+const DAY_MS = 86_400_000;
+const keepLonger = prepared((db: Database, sha256: string, keepUntil: number, andLonger: number) =>
+  db
+    .updateTable('bodies')
+    .set({ keep_until: andLonger })
+    .where('sha256', '=', sha256)
+    .where('keep_until', '<', keepUntil),
+);
 const SAVEPOINT = sql`SAVEPOINT change`;
 const ROLLBACK = sql`ROLLBACK TO change`;
 const RELEASE = sql`RELEASE change`;
@@ -67,7 +76,7 @@ export async function applyChange(db: Database, rows: Rows, change: Change, plac
     if (change.counters !== undefined) await advanceCounters(db, rows, change.counters, place);
     for (const budget of change.budgets ?? []) await useBudget(db, rows, budget, place);
     for (const write of change.writes) await rows.write(db, write, write.body, place.index);
-    await keepBodies(db, change.bodies);
+    await keepBodies(db, change.bodies, change.keepLonger);
     await RELEASE.execute(db);
     const writes = rows.set.writes();
     rows.set.endChange(true);
@@ -77,7 +86,7 @@ export async function applyChange(db: Database, rows: Rows, change: Change, plac
     await RELEASE.execute(db);
     rows.set.endChange(false);
     if (!(error instanceof Refusal)) throw error;
-    if (change.denialLeaf !== undefined) await keepBodies(db, change.denialBodies ?? []);
+    if (change.denialLeaf !== undefined) await keepBodies(db, change.denialBodies ?? [], change.keepLonger);
     return denial(change, error, place);
   }
 }
@@ -154,6 +163,11 @@ function clockInfo(body: JsonObject): ClockInfo {
   };
 }
 
-async function keepBodies(db: Database, bodies: Change['bodies']): Promise<void> {
+async function keepBodies(
+  db: Database,
+  bodies: Change['bodies'],
+  earlier: Change['keepLonger'] = [],
+): Promise<void> {
   for (const { sha256, data, keepUntil } of bodies) await keepBody(db, sha256, data, keepUntil);
+  for (const { sha256, keepUntil } of earlier) await keepLonger(db, sha256, keepUntil, keepUntil + DAY_MS);
 }

@@ -166,6 +166,31 @@ describe('a decision, repeated from what was kept', () => {
     expect((await repeat(one)).unchecked).toContain('commit-state');
   });
 
+  it('keeps no token of an answer whose commit said no', async () => {
+    const tokens: string[] = [];
+    const { leaf, material } = await decided(
+      {},
+      {},
+      {
+        commit: async (change) => {
+          for (const { sha256, data } of change.bodies)
+            if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(Buffer.from(data).toString())) tokens.push(sha256);
+          await world.write('revocations', 'epoch', { at: 'now' });
+          return await world.ledger.commit(change);
+        },
+      },
+    );
+    expect(leaf.denial?.check).toBe('revoked-meanwhile');
+    // Authorization and attestation result were signed, and are gone; the rest is kept.
+    expect(tokens).toHaveLength(2);
+    for (const sha256 of tokens) expect(await world.store.body(sha256)).toBeUndefined();
+    expect(JSON.stringify(leaf)).not.toContain('attestation-result');
+    expect(material.signed).toBeNull();
+    const allowed = await decided();
+    const signature = allowed.material.signed?.authorizations[0]?.split('.')[2];
+    expect(Buffer.from(inputsBytes(allowed.material.inputs)).toString()).not.toContain(signature);
+  });
+
   it('keeps no secret, no key and no token of an initiator in its inputs', async () => {
     const order = { subject: 'bob', audience: 'example.org', now: Math.floor(NOW / 1000), lifetime: 300 };
     const token = await people.issue(order);

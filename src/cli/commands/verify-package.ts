@@ -27,6 +27,8 @@ interface Options {
 const UNCHECKED: Readonly<Record<string, string>> = {
   'trust-bundle': 'whether these are the verifier’s keys (give --trust-bundle)',
   'other-entries': 'whether the log has more about it: an entry left out, or one after this checkpoint',
+  state:
+    'what the verifier read when it decided (host record, clock marks, revocations): it is its word of that time',
   witnesses: 'the witnesses that the trust bundle names: too few of them cosigned this checkpoint',
   'authorization-in-log': 'the newest authorization’s own entry: it was renewed together with others',
   decision: 'the decision itself: what it takes to make it again is missing',
