@@ -3,6 +3,10 @@ import type { Mutation } from '../lib/mutations.ts';
 const answer = 'test/gateway/verify-answer.test.ts';
 const files = 'test/gateway/files.test.ts';
 const run = 'test/gateway/run.test.ts';
+const renewal = 'test/agent/judge-renewal.test.ts';
+const desk = 'test/gateway/run-desk.test.ts';
+const installation = 'test/gateway/installation.test.ts';
+const fence = 'test/gateway/fence.test.ts';
 const reading = 'test/gateway/read-artifact.test.ts';
 
 /** What a host believes of a verifier's answer, and what it leaves of an execution. */
@@ -197,5 +201,61 @@ export const mutations: readonly Mutation[] = [
     replace:
       '  const show = await plan.reveal?.(challenge.policyHash);\n  await show?.();\n  const measure = async (): Promise<void> => Promise.resolve();\n',
     test: run,
+  },
+  {
+    name: 'renewal-for-another-lineage',
+    file: 'src/agent/judge/renewal.ts',
+    find: 'lineage: claims.txn === before.txn,',
+    replace: "lineage: claims.txn !== '',",
+    test: renewal,
+  },
+  {
+    name: 'renewal-with-other-limits',
+    file: 'src/agent/judge/renewal.ts',
+    find: 'sameJson(constraints(claims), constraints(before))',
+    replace: 'sameJson(constraints(claims), constraints(claims))',
+    test: renewal,
+  },
+  {
+    name: 'renewal-under-no-parent',
+    file: 'src/agent/judge/renewal.ts',
+    find: 'if (parent !== undefined) requireChildOf(parent, claims);',
+    replace: 'void parent, requireChildOf;',
+    test: renewal,
+  },
+  {
+    name: 'turns-by-who-asks-first',
+    file: 'src/gateway/run-desk.ts',
+    find: '    this.#waiting.delete(uid);\n    if (rest.length > 0) this.#waiting.set(uid, rest);\n',
+    replace: '    if (rest.length > 0) this.#waiting.set(uid, rest);\n    else this.#waiting.delete(uid);\n',
+    test: desk,
+  },
+  {
+    name: 'queue-without-end',
+    file: 'src/gateway/run-desk.ts',
+    find: 'own.length >= waitingOfOne || ',
+    replace: '',
+    test: desk,
+  },
+  {
+    name: 'installation-of-other-files',
+    file: 'src/gateway/installation.ts',
+    find: 'if ((await sha256Of(here)) !== sha256)',
+    replace: "if ((await sha256Of(here)) === '')",
+    test: installation,
+  },
+  {
+    name: 'executions-share-a-user',
+    file: 'src/gateway/user-lease.ts',
+    find: 'const own = caller.uid === 0 || (caller.uid >= FIRST && caller.uid <= LAST);',
+    replace: 'const own = caller.uid === -1;',
+    test: fence,
+  },
+  {
+    name: 'what-was-forked-away-goes-on',
+    file: 'src/gateway/child.ts',
+    find: "  child.once('exit', rest);\n",
+    replace: '',
+    test: fence,
   },
 ];
