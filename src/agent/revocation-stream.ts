@@ -68,7 +68,8 @@ export class RevocationStream {
       try {
         await this.#read(signal);
       } catch (error) {
-        if (!signal.aborted) await this.#failed(error);
+        // That the agent stops is no failure.
+        if (!isOver(signal)) await this.#failed(error);
       }
       // One that was open is opened again soon; one that can't be opened, ever more slowly.
       if (this.#state.connected) backoff = FIRST_BACKOFF_MS;
@@ -139,6 +140,9 @@ export class RevocationStream {
     this.#state = { ...this.#state, ...change, since };
   }
 }
+
+/** As it is now, not as it was when the loop looked. */
+const isOver = (signal: AbortSignal): boolean => signal.aborted;
 
 const denialJson = ({
   stage,

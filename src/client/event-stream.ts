@@ -19,9 +19,9 @@ const MAX_EVENT = 256 * 1024;
  * @throws Refusal `verifier-answer` when an event is too large; `verifier-unreachable` on silence
  */
 export async function* readEvents(response: IncomingMessage, idleMs: number): AsyncGenerator<ServerEvent> {
-  let silent = false;
+  const silence = new AbortController();
   const watch = setTimeout(() => {
-    silent = true;
+    silence.abort();
     response.destroy();
   }, idleMs);
   // UTF-8 sequences may be cut anywhere.
@@ -33,7 +33,7 @@ export async function* readEvents(response: IncomingMessage, idleMs: number): As
       yield* parser.push(decoder.write(Buffer.from(part)));
     }
   } catch (error) {
-    if (silent) refuse('verifier-unreachable', 'the verifier sends no more events');
+    if (silence.signal.aborted) refuse('verifier-unreachable', 'the verifier sends no more events');
     throw error;
   } finally {
     clearTimeout(watch);

@@ -105,6 +105,28 @@ describe('verification in steps', () => {
     expect(longer.state.entries).toBe(7);
   });
 
+  it('costs what is new, however much was seen before: the state stays as small, and only the rest is read', () => {
+    const sizes: number[] = [];
+    for (const seen of [20, 20_000]) {
+      const entries = [bootAggregate(), ...Array.from({ length: seen }, () => file('/a', 'a'))];
+      const step = (from: number, to: number, state?: ImaState): VerifiedIma =>
+        verifyIma([listOf(entries.slice(from, to))], {
+          pcrs: quoted({ sha256: replayed(entries.slice(0, to), 'sha256') }),
+          boot: BOOT,
+          rules: RULES,
+          firstEntry: from,
+          ...(state === undefined ? {} : { state }),
+        });
+      const known = stored(step(0, entries.length - 2).state);
+      const rest = step(entries.length - 2, entries.length, known);
+      expect(rest).toMatchObject({ entries: entries.length, fresh: 2 });
+      sizes.push(JSON.stringify(encodeImaState(rest.state)).length);
+    }
+    const [short = 0, long = 0] = sizes;
+    // Only its counters have more digits.
+    expect(long - short).toBeLessThan(32);
+  });
+
   it('remembers what the manifest wanted and keys that were loaded', () => {
     const state = stored(verify(0, 5).state);
     requireGatewayMeasured(verify(5, 9, { state }));
