@@ -34,7 +34,7 @@ beforeAll(async () => {
   world = await AgentWorld.start(directory, tpm);
   await world.publish();
   await enrollHost(world.order('host-a', tpm, state, await world.invite('host-a')));
-});
+}, 180_000);
 afterAll(async () => {
   await world.stop();
   await tpm.stop();
