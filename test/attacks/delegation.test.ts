@@ -156,8 +156,11 @@ describe('a parent', () => {
   it('that ended, was revoked, or whose host is quarantined has no children', async () => {
     const ended = await home.run();
     const { executionId } = ended.request;
+    const orphan = await away.run({ under: ended });
     await home.report(executionId, 'started', ended.workload);
     expect((await home.report(executionId, 'ended', ended.workload, { status: 0 })).status).toBe(200);
+    const { json } = await world.operate('GET', `/v1/executions/${orphan.request.executionId}`);
+    expect(json).toMatchObject({ state: 'revoked', reason: 'what started it has ended' });
     await expectDenied(ask(away, { under: ended }), 'revoked');
 
     const revoked = await home.run();

@@ -14,7 +14,7 @@ import { lifecycleCaller } from '../agent-call.ts';
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../compose.ts';
 import { requireAllowed } from '../decided.ts';
-import { endOnHost } from '../end-dependents.ts';
+import { endDependents, endOnHost } from '../end-dependents.ts';
 import { executionJson } from '../execution-json.ts';
 import type { Metrics } from '../metrics.ts';
 import { AdminProblem } from '../problem.ts';
@@ -97,6 +97,9 @@ function report(event: 'started' | 'ended', summary: string): Route {
       const { services, params, body } = call;
       const { executionId } = params;
       const outcome = await commitOutcome(executionId, event, body.proof, call);
+      // What it started on other hosts has lost what it was allowed under; on its own host its gateway ended it first.
+      if (event === 'ended')
+        await endDependents({ kind: 'execution', id: executionId }, 'what started it has ended', services);
       if (outcome.releaseLost) await endOnHost(lifecycleCaller(call).hostId, RELEASE_LOST, services);
       return ok({ executionId, state: outcome.state, ...outcome.committed });
     },
