@@ -1,7 +1,15 @@
-import { createHash, createPublicKey } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { calculateJwkThumbprint, exportJWK } from 'jose';
-import { Refusal, equalBytes, fromHex, parseJsonObject, refuse, toHex, utf8 } from '../base/index.ts';
+import {
+  Refusal,
+  equalBytes,
+  fromHex,
+  jwkThumbprint,
+  parseJsonObject,
+  refuse,
+  toHex,
+  utf8,
+} from '../base/index.ts';
 import type { JsonValue } from '../base/index.ts';
 import { signJws, verifyJws } from './jws.ts';
 
@@ -19,7 +27,7 @@ export interface HolderBinding {
 
 /** RFC 7638 thumbprint of a P-256 public key, base64url SHA-256: what `cnf.jkt` holds. */
 export async function thumbprint(key: KeyObject): Promise<string> {
-  return await calculateJwkThumbprint(await exportJWK(publicHalf(key)), 'sha256');
+  return await Promise.resolve(jwkThumbprint(key));
 }
 
 /** Signs the proof with the private P-256 key that `cnf` names. */
@@ -80,5 +88,3 @@ function sameText(actual: JsonValue | undefined, expected: string): boolean {
 }
 
 const sha256 = (value: string): Uint8Array => fromHex(createHash('sha256').update(utf8(value)).digest('hex'));
-
-const publicHalf = (key: KeyObject): KeyObject => (key.type === 'private' ? createPublicKey(key) : key);
