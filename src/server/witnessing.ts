@@ -126,7 +126,9 @@ export class Witnessing {
     const problems: unknown[] = [];
     // Also those that have cosigned this very head: they may have cosigned a later one since.
     await this.#round(this.#head, (error) => problems.push(error), true);
-    const behind = problems.find((error) => error instanceof Refusal && error.check === 'log-behind');
+    const behind = problems.find(
+      (error): error is Refusal => error instanceof Refusal && error.check === 'log-behind',
+    );
     if (behind !== undefined) throw behind;
   }
 

@@ -176,7 +176,12 @@ describe('a log that asks its witnesses', () => {
     const [a, b] = [new MemoryWitness('a'), new MemoryWitness('b')];
     const { asking, grow } = world([a, b], 1);
     let release = (): void => undefined;
-    b.answer = (reply) => new Promise((resolve) => (release = () => resolve(reply)));
+    b.answer = (reply) =>
+      new Promise((resolve) => {
+        release = () => {
+          resolve(reply);
+        };
+      });
     const head = grow(2);
     const began = performance.now();
     await asking.start(head.note, undefined);

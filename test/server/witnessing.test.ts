@@ -32,9 +32,9 @@ import type { Site } from './witness-world.ts';
 const scratch = temporaryDirectory();
 
 /** One more entry of a verifier's log. */
-async function entry({ call, directory }: TestVerifier, name: string): Promise<void> {
-  const invited = await call({
-    ...{ method: 'POST', url: '/v1/invitations', tls: operatorTls(directory) },
+async function entry(verifier: TestVerifier, name: string): Promise<void> {
+  const invited = await verifier.call({
+    ...{ method: 'POST', url: '/v1/invitations', tls: operatorTls(verifier.directory) },
     body: {
       ...{ name, labels: {}, platform: 'p', ekTemplate: 'L-1', ek: null, host: null },
       ...{ restartCounters: false, needsApproval: false, ttlSeconds: 60 },

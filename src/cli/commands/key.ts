@@ -68,10 +68,10 @@ export function registerKey(program: Command, context: CommandContext): void {
         'keys',
         KEYS.map((spec) => keyJson(spec.name, found, ring)),
         {
-          name: ({ name }) => String(name),
-          type: ({ type }) => String(type),
-          public: ({ public: text }) => String(text ?? '-'),
-          next: ({ next }) => String(next ?? '-'),
+          name: textOf('name'),
+          type: textOf('type'),
+          public: textOf('public'),
+          next: textOf('next'),
         },
       );
     });
@@ -95,6 +95,13 @@ export function registerKey(program: Command, context: CommandContext): void {
       printDone(context, options.prepare === true ? 'prepared' : 'finished', { name, ...facts });
     });
 }
+
+const textOf =
+  (member: string) =>
+  (item: JsonObject): string => {
+    const value = item[member];
+    return typeof value === 'string' ? value : '-';
+  };
 
 function keyJson(name: KeyName, { config, files }: FoundConfig, ring: KeyRing): JsonObject {
   const { type, purpose, online } =
