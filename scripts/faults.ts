@@ -19,10 +19,10 @@ process.stdout.write(`seed ${values.seed}, ${String(rounds)} rounds\n`);
 const results = await runFaults({
   rounds,
   seed: values.seed,
-  onRound: ({ round, killedAfter, answered, unanswered, committedUnanswered, logSize }) => {
+  onRound: ({ round, fault, killedAfter, refused, answered, unanswered, committedUnanswered, logSize }) => {
     process.stdout.write(
-      `round ${String(round)}: killed after ${String(killedAfter)} ms; ${String(answered)} answered and in the log, ` +
-        `${String(unanswered)} under way (${String(committedUnanswered)} of them decided), log size ${logSize}\n`,
+      `round ${String(round)} (${fault}): killed after ${String(killedAfter)} ms; ${String(answered)} answered and in the log, ` +
+        `${String(refused)} refused for want of room, ${String(unanswered)} under way (${String(committedUnanswered)} of them decided), log size ${logSize}\n`,
     );
   },
 });

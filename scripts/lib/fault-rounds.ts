@@ -1,6 +1,7 @@
 /**
- * Rounds of SIGKILL under load. In each one hosts ask for executions without a pause until the verifier is killed at a
- * random moment; then it starts again over the same store, and what was promised is held against what is there.
+ * Rounds of faults under load. In each one hosts ask for executions without a pause until the verifier is killed at a
+ * random moment; then it starts again over the same store, and what was promised is held against what is there. In some
+ * rounds its disk is full for a while before that, in others its clock was set forward and back (faults.ts).
  */
 import { createHash } from 'node:crypto';
 import {
@@ -18,6 +19,8 @@ import { VerifierRefusal } from '../../src/client/index.ts';
 import { BenchVerifier, TRUST_DOMAIN, textOf } from '../bench/lib/bench-verifier.ts';
 import type { BenchHost } from '../bench/lib/bench-verifier.ts';
 import { executionBody } from '../bench/lib/software-agent.ts';
+import { FAULTS, clockWasAhead, fullDisk, openChallenge, timeGoesOn } from './faults.ts';
+import type { Fault } from './faults.ts';
 
 export interface FaultOrder {
   readonly rounds: number;
@@ -28,6 +31,7 @@ export interface FaultOrder {
 
 export interface FaultRound {
   readonly round: number;
+  readonly fault: Fault;
   /** Milliseconds of load before the kill. */
   readonly killedAfter: number;
   readonly answered: number;
@@ -35,6 +39,8 @@ export interface FaultRound {
   readonly unanswered: number;
   /** How many of those the log has: committed, and the answer was lost. */
   readonly committedUnanswered: number;
+  /** Requests that were refused because nothing could be written. */
+  readonly refused: number;
   readonly logSize: string;
 }
 
@@ -50,6 +56,10 @@ interface Known {
   readonly root: Uint8Array;
 }
 
+const pause = async (ms: number): Promise<void> => {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+};
+
 /** Enough that none comes to its limit of executions. */
 const HOSTS = 16;
 const SHORTEST_MS = 150;
@@ -63,18 +73,23 @@ export async function runFaults({ rounds, seed, onRound }: FaultOrder): Promise<
   const results: FaultRound[] = [];
   for (let round = 1; round <= rounds; round++) {
     const killedAfter = SHORTEST_MS + (draw(seed, round) % SPREAD_MS);
+    const fault = FAULTS[(round - 1) % FAULTS.length] ?? 'kill';
     const load = new Load(hosts, verifier);
-    await new Promise((resolve) => setTimeout(resolve, killedAfter));
-    await verifier.kill();
-    await load.ended;
-    await verifier.run();
+    await pause(killedAfter);
     try {
+      if (fault === 'disk') await fullDisk(verifier, load);
+      const before = fault === 'clock' ? await openChallenge(hosts) : undefined;
+      await verifier.kill();
+      await load.ended;
+      if (before !== undefined) await clockWasAhead(verifier);
+      await verifier.run();
+      if (before !== undefined) await timeGoesOn(verifier, hosts, before);
       const committedUnanswered = await check(load, history, verifier);
       const { size } = await history.advance();
-      const { released, unanswered } = load;
+      const { released, unanswered, refused } = load;
       const result = {
-        ...{ round, killedAfter, answered: released.length, unanswered: unanswered.length },
-        ...{ committedUnanswered, logSize: String(size) },
+        ...{ round, fault, killedAfter, answered: released.length, unanswered: unanswered.length },
+        ...{ committedUnanswered, refused: refused.length, logSize: String(size) },
       };
       results.push(result);
       onRound?.(result);
@@ -101,6 +116,8 @@ class Load {
   /** Bodies that were answered with a release. */
   readonly answered: { readonly host: BenchHost; readonly body: JsonObject }[] = [];
   readonly unanswered: { readonly host: BenchHost; readonly body: JsonObject }[] = [];
+  /** Bodies that were refused because nothing could be written. */
+  readonly refused: { readonly host: BenchHost; readonly body: JsonObject }[] = [];
   readonly ended: Promise<unknown>;
 
   constructor(hosts: readonly BenchHost[], verifier: BenchVerifier) {
@@ -126,7 +143,15 @@ class Load {
         this.released.push({ leaf, index: BigInt(parseLeaf(leaf).index), proof: textOf(json, 'proof') });
         this.answered.push({ host, body });
       } catch (error) {
-        if (error instanceof VerifierRefusal) throw error;
+        if (error instanceof VerifierRefusal) {
+          // Status indexes that were given out for what was never committed are given out again after a restart.
+          const again = ['ledger-unavailable', 'state-moved'].includes(error.denial.check);
+          if (!again) throw error;
+          if (body !== undefined && error.denial.check === 'ledger-unavailable')
+            this.refused.push({ host, body });
+          await pause(20);
+          continue;
+        }
         if (body !== undefined) this.unanswered.push({ host, body });
         return;
       }
@@ -188,6 +213,11 @@ async function check(load: Load, history: History, verifier: BenchVerifier): Pro
     if ((await again(one)) === 'refused') committed++;
     if ((await again(one)) !== 'refused') throw new Error('a nonce worked twice');
   }
+  // Refused, so nothing of it is in the log: its nonce may work now, or be too old, but never twice.
+  for (const one of load.refused.slice(-5)) {
+    await again(one);
+    if ((await again(one)) !== 'refused') throw new Error('a nonce worked twice');
+  }
   return committed;
 }
 
@@ -197,7 +227,7 @@ async function again({ host, body }: Load['answered'][number]): Promise<'release
     return 'released';
   } catch (error) {
     // Counters are compared before the once-only ids: an older quote is refused by either.
-    const known = ['replay-nonce', 'replay-execution', 'e17'];
+    const known = ['replay-nonce', 'replay-execution', 'e17', 'state-moved', 'nonce-expired'];
     if (error instanceof VerifierRefusal && known.includes(error.denial.check)) return 'refused';
     throw error;
   }

@@ -79,8 +79,13 @@ class SqliteDriver implements Driver {
     return this.#run('COMMIT');
   }
 
-  rollbackTransaction(): Promise<void> {
-    return this.#run('ROLLBACK');
+  async rollbackTransaction(): Promise<void> {
+    try {
+      await this.#run('ROLLBACK');
+    } catch (error) {
+      // A full disk makes SQLite roll back by itself; what failed before is what has to be told.
+      if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error;
+    }
   }
 
   releaseConnection(): Promise<void> {
