@@ -54,9 +54,11 @@ export async function judgeFirst(
     origin: !root || request.initiator !== null || claims.sub === audienceOf(decision),
   });
   if (parent === null) requireRoot(claims);
-  else requireChildOf({ token: parent, claims: claimsOf(parent) }, claims);
+  // The parent came with the request, from who asked: its rights count as the verifier signed them.
+  else requireChildOf({ token: parent, claims: await openAuthorization(parent, decision) }, claims);
   return claims;
 }
 
+/** Only to see which execution it names. */
 const claimsOf = (token: string): AuthorizationClaims =>
   parseClaims(fromBase64url(token.split('.')[1] ?? '', 'parent'));
