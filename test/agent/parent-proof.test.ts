@@ -57,7 +57,7 @@ describe('a parent’s proof', () => {
     const answer = await askAgent(socket, run, { onProve });
     expect(asked).toEqual([{ aud: 'example.org', nonce: 'bm9uY2U', requestDigest: '07'.repeat(32) }]);
     expect(answer).toMatchObject({ authorization: 'e30.e30.e30' });
-    expect(String(answer['proof']).split('.')).toHaveLength(3);
+    expect(answer['proof']).toMatch(/^[^.]+\.[^.]+\.[^.]+$/);
   });
 
   it.each<[string, { onProve?: () => Promise<HolderAnswer> }, RegExp]>([

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -234,7 +234,8 @@ export class DaemonWorld {
     }
     await this.#gateway.swtpm.stop();
     for (const swtpm of this.#others) await swtpm.stop();
-    for (const mount of this.#mounts) execFileSync('umount', [mount]);
+    // One whose agent never listened has none.
+    for (const mount of this.#mounts) spawnSync('umount', [mount]);
     for (const directory of this.#directories) rmSync(directory, { recursive: true, force: true });
     rmSync(this.#short, { recursive: true, force: true });
   }

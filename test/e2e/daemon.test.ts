@@ -48,7 +48,8 @@ describe('sealgate run, by the agent', () => {
     expect(await run.exit).toBe(7);
     expect(run.stdout().split('\n')).toEqual([
       'ran with --json',
-      ...['_authorization.jwt', '_authorization.key', 'workload.ca.pem', 'workload.key', 'workload.pem', ''],
+      ...['_authorization.jwt', '_authorization.key', '_child.sock'],
+      ...['workload.ca.pem', 'workload.key', 'workload.pem', ''],
     ]);
     expect(run.stderr()).toBe(`${directory}/artifacts\n`);
     const report = world.report();

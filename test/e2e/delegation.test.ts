@@ -12,13 +12,14 @@ vi.setConfig({ testTimeout: 240_000 });
 // processes; the programs start each other by `sealgate run`, as anybody's would.
 const directory = passable(temporaryDirectory());
 const MAIN = path.resolve(import.meta.dirname, '../../dist/src/cli/main.js');
+const CLIENT = path.resolve(import.meta.dirname, '../../dist/src/client/index.js');
 let world: DaemonWorld;
 let away: string;
 beforeAll(async () => {
   world = await DaemonWorld.start(directory, 60);
   away = await world.addHost('host-b');
   await world.script('planner', PLANNER);
-}, 240_000);
+}, 600_000);
 afterAll(async () => {
   await world.stop();
   execFileSync('umount', [world.credentials]);
@@ -124,6 +125,33 @@ describe('a tree over two hosts, three levels deep', () => {
     const story = JSON.stringify(await world.operate('exec', 'lineage', root, '--descendants'));
     for (const { executionId } of after) expect(story).toContain(executionId);
     expect(story).toContain('looks wrong');
+  });
+
+  it('is started by sealgate/client too', async () => {
+    await world.script(
+      'by-client.mjs',
+      `#!${process.execPath}
+import { ownExecution, runChild } from ${JSON.stringify(CLIENT)};
+const { scopes } = await ownExecution();
+console.log('has', scopes.join());
+const order = { command: [process.argv[2], 'leaf'], scopes: ['reports.eu'] };
+const { status, denial } = await runChild(order, { stdout: process.stdout });
+console.log('ended with', status, denial);
+await runChild({ ...order, scopes: ['admin.all'] }).catch(({ check, auditIndex }) => {
+  console.log('refused', check, /^\\d+$/.test(auditIndex));
+});
+`,
+    );
+    const planner = path.join(directory, 'artifacts/planner');
+    const run = world.run(flags('reports.*'), './by-client.mjs', planner);
+    expect([await run.exit, run.stderr()]).toEqual([0, '']);
+    expect(run.stdout().split('\n')).toEqual([
+      'has reports.*',
+      'leaf has _authorization.jwt _authorization.key _child.sock ',
+      'ended with 0 null',
+      'refused scope_not_granted true',
+      '',
+    ]);
   });
 
   it('refuses a program what its parent does not have', async () => {

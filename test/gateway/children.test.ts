@@ -232,8 +232,9 @@ describe('a child', () => {
       { uid: 0, gid: 0 },
       {
         streams,
-        event: ({ executionId }) => {
-          const socket = path.join(world.credentials, String(executionId), '_child.sock');
+        event: () => {
+          const [{ executionId = '' } = {}] = gateway.active();
+          const socket = path.join(world.credentials, executionId, '_child.sock');
           const connect = `import socket; socket.socket(socket.AF_UNIX).connect('${socket}')`;
           const stranger = promisify(execFile)('/usr/bin/setpriv', [
             ...[

@@ -35,22 +35,25 @@ export async function runDelegated(playground: Playground): Promise<DelegatedRun
 export async function askForTooMuch(playground: Playground): Promise<void> {
   const { answer } = await plan(playground, { scopes: ['admin.all'], credentials: [] });
   const { denial, verifier } = answer;
-  if (!isJsonObject(denial) || !isJsonObject(verifier ?? null)) return;
-  const word = (name: string): string => String(denial[name]);
-  const [stage, code, check, reason, remedy] = ['stage', 'code', 'check', 'reason', 'remedy'].map(word);
-  const { status, auditIndex } = verifier as JsonObject;
+  if (!isJsonObject(denial) || verifier === undefined || !isJsonObject(verifier)) return;
+  const word = (name: string): string => textOf(denial, name);
   throw new VerifierRefusal(
     {
-      stage: stage ?? '',
-      code: code ?? '',
-      check: check ?? '',
-      reason: reason ?? '',
-      remedy: remedy ?? '',
+      stage: word('stage'),
+      code: word('code'),
+      check: word('check'),
+      reason: word('reason'),
+      remedy: word('remedy'),
       detail: {},
     },
-    Number(status),
-    String(auditIndex),
+    Number(verifier['status']),
+    textOf(verifier, 'auditIndex'),
   );
+}
+
+function textOf(json: JsonObject, name: string): string {
+  const value = json[name];
+  return typeof value === 'string' ? value : '';
 }
 
 interface Planned {
