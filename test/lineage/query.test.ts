@@ -331,7 +331,7 @@ describe('a page that a verifier sends', () => {
     const five = await log.prove(await log.ask(below(5)));
     expect(check(below(1), five)).toThrow(/lineage-foreign/);
     expect(check(by('signer', 'SHA256:nobody'), five)).toThrow(/lineage-foreign/);
-    const up = await log.prove(await log.ask(ancestors as never));
+    const up = await log.prove(await log.ask(ancestors));
     const more = { found: [...up.found, ...five.found], entries: [...up.entries, ...five.entries] };
     expect(check(ancestors, more)).toThrow(/no ancestor/);
     expect(check(ancestors, { ...up, found: up.found.slice(1) })).toThrow(/every ancestor/);
