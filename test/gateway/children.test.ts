@@ -233,8 +233,8 @@ describe('a child', () => {
       {
         streams,
         event: () => {
-          const [{ executionId = '' } = {}] = gateway.active();
-          const socket = path.join(world.credentials, executionId, '_child.sock');
+          const [active] = gateway.active();
+          const socket = path.join(world.credentials, active?.executionId ?? '', '_child.sock');
           const connect = `import socket; socket.socket(socket.AF_UNIX).connect('${socket}')`;
           const stranger = promisify(execFile)('/usr/bin/setpriv', [
             ...[
