@@ -17,6 +17,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryLockFile } from '../../native/index.ts';
 import { systemClock } from '../../src/agent/index.ts';
 import type { Host } from '../../src/agent/index.ts';
+import { utf8 } from '../../src/base/index.ts';
+import { VerifierAnswer } from '../../src/client/answer.ts';
 import { VerifierRefusal } from '../../src/client/index.ts';
 import { askExecution } from '../../src/gateway/ask-execution.ts';
 import { newExecutionId } from '../../src/gateway/execution-id.ts';
@@ -268,6 +270,21 @@ async function judgedUnder(host: Host, file: string): Promise<unknown> {
   expect(await requireTrustedHere(host, artifact, systemClock, hash)).toBe(hash);
   return await requireTrustedHere(host, { ...artifact, signatures: [] }, systemClock, hash);
 }
+
+it('a verifier that shows no policy has nothing run', async () => {
+  const { client, state } = world.host;
+  const order = await world.order(world.file('unknown', '#!/bin/sh\necho never\n'));
+  const request = client.request.bind(client);
+  client.request = async (...sent) => {
+    const answer = await request(...sent);
+    if (sent[1] !== '/v1/policy') return answer;
+    return new VerifierAnswer(answer.status, answer.type, utf8('{"active":null}'));
+  };
+  state.remove('policy-manifest.json');
+  await expectRejection('artifact-not-trusted-here', world.run(order));
+  client.request = request;
+  expectClean();
+});
 
 it('what a crashed gateway left is wiped by the next one', async () => {
   const left = '019a9e2c-7b1e-7c3d-8f20-1234567890ab';
