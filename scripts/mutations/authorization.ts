@@ -73,7 +73,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/authorization/claims.ts',
     find: 'if (!Object.hasOwn(CONSTRAINTS, limit))',
     replace: "if (limit === '')",
-    test: vectors,
+    test,
   },
   {
     name: 'authorization-scope-of-any-text',

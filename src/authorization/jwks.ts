@@ -63,7 +63,7 @@ export function keysFor(jwks: JsonObject, purpose: PublishedPurpose): readonly V
   if (new Set(kids).size !== kids.length) fail('jwks.keys', 'a set with each kid once');
   return keys.flatMap((key, i) => {
     if (!isJsonObject(key) || key[PURPOSE_MEMBER] !== purpose) return [];
-    const { [PURPOSE_MEMBER]: _purpose, ...jwk } = key;
+    const jwk = Object.fromEntries(Object.entries(key).filter(([name]) => name !== PURPOSE_MEMBER));
     const path = `jwks.keys[${String(i)}]`;
     return [verificationKey(publicJwk(jwk, path, fail), path)];
   });

@@ -32,7 +32,8 @@ export async function asOutcome<T>(outcome: RefusedOutcome, step: () => Promise<
     return await step();
   } catch (error) {
     if (!(error instanceof Refusal) || !FORM.includes(error.check)) throw error;
-    throw new Refusal(outcomeOfMember(error.detail) ?? outcome, error.reason, error.detail);
+    const named = outcomeOfMember(error.detail) ?? outcome;
+    throw new Refusal(named, error.reason, error.detail);
   }
 }
 

@@ -104,7 +104,7 @@ export function readUse(flags: AuthorizationFlags): AuthorizationUse | null {
  */
 function readKeys(file: string, purpose: PublishedPurpose, own: boolean): readonly VerificationKey[] {
   const jwks = readObject(file, 'JWKS');
-  const listed = (jwks['keys'] ?? null) as JsonValue;
+  const listed = jwks['keys'] ?? null;
   const keys: readonly JsonValue[] = Array.isArray(listed) ? (listed as readonly JsonValue[]) : [];
   if (keys.some((key) => isJsonObject(key) && Object.hasOwn(key, PURPOSE_MEMBER)))
     return keysFor(jwks, purpose);
