@@ -24,7 +24,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'enroll-without-certificate-or-list',
     file: 'src/enrollment/admission.ts',
-    find: 'if (ek.certificate === null && bound === null && host === null) refuseWithoutCertificate();',
+    find: 'if (request.ekCertificate === undefined && bound === null && host === null) refuseWithoutCertificate();',
     replace: '',
     test: attacks,
   },
