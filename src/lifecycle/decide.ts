@@ -23,7 +23,7 @@ import {
   unanswered,
 } from './decision-leaf.ts';
 import type { LeafFacts } from './decision-leaf.ts';
-import { deny } from './deny.ts';
+import { denialOf, deny } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
 import { storedEventLog, validateEnvironment } from './environment-stage.ts';
 import { EXECUTION, executionBody } from './execution-record.ts';
@@ -94,6 +94,25 @@ async function runStages(
   progress: Progress,
 ): Promise<PreparedAllow<ExecutionAnswer>> {
   const { deps } = recording;
+  const { verified, approval, quote } = await judgeStages(submission, caller, deps, progress);
+
+  progress.stage = 'authorization';
+  const minted = await mintAuthorization(verified, approval, deps);
+
+  progress.stage = 'sealing';
+  const release = await sealRelease(verified, approval, minted, quote, deps);
+
+  progress.stage = 'audit';
+  return prepareAllow({ verified, approval, quote, minted, release }, recording);
+}
+
+/** The stages that judge, from the request to policy's word; what is made is made after them. */
+async function judgeStages(
+  submission: Submission,
+  caller: Caller,
+  deps: DecisionDeps,
+  progress: Progress,
+): Promise<Pick<Allowed, 'verified' | 'approval' | 'quote'>> {
   const admitted = (progress.admitted = await admitRequest(submission, caller, deps));
 
   progress.stage = 'identity';
@@ -146,15 +165,24 @@ async function runStages(
   const verified: VerifiedRequest = { admitted, host, platform, principals, environment, artifact };
   const approval = await evaluatePolicy(verified);
   progress.deciding = approval.deciding;
+  return { verified, approval, quote };
+}
 
-  progress.stage = 'authorization';
-  const minted = await mintAuthorization(verified, approval, deps);
-
-  progress.stage = 'sealing';
-  const release = await sealRelease(verified, approval, minted, quote, deps);
-
-  progress.stage = 'audit';
-  return prepareAllow({ verified, approval, quote, minted, release }, recording);
+/**
+ * Why the stages that judge would deny a submission; null where policy allows it. For simulations: nothing is made.
+ */
+export async function judgeSubmission(
+  submission: Submission,
+  caller: Caller,
+  deps: DecisionDeps,
+): Promise<Denial | null> {
+  const progress: Progress = { stage: 'request' };
+  try {
+    await judgeStages(submission, caller, deps, progress);
+    return null;
+  } catch (error) {
+    return denialOf(error, progress.stage, deps);
+  }
 }
 
 /** Everything that the stages made. */

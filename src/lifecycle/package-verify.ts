@@ -23,6 +23,8 @@ import type { PackageParts } from './package-parts.ts';
 import { everyKey, judgeCheckpoint, openPackageTrust, packageLogKeys, repeatTrust } from './package-trust.ts';
 import type { PackagePins, PackageTrust } from './package-trust.ts';
 import { repeatDecision } from './repeat.ts';
+import type { KeptSubmission } from './repeat.ts';
+import type { RepeatMaterial } from './repeat-deps.ts';
 
 type Decision = Extract<AuditLeaf, { kind: 'decision' }>;
 
@@ -64,6 +66,23 @@ export async function verifyPackage(
   pins: PackagePins,
   load: CedarLoader,
 ): Promise<PackageReport> {
+  return (await openPackage(bytes, pins, load)).report;
+}
+
+/** A package that verified, and what its decision was repeated from. */
+export interface OpenedPackage {
+  readonly report: PackageReport;
+  readonly decision: Decision;
+  /** Null where something that it takes is missing. */
+  readonly repeatable: { readonly kept: KeptSubmission; readonly material: RepeatMaterial } | null;
+}
+
+/** As {@link verifyPackage}, for who goes on with what is in it. */
+export async function openPackage(
+  bytes: Uint8Array,
+  pins: PackagePins,
+  load: CedarLoader,
+): Promise<OpenedPackage> {
   const claimed = parsePackage(bytes);
   const trust = openPackageTrust(claimed.trust, pins);
   const { checkpoint, witnessed } = verifyEntries(claimed, trust, pins);
@@ -72,8 +91,10 @@ export async function verifyPackage(
   requireManifests(claimed, decision, trust);
   await verifyResult(parts, trust);
   const chained = await verifyChain(claimed, decision, parts, trust);
-  const repeated = await repeat(claimed, decision, parts, trust, load);
-  return {
+  const repeatable = repeatableOf(claimed, decision, parts, trust, load);
+  const repeated =
+    repeatable === null ? null : await repeatDecision(decision, repeatable.kept, repeatable.material);
+  const report: PackageReport = {
     ...subjectOf(claimed, decision),
     state: toldOutcome(claimed.entries, claimed.subject.executionId),
     log: { origin: checkpoint.claimed.origin, size: String(checkpoint.claimed.size) },
@@ -92,9 +113,10 @@ export async function verifyPackage(
       ...(pins.trustBundle === undefined ? ['trust-bundle'] : []),
       ...(trust.newest.witnesses !== null && !witnessed ? ['witnesses'] : []),
       ...chained,
-      ...(repeated ?? ['decision']),
+      ...(repeated?.unchecked ?? ['decision']),
     ],
   };
+  return { report, decision, repeatable };
 }
 
 /** Each entry is in the log, all in one checkpoint. */
@@ -216,23 +238,22 @@ function requireOurs(links: readonly AuthorizationClaims[], { parent }: Decision
 const authorizationOf = (leaf: AuditLeaf): readonly string[] =>
   leaf.kind === 'decision' && leaf.digests.authorization !== null ? [leaf.digests.authorization] : [];
 
-/** @returns what a repetition can't show; null where something that it needs is missing */
-async function repeat(
+/** What the decision is repeated from; null where something is missing. */
+function repeatableOf(
   claimed: ClaimedPackage,
   decision: Decision,
   parts: PackageParts,
   trust: PackageTrust,
   load: CedarLoader,
-): Promise<readonly string[] | null> {
+): OpenedPackage['repeatable'] {
   const { inputs, request, evidence } = parts;
   if (inputs === null || request === null || parts.missing.length > 0) return null;
   const then =
     trust.versions.find(({ digest }) => digest === inputs.trust) ??
     refuse('package-trust', 'the trust bundle of the decision is not in the chain', { digest: inputs.trust });
-  const { unchecked } = await repeatDecision(
-    decision,
-    { request, evidence },
-    {
+  return {
+    kept: { request, evidence },
+    material: {
       inputs,
       policy: openPackagePolicy(claimed, decision, then, load),
       trust: repeatTrust(then),
@@ -242,6 +263,5 @@ async function repeat(
           : { attestationResult: parts.attestationResult, authorizations: parts.authorizations },
       body: (sha256) => claimed.bodies.get(sha256),
     },
-  );
-  return unchecked;
+  };
 }

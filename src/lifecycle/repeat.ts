@@ -97,7 +97,7 @@ function requireSame(
 const KEPT_LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 8 };
 
 /** The submission as it came, but for a token: that is its digest now, and the request's own digest the leaf's. */
-function readKept(
+export function readKept(
   { digests }: DecisionLeaf,
   { request: bytes, evidence }: KeptSubmission,
   { received }: DecisionInputs,

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +7,7 @@ import type { JsonObject, JsonValue } from '../../src/base/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { verifyPackage } from '../../src/lifecycle/index.ts';
 import type { PackageReport } from '../../src/lifecycle/index.ts';
-import { loadCedar } from '../../src/policy/index.ts';
+import { bundleBytes, loadCedar } from '../../src/policy/index.ts';
 import { logVkey } from '../../src/server/index.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -215,6 +216,117 @@ describe('sealgate verify package', () => {
     }
     expect((await verify(bytes, '--log-key', 'none')).exit).toBe(2);
     expect((await cli('exec', 'export', '-o', file('x'), '--profile', profile)).exit).toBe(2);
+  });
+});
+
+describe('sealgate policy simulate', () => {
+  const bundleWith = (change: (bundle: Record<string, JsonValue>) => void): string => {
+    if (world.bundle === undefined) throw new Error('no policy is published');
+    const bundle = plain(bundleBytes(world.bundle));
+    change(bundle);
+    const name = file(`${String(Math.random()).slice(2)}.bundle.json`);
+    writeFileSync(name, canonicalJson(bundle));
+    return name;
+  };
+  /** The bundle with the policy that lets run replaced, or without it. */
+  const lettingRun = (change: (policy: JsonObject) => readonly JsonObject[]): string =>
+    bundleWith((bundle) => {
+      const cedar = bundle['cedar'] as Record<string, JsonValue>;
+      const policies = cedar['policies'] as readonly JsonObject[];
+      cedar['policies'] = policies.flatMap((one) => (one['id'] === 'run' ? change(one) : [one]));
+    });
+  let allowed: string;
+  let denied: string;
+  let attested: string;
+  const compared = async (bundle: string, ...flags: string[]) => {
+    const { exit, stdout } = await cli(
+      'policy',
+      'simulate',
+      bundle,
+      ...[allowed, denied, attested],
+      '--trust-bundle',
+      file('trust.json'),
+      '--json',
+      ...flags,
+    );
+    const { decisions, changed } = JSON.parse(stdout) as { decisions: JsonObject[]; changed: number };
+    return { exit, changed, after: decisions.map(({ after }) => after as JsonObject) };
+  };
+
+  beforeAll(async () => {
+    const saved = (name: string, bytes: Uint8Array): string => {
+      writeFileSync(file(name), bytes);
+      return file(name);
+    };
+    allowed = saved('allowed.json', await exported(idOf(parent)));
+    await measured.copy();
+    const asked = await measured.host.ask({ request: { privileged: true } });
+    denied = saved('denied.json', await exported('--leaf', String(asked.json['auditIndex'])));
+    attested = saved('attested.json', await exported('--leaf', await renewalOf(await renewed())));
+  }, 120_000);
+
+  /** An execution that was renewed once. */
+  async function renewed(): Promise<Allowed> {
+    await measured.copy();
+    const own = await measured.host.run();
+    const { session, nonceTpm } = await measured.host.session();
+    const live = [{ token: String(own.answer['authorization']), sequence: 0, workload: own.workload }];
+    const { body } = await measured.host.prepareAttestation(live, nonceTpm);
+    expect(await measured.host.attest(body)).toMatchObject({ status: 200 });
+    await session.flush();
+    return own;
+  }
+
+  it('says the same under the same bundle', async () => {
+    const { exit, changed, after } = await compared(
+      bundleWith(() => undefined),
+      '--fail-on-change',
+    );
+    expect(after.map(({ outcome }) => outcome)).toEqual(['allow', 'deny', 'undetermined']);
+    expect({ exit, changed }).toEqual({ exit: 0, changed: 0 });
+  });
+
+  it('says what another bundle would have denied, and allowed', async () => {
+    const narrow = await compared(
+      lettingRun((one) => [{ ...one, policy: { ...(one['policy'] as JsonObject), effect: 'forbid' } }]),
+      '--fail-on-change',
+    );
+    expect(narrow.after[0]).toMatchObject({ outcome: 'deny', check: 'policy-denied' });
+    expect(narrow).toMatchObject({ exit: 1, changed: 1 });
+    const wide = await compared(
+      lettingRun((one) => [{ ...one, policy: { ...(one['policy'] as JsonObject), conditions: [] } }]),
+    );
+    expect(wide.after[1]).toMatchObject({ outcome: 'allow', check: null });
+    expect(wide).toMatchObject({ exit: 0, changed: 1 });
+  });
+
+  it('takes other reference values, a later validity, other trusted signers for what they are', async () => {
+    const later = bundleWith((bundle) => {
+      bundle['validity'] = { notBefore: '2031-01-01T00:00:00Z', notAfter: '2031-06-01T00:00:00Z' };
+    });
+    expect(await compared(later)).toMatchObject({ changed: 0 });
+    const signers = bundleWith((bundle) => {
+      const { publicKey } = generateKeyPairSync('ed25519');
+      const key = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+      bundle['artifacts'] = { version: 1, threshold: 1, signers: [{ name: 'x', key, algorithm: 'ed25519' }] };
+    });
+    const { after } = await compared(signers);
+    expect(after[0]).toMatchObject({ outcome: 'deny' });
+    expect(after[1]).toMatchObject({ outcome: 'deny', check: after[0]?.['check'] });
+  });
+
+  it('simulates nothing with a package that does not verify', async () => {
+    const forged = plain(new Uint8Array(readFileSync(allowed)));
+    writeFileSync(file('forged.json'), packed({ ...forged, chain: [] }));
+    const { exit, stdout } = await cli(
+      'policy',
+      'simulate',
+      bundleWith(() => undefined),
+      file('forged.json'),
+      '--json',
+    );
+    expect(exit).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ ok: false, denial: { check: 'package-entry' } });
   });
 });
 

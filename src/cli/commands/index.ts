@@ -32,6 +32,7 @@ import { registerInspectTpm } from './inspect-tpm.ts';
 import { registerPolicyBundle } from './policy-bundle.ts';
 import { registerPolicyExamine } from './policy-examine.ts';
 import { registerPolicyLearn } from './policy-learn.ts';
+import { registerPolicySimulate } from './policy-simulate.ts';
 import { registerTpm } from './tpm.ts';
 import { registerRevoke } from './revoke.ts';
 import { registerRun } from './run.ts';
@@ -81,6 +82,7 @@ export const COMMANDS: readonly Register[] = [
   registerPolicyLearn,
   registerPolicyBundle,
   registerPolicyExamine,
+  registerPolicySimulate,
   registerPolicyPublish,
   registerSecret,
   registerExec,
