@@ -15,17 +15,16 @@ export function readInput(file: string, structure: string, maxBytes: number): Ui
     throw new UsageError(`can't open ${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
   try {
-    const { size } = fstatSync(descriptor);
+    const status = fstatSync(descriptor);
+    // Before its size, which for a directory says how many names it had.
+    if (status.isDirectory()) throw new UsageError(`${file} is a directory`);
+    const { size } = status;
     if (size > maxBytes) {
       refuse('malformed', `${structure}: ${String(size)} bytes, over the limit of ${String(maxBytes)}`, {
         structure,
       });
     }
     return new Uint8Array(readFileSync(descriptor));
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EISDIR')
-      throw new UsageError(`${file} is a directory`);
-    throw error;
   } finally {
     closeSync(descriptor);
   }

@@ -109,15 +109,7 @@ export async function compose({
   const origin = logOrigin(config);
   const logKeys = logKeysOf(ring, config);
   const [logKey] = logKeys;
-  const next = ring.successor('log');
-  const store = await openWorkerStore({
-    file: files.store,
-    origin,
-    logKey: pkcs8(ring.privateKey('log')),
-    ...(next === undefined ? {} : { nextLogKey: pkcs8(next) }),
-    macKey: deriveKey(ring.secret('master'), 'record-mac'),
-    newEpoch: toHex(random.bytes(16)),
-  });
+  const store = await openStore({ files, ring, random }, origin);
   try {
     const head = await store.head();
     await requireHighWater(files.highWater, { size: BigInt(head?.size ?? 0), tiles: store.tiles }, logKeys);
@@ -161,6 +153,22 @@ export async function compose({
     await store.close();
     throw error;
   }
+}
+
+/** The store in its thread, with the keys that its log and its rows need. */
+async function openStore(
+  { files, ring, random }: Pick<Parts, 'files' | 'ring' | 'random'>,
+  origin: string,
+): Promise<StoreOperations> {
+  const next = ring.successor('log');
+  return await openWorkerStore({
+    file: files.store,
+    origin,
+    logKey: pkcs8(ring.privateKey('log')),
+    ...(next === undefined ? {} : { nextLogKey: pkcs8(next) }),
+    macKey: deriveKey(ring.secret('master'), 'record-mac'),
+    newEpoch: toHex(random.bytes(16)),
+  });
 }
 
 /** The newest checkpoint of a commit goes to the high-water file and to the witnesses, after the commit. */
@@ -224,7 +232,7 @@ type Parts = Pick<
 };
 
 async function assemble(parts: Parts): Promise<Services> {
-  const { config, files, ring, clock, random, store, ledger, epoch, highWater, live, events } = parts;
+  const { ring, clock, store, ledger, highWater, live, events } = parts;
   const records = recordsOf(store);
   const agentIssuer = agentIssuerOf(parts);
   const revokedEkCas = await readRevokedEkCas(records);
@@ -251,20 +259,7 @@ async function assemble(parts: Parts): Promise<Services> {
     },
   });
   const chores = startChores({ ...parts, records, decisions }, denials);
-  const { approvals, ekTemplate, selection } = config.enrollment;
-  const roots = existsSync(files.trust)
-    ? parseTrustStore(readSecretFile(files.trust, 32 * 1024 * 1024))
-    : EMPTY_TRUST_STORE;
-  const desk: EnrollmentDesk = {
-    records,
-    ledger: hostLedger,
-    clock,
-    random,
-    challenges: challengeMemory(),
-    rules: { epoch, approvals: approvals ? { ekTemplate } : null },
-    trust: { ...trustFor(roots, 'ek'), revoked: revokedEkCas },
-    selection: parsePcrSelectionText(selection),
-  };
+  const desk = deskOf(parts, { records, ledger: hostLedger }, revokedEkCas);
   return {
     ...parts,
     records,
@@ -288,6 +283,28 @@ async function assemble(parts: Parts): Promise<Services> {
       await highWater.settled();
       await store.close();
     },
+  };
+}
+
+/** Where hosts are enrolled, with the roots that this verifier was told to trust. */
+function deskOf(
+  { config, files, clock, random, epoch }: Parts,
+  { records, ledger }: Pick<Services, 'records' | 'ledger'>,
+  revoked: Set<string>,
+): EnrollmentDesk {
+  const { approvals, ekTemplate, selection } = config.enrollment;
+  const roots = existsSync(files.trust)
+    ? parseTrustStore(readSecretFile(files.trust, 32 * 1024 * 1024))
+    : EMPTY_TRUST_STORE;
+  return {
+    records,
+    ledger,
+    clock,
+    random,
+    challenges: challengeMemory(),
+    rules: { epoch, approvals: approvals ? { ekTemplate } : null },
+    trust: { ...trustFor(roots, 'ek'), revoked },
+    selection: parsePcrSelectionText(selection),
   };
 }
 

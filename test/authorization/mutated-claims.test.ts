@@ -77,7 +77,10 @@ function otherValues(value: unknown): unknown[] {
     return [value + 1, value - 1, 0, -value, String(value), value + 0.5, null, [value]];
   if (typeof value === 'string')
     return [`${value}x`, value.slice(1), value.toUpperCase(), '', 1, null, true, [value], { value }];
-  if (Array.isArray(value)) return [[], value.slice(1), [...value, ...value], {}, null, 'x'];
+  if (Array.isArray(value)) {
+    const items = value as readonly unknown[];
+    return [[], items.slice(1), [...items, ...items], {}, null, 'x'];
+  }
   return [{}, null, [value], 'x'];
 }
 

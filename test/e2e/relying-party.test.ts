@@ -59,11 +59,9 @@ describe('the example service', () => {
       [path.join(ROOT, 'share/examples/relying-party/server.js'), path.join(directory, 'config.json')],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
+    const lines = createInterface({ input: service.stdout ?? process.stdin })[Symbol.asyncIterator]();
     const [line] = await Promise.race([
-      createInterface({ input: service.stdout ?? process.stdin })
-        [Symbol.asyncIterator]()
-        .next()
-        .then(({ value }) => [String(value)]),
+      lines.next().then(({ value }) => [String(value)]),
       new Promise<string[]>((_, reject) =>
         service.once('exit', () => {
           reject(new Error('the service ended'));

@@ -83,7 +83,7 @@ export async function attestationBody(
   const proofs = await Promise.all(live.map(({ workload }) => makeHolderProof(binding, workload.privateKey)));
   const extraData = attestationQualifyingData(fromBase64url(nonce, 'nonce'), digest);
   const selection = quotedSelection(parsePcrSelectionText(BOOT), [IMA_PCR]);
-  return { request, proofs, evidence: quoteEvidence(host, extraData, selection) } as unknown as JsonObject;
+  return { request, proofs, evidence: quoteEvidence(host, extraData, selection) };
 }
 
 /** The body of `POST /v1/executions`, sound in every part. */

@@ -121,7 +121,7 @@ function formRows(root: string): Row[] {
     ['padded', 'base64 padding', one(`${root}==`)],
     ['space-after', 'white space after the token', one(`${root} `)],
     ['line-break-inside', 'a line break that lenient decoders drop', one(root.replace('.', '\n.'))],
-    ['signature-too-short', 'one byte of the signature is missing', one(`${root.slice(0, -2)}`)],
+    ['signature-too-short', 'one byte of the signature is missing', one(root.slice(0, -2))],
     ['signature-der', 'the signature in DER, which JWS never has', one(der(root))],
     [
       'json-serialization',
