@@ -129,7 +129,7 @@ export const VERIFIER_SCHEMA = section('Configuration of a verifier (sealgate.ya
       100_000,
     ),
     requestsPerMinutePerAddress: count(
-      'Requests a minute and address, before anybody is known.',
+      'Requests a minute and address (IPv6: a /64), before anybody is known.',
       600,
       1,
       1_000_000,

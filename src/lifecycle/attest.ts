@@ -208,6 +208,7 @@ interface Renewals {
 async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewals> {
   const { request, proofs } = attested.admitted;
   const renewed = new Map<string, Renewal>();
+  const denied = new Set<string>();
   const ended: AttestationAnswer['ended'][number][] = [];
   const deferred: string[] = [];
   const room = new RenewalRoom();
@@ -228,12 +229,13 @@ async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewal
       requireActive(attested.host);
       if (deferred.length > 0) deferred.push(execution.executionId);
       else {
-        const renewal = await renewExecution(execution, proof, attested, renewed, deps);
+        const renewal = await renewExecution(execution, proof, attested, { renewed, denied }, deps);
         if (room.take(renewal)) renewed.set(execution.executionId, renewal);
         else deferred.push(execution.executionId);
       }
     } catch (error) {
       no(execution.executionId, error);
+      denied.add(execution.executionId);
       const reason = ended[ended.length - 1]?.denial.check ?? 'internal';
       const by = { kind: 'execution', id: execution.executionId } as const;
       ends.push(endExecution(execution, { state: 'revoked', reason, by }));

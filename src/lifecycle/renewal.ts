@@ -87,17 +87,24 @@ export async function findRenewed(
   return { executionId, ...found };
 }
 
+/** What became of the executions that an attestation decided so far: parents come before their children. */
+export interface DecidedBefore {
+  readonly renewed: ReadonlyMap<string, Renewal>;
+  /** Ids of those that may not go on; their records still say that they are alive. */
+  readonly denied: ReadonlySet<string>;
+}
+
 /**
  * Runs the stages of one execution again, under the active policy and by the host's new evidence.
  * @param proof by the workload key, for the attestation's request
- * @param renewed renewals of this attestation so far: its parent may be among them
+ * @param before what became of those above it
  * @throws Refusal of any stage: the execution ends
  */
 export async function renewExecution(
   execution: StoredExecution,
   proof: string,
   attested: Attested,
-  renewed: ReadonlyMap<string, Renewal>,
+  before: DecidedBefore,
   deps: DecisionDeps,
 ): Promise<Renewal> {
   const { executionId, record, body } = execution;
@@ -108,7 +115,7 @@ export async function renewExecution(
     requestDigest: admitted.digest,
   };
   await verifyHolderProof(proof, binding, workloadKey(body.workloadPublic));
-  const principals = await principalsOf(body, renewed, attested, deps);
+  const principals = await principalsOf(body, before, attested, deps);
   const request = await keptRequestOf(body, deps);
   const artifact = await approveSigned(request.artifact, admitted, deps);
   const verified = verifiedOf({ request, body, principals, artifact }, attested);
@@ -154,7 +161,7 @@ function nextRecord(
 /** Who acts: as when it began, each of them still believed. */
 async function principalsOf(
   body: ExecutionRecord,
-  renewed: ReadonlyMap<string, Renewal>,
+  before: DecidedBefore,
   { admitted: { policy } }: Attested,
   deps: DecisionDeps,
 ): Promise<Principals> {
@@ -166,7 +173,7 @@ async function principalsOf(
         issuer: initiator.issuer,
       });
   }
-  const parent = await parentOf(body, renewed, deps);
+  const parent = await parentOf(body, before, deps);
   return {
     workload: { key: workloadKey(body.workloadPublic), thumbprint: body.workloadThumbprint },
     initiator: initiator && { ...initiator, once: null },
@@ -175,13 +182,18 @@ async function principalsOf(
   };
 }
 
-/** The parent with the authorization that it will have: this attestation's, where it was renewed in it. */
+/**
+ * The parent with the authorization that it will have: this attestation's, where it was renewed in it.
+ * @throws Refusal `parent-state` under one that this attestation denied: it ends right after it
+ */
 async function parentOf(
   body: ExecutionRecord,
-  renewed: ReadonlyMap<string, Renewal>,
+  { renewed, denied }: DecidedBefore,
   deps: DecisionDeps,
 ): Promise<VerifiedParent | null> {
   const parent = await currentParent(body.parent, deps);
+  if (parent?.lineage.some(({ executionId }) => denied.has(executionId)) === true)
+    refuse('parent-state', 'an execution above it was denied in this attestation');
   const fresh = body.parent === null ? undefined : renewed.get(body.parent);
   if (parent === null || fresh === undefined) return parent;
   return { ...parent, token: fresh.token, claims: lastClaims(fresh.record), record: fresh.record };

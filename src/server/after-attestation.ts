@@ -3,11 +3,11 @@ import { fromBase64url } from '../base/index.ts';
 import { quarantineHost, readHost } from '../enrollment/index.ts';
 import type { AttestationAnswer, Decided, Denial } from '../lifecycle/index.ts';
 import type { Services } from './compose.ts';
-import { endEarlierBoots, endOnHost } from './end-dependents.ts';
+import { endBelowDenied, endEarlierBoots, endOnHost } from './end-dependents.ts';
 
 /**
  * What an attestation means for everything else on its host. One that was refused for what the TPM itself said ends what
- * runs there, at once and not only when it runs out; one of a new boot ends what the boot before had.
+ * runs there, at once and not only when it runs out; one of a new boot ends what the boot before had. What a denied execution had started ends with it.
  */
 export async function afterAttestation(
   decided: Decided<AttestationAnswer>,
@@ -15,6 +15,10 @@ export async function afterAttestation(
   services: Services,
 ): Promise<void> {
   if (decided.outcome === 'allow') {
+    await endBelowDenied(
+      decided.answer.ended.map(({ executionId }) => executionId),
+      services,
+    );
     if (services.live.onHost(hostId).length === 0) return;
     const leaf = parseLeaf(fromBase64url(decided.answer.leaf, 'leaf'));
     if (leaf.kind === 'decision') await endEarlierBoots(hostId, leaf.boot, services);

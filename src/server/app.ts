@@ -7,7 +7,7 @@ import { parseJsonObject } from '../base/index.ts';
 import { judgeCaller } from './caller.ts';
 import type { Caller } from './caller.ts';
 import type { Services } from './compose.ts';
-import { limitConnections } from './connection-limit.ts';
+import { addressOf, limitConnections } from './connection-limit.ts';
 import type { DenialTally } from './denial-tally.ts';
 import { Metrics } from './metrics.ts';
 import { presentedBy } from './presented.ts';
@@ -100,7 +100,7 @@ function limitAddresses(app: FastifyInstance, { config }: Services): void {
   const check = app.createRateLimit({
     max: config.limits.requestsPerMinutePerAddress,
     timeWindow: 60_000,
-    keyGenerator: (request) => request.ip,
+    keyGenerator: (request) => addressOf(request.ip),
   });
   app.addHook('onRequest', async (request) => {
     const result = await check(request);

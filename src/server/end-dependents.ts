@@ -54,14 +54,43 @@ export async function endOnHost(
   return await endDependents({ kind: 'host', id: hostId }, reason, parts);
 }
 
-/** Ends what was started in an earlier boot of a host that has attested in a new one: nothing of it can run there. */
+/** Ends what is below executions that have ended: on their own host their gateway ends it, elsewhere nobody else does. */
+async function endBelow(executionIds: readonly string[], reason: string, parts: Parts): Promise<void> {
+  for (const id of parts.live.above(executionIds))
+    await endDependents({ kind: 'execution', id }, reason, parts);
+}
+
+/**
+ * Ends what was started in an earlier boot of a host that has attested in a new one, and everything below it: nothing of
+ * it can run there.
+ */
 export async function endEarlierBoots(
   hostId: string,
   boot: ExecutionRecord['boot'],
-  { live, ledger }: Parts,
+  parts: Parts,
 ): Promise<void> {
+  const { live, ledger } = parts;
   const reason = 'the host was restarted';
-  await live.end(live.onHost(hostId, boot), ledger, () => ({ state: 'lost', reason }));
+  const ended = await live.end(live.onHost(hostId, boot), ledger, () => ({ state: 'lost', reason }));
+  await endBelow(
+    ended.map(({ executionId }) => executionId),
+    'what started it was lost',
+    parts,
+  );
+}
+
+/**
+ * Ends what is below the executions that an attestation denied. A host may name any: only those count whose records say
+ * that they were ended.
+ */
+export async function endBelowDenied(
+  named: readonly string[],
+  parts: Parts & Pick<Services, 'decisions'>,
+): Promise<void> {
+  for (const id of parts.live.above(named)) {
+    const found = await parts.decisions.executions.get(id);
+    if (found?.body.state === 'revoked') await endBelow([id], 'what started it may not go on', parts);
+  }
 }
 
 /**

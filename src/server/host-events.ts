@@ -79,10 +79,10 @@ export class HostEvents implements RevocationListener {
       return stream;
     }
     this.#streams.set(hostId, open);
-    write(stream, ': sealgate host events\n\n');
     const after = lastEventId !== null && lastEventId < size ? lastEventId : -1n;
     const missed = (this.#revoked.get(hostId) ?? []).filter(({ leaf }) => leaf > after);
-    for (const event of groupByLeaf(missed)) write(stream, revokedEvent(event));
+    // At once, whatever its size: nobody could have read any of it yet, and who is cut off here would be so forever.
+    stream.write([': sealgate host events\n\n', ...groupByLeaf(missed).map(revokedEvent)].join(''));
     return stream;
   }
 

@@ -63,6 +63,7 @@ export class LiveExecutions {
    * @param now Unix ms
    */
   async load(now: number): Promise<void> {
+    const found: { readonly id: string; readonly record: ExecutionRecord; readonly leaf: bigint }[] = [];
     let after: string | undefined;
     for (;;) {
       const rows = await this.#records.list(EXECUTION, {
@@ -72,11 +73,14 @@ export class LiveExecutions {
       for (const { id, body, leaf } of rows) {
         const record = parseExecutionRecord(body);
         if (ALIVE.has(record.state) || record.expires * 1000 + TOLD_MS > now)
-          this.#note(id, record, BigInt(leaf));
+          found.push({ id, record, leaf: BigInt(leaf) });
       }
       after = rows.at(-1)?.id;
-      if (rows.length < PAGE) return;
+      if (rows.length < PAGE) break;
     }
+    // Ids are in the order of hosts' clocks; what is above has to be known first.
+    found.sort((a, b) => a.record.depth - b.record.depth);
+    for (const { id, record, leaf } of found) this.#note(id, record, leaf);
   }
 
   /** What a commit wrote: called with each, in their order, before anybody else learns of it. */
@@ -119,6 +123,15 @@ export class LiveExecutions {
   restingOn(subject: Revocable): readonly string[] {
     const name = nameOf(subject);
     return [...this.#live].filter(([, { names }]) => names.has(name)).map(([id]) => id);
+  }
+
+  /** Those of the executions that others, which have not ended, are below. */
+  above(executionIds: readonly string[]): readonly string[] {
+    const above = new Set<string>();
+    if (executionIds.length > 0)
+      for (const [own, { subjects }] of this.#live)
+        for (const { kind, id } of subjects) if (kind === 'execution' && id !== own) above.add(id);
+    return executionIds.filter((id) => above.has(id));
   }
 
   /** Ids on a host, those of another boot alone where one is given. */

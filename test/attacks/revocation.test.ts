@@ -245,6 +245,29 @@ describe('a host attestation', () => {
     await session.flush();
   });
 
+  it('that denies an execution goes on with nothing below it, on no host', async () => {
+    const root = await host.run();
+    const [here, there] = [await host.run({ under: root }), await other.run({ under: root })];
+    const foreign = await other.run();
+    const { session, nonceTpm } = await host.session();
+    // The root is shown with a key that isn't its own; what is below it, and another host's execution, as they should be.
+    const stolen = { ...liveOf(root), workload: here.workload };
+    const { body } = await host.prepareAttestation([liveOf(here), stolen, liveOf(foreign)], nonceTpm);
+    const { json } = await host.attest(body);
+    expect(json).toMatchObject({ authorizations: [], deferred: [], sealed: null });
+    const ended = json['ended'] as { executionId: string; denial: { check: string } }[];
+    expect(new Map(ended.map(({ executionId, denial }) => [executionId, denial.check]))).toEqual(
+      new Map([
+        [idOf(root), 'holder_binding_failed'],
+        [idOf(here), 'parent-state'],
+        [idOf(foreign), 'execution-unknown'],
+      ]),
+    );
+    for (const one of [root, here, there]) expect((await shownOf(idOf(one)))['state']).toBe('revoked');
+    expect((await shownOf(idOf(foreign)))['state']).toBe('issued');
+    await session.flush();
+  });
+
   it('of a changed host ends what runs there and below, and says so; quarantine takes what is below, too', async () => {
     const run = await host.run();
     const child = await other.run({ under: run });

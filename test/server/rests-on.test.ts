@@ -128,6 +128,22 @@ describe('what an execution rests on', () => {
     expect(live.onHost(hex('a'), { resetCount: 2, restartCount: 0 })).toEqual([ID]);
   });
 
+  it('is found after a start, too, also where the clock of a child’s host was behind its parent’s', async () => {
+    const earlier = '019a9e2c-7b1e-7c3d-8f20-000000000000';
+    const rows = [
+      { ...{ kind: EXECUTION, id: earlier, version: 1, leaf: '2' }, body: executionBody(record(ID)) },
+      { ...{ kind: EXECUTION, id: ID, version: 1, leaf: '1' }, body: executionBody(record(null)) },
+    ];
+    const live = new LiveExecutions({ ...noRecords, list: () => Promise.resolve(rows) });
+    await live.load(0);
+    for (const subject of [
+      { kind: 'ak', id: 'aa'.repeat(34) },
+      { kind: 'ek-ca', id: hex('c') },
+    ] as const)
+      expect(live.restingOn(subject), subject.kind).toEqual([ID, earlier]);
+    expect(live.above([ID, earlier])).toEqual([ID]);
+  });
+
   it('is forgotten with its end, and told when it was revoked, until the host has said how it ended', () => {
     const told: RevokedExecution[] = [];
     const done: string[] = [];
