@@ -68,11 +68,20 @@ async function answer(store: StoreTexts, { id, method, args }: WorkerCall): Prom
     const call = Reflect.get(target, method) as (...args: readonly unknown[]) => Promise<unknown>;
     return { id, value: await call.apply(target, [...args]) };
   } catch (error) {
-    if (error instanceof Refusal) {
-      return { id, refusal: error.plain() };
-    }
-    return { id, error: error instanceof Error ? error.message : String(error) };
+    return failure(id, error);
   }
 }
 
-if (parentPort !== null) await start(parentPort, workerData as WorkerStart);
+const failure = (id: number, error: unknown): WorkerAnswer =>
+  error instanceof Refusal
+    ? { id, refusal: error.plain() }
+    : { id, error: error instanceof Error ? error.message : String(error) };
+
+if (parentPort !== null) {
+  try {
+    await start(parentPort, workerData as WorkerStart);
+  } catch (error) {
+    // As an answer: an error that ends the thread arrives without its check.
+    parentPort.postMessage([failure(0, error)]);
+  }
+}
