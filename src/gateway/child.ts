@@ -26,6 +26,9 @@ export interface Child {
 /** How long a confining program may take to start its command. */
 const START_MS = 10_000;
 
+/** How long the last output of what was killed is waited for. */
+const DRAIN_MS = 2000;
+
 /** What a child is started with besides its command. */
 export interface ChildTerms {
   /** A descriptor that the command finds as its descriptor 3 (without namespaces only). */
@@ -52,25 +55,42 @@ export async function startChild(
     stdio: [three, three, three, ...more],
   });
   const ended = endOf(child);
+  // Whoever doesn't read its output must not keep what was killed from being over.
+  const giveUp = (): void => {
+    const dropOutput = (): void => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    };
+    const soon = (): void => void setTimeout(dropOutput, DRAIN_MS).unref();
+    if (hasExited(child)) soon();
+    else child.once('exit', soon);
+  };
   // What it left behind would keep its output open, and go on without anybody who answers for it.
   const rest = (): void => {
     endRest().catch(() => undefined);
   };
   child.once('exit', rest);
+  const finish = (): void => {
+    rest();
+    giveUp();
+  };
   await started(child);
   if (streams !== 'inherit') connect(child, streams);
   if (options === undefined) {
     const kill = (signal: NodeJS.Signals): void => {
       if (Object.hasOwn(SIGNALS, signal)) child.kill(signal);
-      if (signal === 'SIGKILL') rest();
+      if (signal === 'SIGKILL') finish();
     };
     return { ended, kill };
   }
   const info = readInfo(child);
   const [, , , optionsPipe] = child.stdio;
   if (optionsPipe !== null && 'write' in Object(optionsPipe)) (optionsPipe as Writable).end(options);
-  return withSignals(await info, ended, rest);
+  return withSignals(child, await info, { ended, finish });
 }
+
+const hasExited = ({ exitCode, signalCode }: ChildProcess): boolean =>
+  exitCode !== null || signalCode !== null;
 
 function started(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -116,26 +136,32 @@ async function readInfo(child: ChildProcess): Promise<number | undefined> {
  * bubblewrap's init doesn't pass signals on, and init itself ignores most: they go to its one child, the command. Exit
  * codes above 128 that follow such a signal are that signal.
  */
-function withSignals(init: number | undefined, ended: Promise<ChildEnd>, rest: () => void): Child {
+function withSignals(
+  child: ChildProcess,
+  init: number | undefined,
+  { ended, finish }: Pick<Child, 'ended'> & { readonly finish: () => void },
+): Child {
   const sent = new Set<NodeJS.Signals>();
-  let alive = true;
+  // When it has exited, its init's number may be another process's, however long its output is still read.
+  const alive = (): boolean => !hasExited(child);
   const end = ended.then((outcome) => {
-    alive = false;
     const named = [...sent].find((signal) => outcome.status === 128 + (SIGNALS[signal] ?? 0));
     return named === undefined ? outcome : { status: null, signal: named };
   });
   const deliver = async (signal: NodeJS.Signals): Promise<void> => {
     const deadline = performance.now() + START_MS;
-    while (alive && init !== undefined && performance.now() < deadline) {
-      const command = childOf(init);
-      if (command !== undefined) {
+    while (alive() && init !== undefined) {
+      // With init all that is in its namespace ends, whether the command was ever started or not.
+      const target = signal === 'SIGKILL' ? init : childOf(init);
+      if (target !== undefined) {
         try {
-          process.kill(command, signal);
+          process.kill(target, signal);
         } catch {
           // It ended in between.
         }
         return;
       }
+      if (performance.now() > deadline) return;
       await sleep(5);
     }
   };
@@ -143,9 +169,11 @@ function withSignals(init: number | undefined, ended: Promise<ChildEnd>, rest: (
     ended: end,
     kill: (signal) => {
       if (!Object.hasOwn(SIGNALS, signal)) return;
-      sent.add(signal);
-      void deliver(signal);
-      if (signal === 'SIGKILL') rest();
+      if (alive()) {
+        sent.add(signal);
+        void deliver(signal);
+      }
+      if (signal === 'SIGKILL') finish();
     },
   };
 }

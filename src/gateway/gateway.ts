@@ -153,7 +153,11 @@ export class Gateway implements RunnerPort {
       const turn: TakeTurn = (task) => this.#desk.turn(caller.uid, task);
       const asked = { order, caller, user: lease.user, executionId, parent };
       const prepared = await prepareRun(host, { ...asked, places, isolation, anywhere, clock, turn });
-      const opened = await turn(() => this.#ask(host, prepared));
+      const opened = await turn(() => {
+        // Who left while others had their turns needs no quote, no decision and no release.
+        requireCaller(io);
+        return this.#ask(host, prepared);
+      });
       group = await makeRunGroup(executionId);
       return await this.#start(host, prepared, opened, places, { io, fence: { lease, group } });
     } finally {
@@ -295,6 +299,9 @@ export class Gateway implements RunnerPort {
       await fence.lease.killAll();
     };
     const enter = (confined: ConfinedCommand): ConfinedCommand => grouped(confined, fence.group);
+    // The last moment: what was revoked since the answer, or whose caller or parent is gone, isn't started to be ended.
+    this.#requireNotEnded(plan.request.executionId);
+    requireCaller(io);
     if (isolation === 'bubblewrap')
       return await startChild(enter(bubblewrap(command, confinement)), io.streams, { endRest });
     const artifact = await open(copy.path, 'r');
@@ -331,6 +338,14 @@ function parentMoved(error: unknown, renewed: boolean): boolean {
   if (!(error instanceof Refusal)) return false;
   const { check } = error;
   return check === 'state-moved' || (renewed && check === 'parent-state');
+}
+
+/** @throws Refusal `caller-gone`, or why it shall not run any more */
+function requireCaller({ signal }: RunIo): void {
+  if (signal?.aborted !== true) return;
+  const reason: unknown = signal.reason;
+  if (reason instanceof Refusal) throw reason;
+  refuse('caller-gone', 'whoever asked for it is gone');
 }
 
 /** What a caller of a local socket is connected by. */

@@ -32,7 +32,27 @@ export async function interpreterOf(head: Uint8Array): Promise<Interpreter | nul
   const real = await realpath(program).catch(() =>
     refuse('artifact-interpreter', 'the script’s interpreter is not installed', { interpreter: program }),
   );
+  await requireFixedPath(real);
   return { path: real, sha256: await hashInterpreter(real), args };
+}
+
+/** Not writable by group or others. */
+const CLOSED = 0o022;
+/** Sticky: of what is in it, everybody moves only their own. */
+const STICKY = 0o1000;
+
+/**
+ * Whoever may rename what is on the way to a program has another one started than the one that was hashed.
+ * @throws Refusal `artifact-interpreter`
+ */
+async function requireFixedPath(real: string): Promise<void> {
+  for (let directory = path.dirname(real); ; directory = path.dirname(directory)) {
+    const { uid, mode } = await lstat(directory);
+    const trusted = uid === 0 || uid === process.getuid?.();
+    if (!trusted || ((mode & CLOSED) !== 0 && (mode & STICKY) === 0))
+      refuse('artifact-interpreter', 'others can exchange the script’s interpreter', { directory });
+    if (directory === '/') return;
+  }
 }
 
 function firstLine(head: Uint8Array): string | null {

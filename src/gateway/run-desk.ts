@@ -2,6 +2,8 @@ import { refuse } from '../base/index.ts';
 
 /** Runs that one user may have at one time. */
 const MAX_RUNS = 64;
+/** Runs of all users: as many as one attestation names. One more, and none of them could be renewed. */
+const MAX_RUNS_OF_ALL = 256;
 /** Requests that may wait for the TPM, of all users and of one. */
 const MAX_WAITING = 256;
 const MAX_WAITING_OF_ONE = 32;
@@ -9,6 +11,7 @@ const MAX_WAITING_OF_ONE = 32;
 /** Bounds of {@link RunDesk}. */
 export interface DeskLimits {
   readonly runs?: number;
+  readonly runsOfAll?: number;
   readonly waiting?: number;
   readonly waitingOfOne?: number;
 }
@@ -29,17 +32,21 @@ export class RunDesk {
 
   constructor({
     runs = MAX_RUNS,
+    runsOfAll = MAX_RUNS_OF_ALL,
     waiting = MAX_WAITING,
     waitingOfOne = MAX_WAITING_OF_ONE,
   }: DeskLimits = {}) {
-    this.#limits = { runs, waiting, waitingOfOne };
+    this.#limits = { runs, runsOfAll, waiting, waitingOfOne };
   }
 
   /** Counts a run until it has ended. @throws Refusal `run-limit` */
   async run<T>(uid: number, task: () => Promise<T>): Promise<T> {
-    const { runs } = this.#limits;
+    const { runs, runsOfAll } = this.#limits;
     const before = this.#runs.get(uid) ?? 0;
     if (before >= runs) refuse('run-limit', 'this user has too many executions at one time', { most: runs });
+    const all = [...this.#runs.values()].reduce((sum, count) => sum + count, 0);
+    if (all >= runsOfAll)
+      refuse('run-limit', 'this host has too many executions at one time', { most: runsOfAll });
     this.#runs.set(uid, before + 1);
     try {
       return await task();

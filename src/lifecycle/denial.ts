@@ -1771,6 +1771,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'revoked-authorization',
     'What an execution starts ends with it: let the parent run until its children have ended.',
   ),
+  'caller-gone': rule(
+    'execution',
+    'verifier-fault',
+    'Stay connected until the result comes: what runs ends with its caller.',
+  ),
   'no-children': rule(
     'authorization',
     'policy-mismatch',

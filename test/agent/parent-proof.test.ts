@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { askAgent } from '../../src/agent/index.ts';
 import type { Conversation } from '../../src/agent/socket/conversation.ts';
@@ -102,6 +103,22 @@ describe('a parent’s proof', () => {
     expect(await told).toBe(true);
     stranger.destroy();
   });
+});
+
+it('signals before anything runs are bounded: who sends more is gone', async () => {
+  let gone: AbortSignal | undefined;
+  const socket = await listen('signals', async (conversation) => {
+    await conversation.request();
+    gone = conversation.gone;
+    while (!gone.aborted) await sleep(5);
+    return { told: true };
+  });
+  const caller = connect(socket).resume();
+  caller.write(encodeJsonFrame('request', run));
+  for (let i = 0; i < 33; i++) caller.write(encodeJsonFrame('signal', { signal: 'USR1' }));
+  await new Promise((resolve) => caller.once('end', resolve));
+  expect(gone?.aborted).toBe(true);
+  caller.destroy();
 });
 
 const token = (executionId: string): string =>

@@ -33,6 +33,19 @@ it('one user has so many runs at one time and no more; others are not concerned'
   await running[1];
 });
 
+it('all users together have no more runs than one attestation can name', async () => {
+  const desk = new RunDesk();
+  const runs = Array.from({ length: 256 }, () => held());
+  const running = runs.map(({ task }, i) => desk.run(1000 + (i % 8), task));
+  await expectRejection(
+    'run-limit',
+    desk.run(2000, () => Promise.resolve('never')),
+  );
+  for (const { end } of runs) end();
+  await Promise.all(running);
+  expect(await desk.run(2000, () => Promise.resolve('next'))).toBe('next');
+});
+
 it('users take turns, whoever asks most often; one at a time', async () => {
   const desk = new RunDesk();
   const order: string[] = [];

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
+  chownSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -13,6 +15,7 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryLockFile } from '../../native/index.ts';
 import { systemClock } from '../../src/agent/index.ts';
@@ -223,6 +226,54 @@ describe('nothing runs', () => {
       await expectRejection('artifact-interpreter', world.run(order));
     }
   });
+
+  it('when others can put another program in its interpreter’s place', async () => {
+    const own = path.join(directory, 'programs/sub');
+    mkdirSync(own, { recursive: true });
+    const program = path.join(own, 'sh');
+    copyFileSync('/bin/sh', program);
+    const order = await world.order(world.file('by-own', `#!${program}\necho ran\n`));
+    expect((await world.run(order)).stdout).toBe('ran\n');
+    chmodSync(path.dirname(own), 0o777);
+    await expectRejection('artifact-interpreter', world.run(order));
+    // As /tmp is: others put theirs there, and move nobody else's.
+    chmodSync(path.dirname(own), 0o1777);
+    expect((await world.run(order)).stdout).toBe('ran\n');
+    if (OWN_USER.uid === 0) {
+      chownSync(own, 1000, 1000);
+      await expectRejection('artifact-interpreter', world.run(order));
+    }
+  });
+});
+
+it('is not started when its caller is gone by then, whether before it is asked for or after', async () => {
+  const { client } = world.host;
+  const file = world.file('late', '#!/bin/sh\necho ran\n');
+  const order = await world.order(file);
+  const gone = new AbortController();
+  const printed: unknown[] = [];
+  const stdout = new PassThrough().on('data', (part) => printed.push(part));
+  const streams = { stdin: new PassThrough().end(), stdout, stderr: stdout };
+  const events: unknown[] = [];
+  const io = { streams, event: (event: unknown) => events.push(event), signal: gone.signal };
+  const asked: string[] = [];
+  const request = client.request.bind(client);
+  client.request = async (...sent) => {
+    asked.push(sent[1]);
+    const answer = await request(...sent);
+    if (sent[1] === '/v1/executions') gone.abort();
+    return answer;
+  };
+  try {
+    await expectRejection('caller-gone', world.gateway().runArtifact(order, OWN_USER, io));
+    expect(asked.filter((at) => at === '/v1/executions')).toHaveLength(1);
+    await expectRejection('caller-gone', world.gateway().runArtifact(order, OWN_USER, io));
+    expect(asked.filter((at) => at === '/v1/executions')).toHaveLength(1);
+  } finally {
+    client.request = request;
+  }
+  expect([printed, events]).toEqual([[], []]);
+  expectClean();
 });
 
 it('the kernel sees the copy under the TPM’s lock, which attestations wait for', async () => {

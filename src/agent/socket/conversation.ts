@@ -17,6 +17,9 @@ import type { ProvedParent } from '../runner-port.ts';
 /** How long a caller has to say what it wants, in milliseconds. */
 const REQUEST_MS = 10_000;
 
+/** Signals that may come before there is anything to take them. */
+const MAX_EARLY = 32;
+
 /** Longest proof and authorization that are taken, in characters. */
 const MAX_PROOF = 4096;
 const MAX_TOKEN = 16_384;
@@ -185,7 +188,8 @@ export class Conversation {
   #signal({ signal }: JsonObject): void {
     if (typeof signal !== 'string' || !/^[A-Z0-9+]{2,12}$/.test(signal))
       refuse('local-frame', 'a signal without a name');
-    if (this.#signals.length === 0) this.#early.push(signal);
+    if (this.#signals.length === 0 && this.#early.push(signal) > MAX_EARLY)
+      refuse('local-frame', 'too many signals before anything runs');
     for (const listener of this.#signals) listener(signal);
   }
 
