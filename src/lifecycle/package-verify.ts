@@ -1,6 +1,8 @@
 import { leafHash, verifyLogProof } from '../audit/index.ts';
 import type { AuditLeaf, UnverifiedLogProof } from '../audit/index.ts';
 import {
+  AUTHORIZATION_TYPE,
+  CLAIMS_LIMITS,
   MAX_DEPTH,
   MAX_LIFETIME_SECONDS,
   examineChain,
@@ -90,6 +92,7 @@ export async function openPackage(
   const parts = requireReferenced(claimed, decision, inputsOf(claimed, decision));
   requireManifests(claimed, decision, trust);
   await verifyResult(parts, trust);
+  await verifySigned(parts, trust);
   const chained = await verifyChain(claimed, decision, parts, trust);
   const repeatable = repeatableOf(claimed, decision, parts, trust, load);
   const repeated =
@@ -178,6 +181,16 @@ function inputsOf({ bodies }: ClaimedPackage, { digests }: Decision): DecisionIn
 async function verifyResult({ attestationResult }: PackageParts, trust: PackageTrust): Promise<void> {
   if (attestationResult === null) return;
   await verifyJws(attestationResult, 'eat+jwt', everyKey(trust, 'ear'), 64 * 1024);
+}
+
+/**
+ * Every authorization that the decision and the renewals signed is the verifier's. A repetition takes signatures as they
+ * were made, and the chain has the newest authorizations only: without this nobody would look at the others'.
+ */
+async function verifySigned({ authorizations, renewed }: PackageParts, trust: PackageTrust): Promise<void> {
+  const keys = everyKey(trust, 'authorization');
+  for (const token of [...authorizations, ...renewed])
+    await verifyJws(token, AUTHORIZATION_TYPE, keys, CLAIMS_LIMITS.maxBytes);
 }
 
 /**

@@ -1,8 +1,16 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, hash } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Refusal, canonicalJson, utf8 } from '../../src/base/index.ts';
+import {
+  formatCheckpoint,
+  formatLogProof,
+  formatNote,
+  leafHash,
+  noteSigner,
+  signNote,
+} from '../../src/audit/index.ts';
+import { Refusal, canonicalJson, fromUtf8, toBase64url, utf8 } from '../../src/base/index.ts';
 import type { JsonObject, JsonValue } from '../../src/base/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { verifyPackage } from '../../src/lifecycle/index.ts';
@@ -424,6 +432,54 @@ describe('what was altered', () => {
     for (const [what, document] of Object.entries(mixed))
       expect(await refused(packed(document)), what).not.toBeNull();
     expect(await refused(utf8(JSON.stringify(own, null, 1)))).toBe('package-form');
+  });
+
+  /** A log of one entry, with the verifier's own key: what a verifier that lies could show. */
+  const lyingLog = (leaf: string): JsonObject => {
+    const key = createPrivateKey(readFileSync(file('v/keys/log.key')));
+    const signer = noteSigner('example.org/log', 'note', key);
+    const text = formatCheckpoint({ origin: 'example.org/log', size: 1n, root: leafHash(utf8(leaf)) });
+    const checkpoint = formatNote({ text, signatures: [signNote(text, signer)] });
+    return { leaf, proof: fromUtf8(formatLogProof({ index: 0n, hashes: [], checkpoint }), 'proof') };
+  };
+
+  /** The package of a renewal, in a log of its own, with other authorizations than those that were signed. */
+  async function renewalWith(alter: (token: string) => string): Promise<Uint8Array> {
+    await measured.copy();
+    const own = await measured.host.run();
+    const { session, nonceTpm } = await measured.host.session();
+    const live = [{ token: String(own.answer['authorization']), sequence: 0, workload: own.workload }];
+    const { body } = await measured.host.prepareAttestation(live, nonceTpm);
+    expect(await measured.host.attest(body)).toMatchObject({ status: 200 });
+    await session.flush();
+    const document = plain(await exported('--leaf', await renewalOf(own)));
+    const leaf = JSON.parse(entriesOf(document)[0]!.leaf) as JsonObject & {
+      digests: { authorization: string };
+    };
+    const named = leaf.digests.authorization.slice('sha256:'.length);
+    const bodies = document['bodies'] as { sha256: string; data: string }[];
+    const tokens = JSON.parse(
+      Buffer.from(bodies.find(({ sha256 }) => sha256 === named)!.data, 'base64url').toString(),
+    ) as string[];
+    const data = utf8(canonicalJson(tokens.map(alter)));
+    const sha256 = hash('sha256', data);
+    const entry = { ...leaf, index: '0', digests: { ...leaf.digests, authorization: `sha256:${sha256}` } };
+    return packed({
+      ...document,
+      subject: { executionId: null, decision: '0' },
+      entries: [lyingLog(canonicalJson(entry))],
+      bodies: [...bodies.filter((one) => one.sha256 !== named), { sha256, data: toBase64url(data) }].sort(
+        (a, b) => (a.sha256 < b.sha256 ? -1 : 1),
+      ),
+    });
+  }
+
+  it('is refused: an authorization that the decision names and that nobody signed', async () => {
+    expect(await refused(await renewalWith((token) => token))).toBeNull();
+    const forged = await renewalWith(
+      (token) => `${token.slice(0, token.lastIndexOf('.'))}.${'A'.repeat(86)}`,
+    );
+    expect(await refused(forged)).toBe('signature_invalid');
   });
 });
 

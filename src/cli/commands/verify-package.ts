@@ -30,7 +30,8 @@ const UNCHECKED: Readonly<Record<string, string>> = {
   state:
     'what the verifier read when it decided (host record, clock marks, revocations): it is its word of that time',
   witnesses: 'the witnesses that the trust bundle names: too few of them cosigned this checkpoint',
-  'authorization-in-log': 'the newest authorization’s own entry: it was renewed together with others',
+  'authorization-in-log':
+    'an authorization of the chain that no entry here names: its verifier signed it, the log may not have it',
   decision: 'the decision itself: what it takes to make it again is missing',
   'challenge-mac': 'that the nonce was the verifier’s own: its key is a secret',
   'sealed-object': 'the sealed object: its key was random and is gone; its digest is in the log',
