@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { CompactSign } from 'jose';
 import type { JsonObject, SignElsewhere } from '../base/index.ts';
-import { canonicalJson, signCompact, toBase64url, utf8 } from '../base/index.ts';
+import { canonicalJson, es256, signCompact, toBase64url, utf8 } from '../base/index.ts';
 import type { Appraisal } from './appraise.ts';
 import type { TrustTier } from './trust-vector.ts';
 
@@ -74,13 +73,8 @@ export interface EarKey {
 
 /** Signs a result with the EAR key: a JWS compact, `typ: eat+jwt`. */
 export async function signEar(claims: JsonObject, key: EarKey): Promise<string> {
-  if (key.sign !== undefined) {
-    const header = { alg: 'ES256', kid: key.kid, typ: 'eat+jwt' };
-    return await signCompact(utf8(canonicalJson(claims)), header, key.sign);
-  }
-  return await new CompactSign(utf8(canonicalJson(claims)))
-    .setProtectedHeader({ alg: 'ES256', kid: key.kid, typ: 'eat+jwt' })
-    .sign(key.key);
+  const header = { alg: 'ES256', kid: key.kid, typ: 'eat+jwt' };
+  return await signCompact(utf8(canonicalJson(claims)), header, key.sign ?? es256(key.key));
 }
 
 /** SHA-256 of a result: what the log and the authorization name. */

@@ -2,7 +2,7 @@ export { formatCheckpoint, parseCheckpoint, verifyCheckpoint } from './checkpoin
 export type { Checkpoint, UnverifiedCheckpoint } from './checkpoint.ts';
 export { EMPTY_ROOT, HASH_SIZE, leafHash, nodeHash } from './hash.ts';
 export type * from './leaf-kinds.ts';
-export { boundedDenial, denialBody, leafBody, parseLeaf, saltedDigest } from './leaf.ts';
+export { boundedDenial, denialBody, leafBody, leafPlace, parseLeaf, saltedDigest } from './leaf.ts';
 export type * from './ledger.ts';
 export { MAX_LOG_PROOF, formatLogProof, parseLogProof, verifyLogProof } from './log-proof.ts';
 export type { LogProof, LogProofChecks, UnverifiedLogProof } from './log-proof.ts';
@@ -16,7 +16,7 @@ export {
 } from './note.ts';
 export type { NoteSignature, SignedNote, VerifiedSignature } from './note.ts';
 export type { TileReader } from './ports.ts';
-export { proveConsistency, proveInclusion, treeRoot } from './prove.ts';
+export { KnownNodes, proveConsistency, proveInclusion, treeRoot } from './prove.ts';
 export { parseQuorumPolicy, verifyQuorum } from './quorum.ts';
 export type { PolicyKey, QuorumPolicy, QuorumRule } from './quorum.ts';
 export { MAX_ENTRY, bundlePath, encodeBundle, parseBundle, parseTilePath, tilePath } from './tiles.ts';

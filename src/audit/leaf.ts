@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson, equalBytes, parseJsonObject, refuse, utf8 } from '../base/index.ts';
 import type { Fail, JsonObject, JsonValue } from '../base/index.ts';
-import type { AuditLeaf, DecisionLeaf, EnrollmentLeaf, LeafBody, LeafDenial } from './leaf-kinds.ts';
+import type {
+  AuditLeaf,
+  DecisionLeaf,
+  EnrollmentLeaf,
+  LeafBody,
+  LeafDenial,
+  LeafPlace,
+} from './leaf-kinds.ts';
 import { LEAF_SHAPES, PLACE_SHAPE } from './leaf-shapes.ts';
 import { MAX_ENTRY } from './tiles.ts';
 
@@ -53,6 +60,15 @@ export function parseLeaf(bytes: Uint8Array): AuditLeaf {
   const checked = checkBody(body);
   checkOutcome(checked);
   return { ...checked, ...place };
+}
+
+/**
+ * What the ledger added to a body: nothing else of the entry is looked at, for whoever compares all of it afterwards.
+ * @throws Refusal `malformed`
+ */
+export function leafPlace(bytes: Uint8Array): LeafPlace {
+  const { index = null, time = null, epoch = null } = parseJsonObject(bytes, 'audit leaf', LIMITS);
+  return PLACE_SHAPE({ index, time, epoch }, 'leaf', fail);
 }
 
 function checkBody(value: JsonObject): LeafBody {

@@ -16,17 +16,19 @@ export async function proveInclusion(index: bigint, size: bigint, tiles: TileRea
 
 /**
  * Makes the consistency proof between the trees of `oldSize` and of `size` entries; empty for equal sizes.
+ * @param known of this log: what isn't in it is read and put into it
  * @throws RangeError when there is nothing to prove (from size 0) or the sizes are the wrong way round
  */
 export async function proveConsistency(
   oldSize: bigint,
   size: bigint,
   tiles: TileReader,
+  known?: KnownNodes,
 ): Promise<Uint8Array[]> {
   if (oldSize <= 0n || oldSize > size) {
     throw new RangeError(`no consistency proof from ${String(oldSize)} to ${String(size)}`);
   }
-  return await hashRanges(consistencyRanges({ start: 0n, end: oldSize }, size), size, tiles);
+  return await hashRanges(consistencyRanges({ start: 0n, end: oldSize }, size), size, tiles, known);
 }
 
 /** Root of the tree of `size` entries, from its tiles: what a checkpoint of that size must have. */
@@ -35,19 +37,49 @@ export async function treeRoot(size: bigint, tiles: TileReader): Promise<Uint8Ar
   return root ?? new Uint8Array();
 }
 
+/**
+ * Hashes of perfect nodes of one log, which never change once the log has their entries; a bounded number. A proof from
+ * an old size then needs what was added since the last one, and not the hashes of whole tiles again.
+ */
+export class KnownNodes {
+  readonly #hashes = new Map<string, Uint8Array>();
+
+  get({ height, index }: Node): Uint8Array | undefined {
+    return this.#hashes.get(`${String(height)}/${String(index)}`);
+  }
+
+  /** Leaves are not kept: their hashes are in the tile as they are. */
+  keep({ height, index }: Node, hash: Uint8Array): void {
+    if (height === 0) return;
+    if (this.#hashes.size >= MAX_KNOWN) this.#hashes.clear();
+    this.#hashes.set(`${String(height)}/${String(index)}`, hash);
+  }
+}
+
+/** About 1 MB. */
+const MAX_KNOWN = 8192;
+
 /** The Merkle tree hash of each range of entries; all ranges are subtrees of the tree of `size` entries. */
 export async function hashRanges(
   ranges: readonly Range[],
   size: bigint,
   tiles: TileReader,
+  known = new KnownNodes(),
 ): Promise<Uint8Array[]> {
   const nodes = ranges.map((range) => perfectNodes(range));
-  const wanted = new Map(nodes.flat().map((node) => [tilePath(tileOf(node, size)), tileOf(node, size)]));
+  const unknown = nodes.flat().filter((node) => known.get(node) === undefined);
+  const wanted = new Map(unknown.map((node) => [tilePath(tileOf(node, size)), tileOf(node, size)]));
   const contents = await tiles.readTiles([...wanted.values()]);
   const hashes = new Map(
     [...wanted].map(([path, { width }], i) => [path, splitTile(contents[i] ?? new Uint8Array(), width)]),
   );
-  const hashOf = (node: Node): Uint8Array => nodeInTile(node, hashes.get(tilePath(tileOf(node, size))) ?? []);
+  const hashOf = (node: Node): Uint8Array => {
+    const earlier = known.get(node);
+    if (earlier !== undefined) return earlier;
+    const hash = nodeInTile(node, hashes.get(tilePath(tileOf(node, size))) ?? []);
+    known.keep(node, hash);
+    return hash;
+  };
   return nodes.map((parts) => rootOfNodes(parts.map(hashOf)));
 }
 

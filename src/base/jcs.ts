@@ -9,8 +9,8 @@ import type { JsonObject, JsonValue } from './refusal.ts';
  * @throws TypeError on values that have no canonical form (NaN, infinities, lone surrogates, undefined)
  */
 export function canonicalJson(value: JsonValue): string {
+  if (typeof value === 'string') return canonicalText(value);
   if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError('JCS: number is not finite');
-  if (typeof value === 'string' && !value.isWellFormed()) throw new TypeError('JCS: lone surrogate');
   if (Array.isArray(value)) return `[${(value as JsonValue[]).map(canonicalJson).join(',')}]`;
   if (isJsonObject(value)) return canonicalObject(value);
   const text = JSON.stringify(value) as string | undefined;
@@ -29,6 +29,16 @@ export function jcsSha256(value: JsonValue): Uint8Array {
 
 function canonicalObject(value: JsonObject): string {
   // The default sort compares UTF-16 code units, which is what RFC 8785 §3.2.3 asks for.
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${members.map(([name, member]) => `${canonicalJson(name)}:${canonicalJson(member)}`).join(',')}}`;
+  let text = '';
+  for (const name of Object.keys(value).sort()) {
+    const member = value[name];
+    if (member === undefined) throw new TypeError('JCS: not a JSON value');
+    text += `${text === '' ? '' : ','}${canonicalText(name)}:${canonicalJson(member)}`;
+  }
+  return `{${text}}`;
+}
+
+function canonicalText(text: string): string {
+  if (!text.isWellFormed()) throw new TypeError('JCS: lone surrogate');
+  return JSON.stringify(text);
 }

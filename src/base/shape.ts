@@ -94,16 +94,18 @@ export function object<R extends Shapes, O extends Shapes = Record<never, never>
   optional?: O,
 ): Shape<ObjectOf<R, O>> {
   const shapes = new Map<string, Shape<unknown>>(Object.entries({ ...required, ...optional }));
+  const names = Object.keys(required);
   return (value, path, fail) => {
     if (!isJsonObject(value)) return fail(path, 'an object');
-    for (const name of Object.keys(required))
-      if (!Object.hasOwn(value, name)) return fail(`${path}.${name}`, 'present');
-    const members = Object.entries(value).map(([name, member]) => {
+    for (const name of names) if (!Object.hasOwn(value, name)) return fail(`${path}.${name}`, 'present');
+    const members: Record<string, unknown> = {};
+    // Assigned, not defined: the names are those of the shape, none of them special.
+    for (const [name, member] of Object.entries(value)) {
       const shape = shapes.get(name) ?? fail(`${path}.${name}`, 'a known member');
-      return [name, shape(member, `${path}.${name}`, fail)] as const;
-    });
+      members[name] = shape(member, `${path}.${name}`, fail);
+    }
     // Each member went through the shape that the type names.
-    return Object.fromEntries(members) as ObjectOf<R, O>;
+    return members as ObjectOf<R, O>;
   };
 }
 

@@ -12,21 +12,15 @@ export class Writer {
   }
 
   u8(value: number): this {
-    return this.#number(value, 1, (view) => {
-      view.setUint8(0, value);
-    });
+    return this.#number(value, 1);
   }
 
   u16(value: number): this {
-    return this.#number(value, 2, (view) => {
-      view.setUint16(0, value, false);
-    });
+    return this.#number(value, 2);
   }
 
   u32(value: number): this {
-    return this.#number(value, 4, (view) => {
-      view.setUint32(0, value, false);
-    });
+    return this.#number(value, 4);
   }
 
   u64(value: bigint): this {
@@ -53,12 +47,13 @@ export class Writer {
     return concat(this.#parts);
   }
 
-  #number(value: number, size: number, set: (view: DataView) => void): this {
+  #number(value: number, size: number): this {
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * size)) {
       throw new RangeError(`u${String(8 * size)} out of range: ${String(value)}`);
     }
     const bytes = new Uint8Array(size);
-    set(new DataView(bytes.buffer));
+    // What is stored in a byte is its lowest 8 bits.
+    for (let i = 0; i < size; i++) bytes[i] = value >>> (8 * (size - 1 - i));
     return this.bytes(bytes);
   }
 }

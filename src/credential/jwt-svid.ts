@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { CompactSign } from 'jose';
-import { canonicalJson, refuse, signCompact, toBase64url, utf8 } from '../base/index.ts';
+import { canonicalJson, es256, refuse, signCompact, toBase64url, utf8 } from '../base/index.ts';
 import type { Random, SignElsewhere } from '../base/index.ts';
 import type { SpiffeId } from '../x509/index.ts';
 
@@ -57,9 +56,6 @@ export async function issueJwtSvid(
   const claims = { sub: id.text, aud: [...audiences], iat: issuedAt, exp: expires, jti: serial };
   const payload = utf8(canonicalJson(claims));
   const header = { alg: 'ES256', kid: key.kid, typ: 'JWT' };
-  const token =
-    key.sign === undefined
-      ? await new CompactSign(payload).setProtectedHeader(header).sign(key.key)
-      : await signCompact(payload, header, key.sign);
+  const token = await signCompact(payload, header, key.sign ?? es256(key.key));
   return { token, serial };
 }

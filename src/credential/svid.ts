@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { refuse, toHex } from '../base/index.ts';
 import type { Random } from '../base/index.ts';
 import { issueCertificate, parseCertificate, randomSerial } from '../x509/index.ts';
-import type { SpiffeId } from '../x509/index.ts';
+import type { Certificate, SpiffeId } from '../x509/index.ts';
 
 /** A certificate authority whose key is here. */
 export interface SigningAuthority {
@@ -43,7 +43,8 @@ const BACKDATE = 30_000;
  * @throws Refusal `credential-authority` when it would outlive its authority
  */
 export function issueSvid(order: SvidOrder, authority: SigningAuthority, random: Random): IssuedSvid {
-  const { notBefore: from, notAfter: until } = parseCertificate(authority.certificate);
+  const certificate = certificateOf(authority);
+  const { notBefore: from, notAfter: until } = certificate;
   const notBefore = Math.max(order.notBefore - BACKDATE, from);
   if (order.notAfter > until || order.notAfter <= order.notBefore || order.notBefore < from) {
     return refuse('credential-authority', 'the certificate would be valid outside its authority’s time', {
@@ -55,11 +56,22 @@ export function issueSvid(order: SvidOrder, authority: SigningAuthority, random:
   const leaf = issueCertificate({
     subject: {},
     publicKey: order.publicKey,
-    issuer: { certificate: authority.certificate, key: authority.key },
+    issuer: { certificate, key: authority.key },
     serial,
     notBefore,
     notAfter: order.notAfter,
     purpose: { kind: 'x509-svid', id: order.id.text },
   });
   return { chain: [leaf, ...authority.chain], serial: toHex(serial), expires: order.notAfter };
+}
+
+/** An authority issues for as long as the verifier runs: its own certificate is read once. */
+const readBefore = new WeakMap<SigningAuthority, Certificate>();
+
+function certificateOf(authority: SigningAuthority): Certificate {
+  const known = readBefore.get(authority);
+  if (known !== undefined) return known;
+  const certificate = parseCertificate(authority.certificate);
+  readBefore.set(authority, certificate);
+  return certificate;
 }

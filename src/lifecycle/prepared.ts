@@ -1,6 +1,6 @@
 import { equalBytes, refuse, toBase64url, utf8, canonicalJson } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { parseLeaf } from '../audit/index.ts';
+import { leafPlace } from '../audit/index.ts';
 import type { Change, Committed } from '../audit/index.ts';
 import { Refusal } from '../base/index.ts';
 import { toDenial } from './denial.ts';
@@ -117,9 +117,9 @@ export async function finishDecision<A extends CommittedAnswer>(
 
 /** The appended leaf is the prepared one, and an allow: the answer's proof is of this and of nothing else. */
 function requireLeafOf({ leaf: body }: Change, leaf: Uint8Array): void {
-  const { index, time, epoch, ...rest } = parseLeaf(leaf);
-  const expected = utf8(canonicalJson({ ...body, index, time, epoch }));
-  if (!equalBytes(leaf, expected) || rest.kind !== 'decision' || rest.outcome !== 'allow')
+  // Only what the ledger adds is taken from it; that all the rest is as it was checked, the bytes say.
+  const expected = utf8(canonicalJson({ ...body, ...leafPlace(leaf) }));
+  if (!equalBytes(leaf, expected) || body['kind'] !== 'decision' || body['outcome'] !== 'allow')
     refuse('commit-mismatch', 'the log has another leaf than the one that was prepared');
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { proveConsistency } from '../audit/index.ts';
+import { KnownNodes, proveConsistency } from '../audit/index.ts';
 import type { Records } from '../audit/index.ts';
 import type { VerificationKey } from '../authorization/index.ts';
 import { equalBytes, fromHex, refuse, toBase64, toHex, utf8 } from '../base/index.ts';
@@ -104,8 +104,9 @@ function agentCertificates({ records, agentIssuer, random }: DecisionParts): Age
 }
 
 function logView(store: StoreOperations): LogView {
+  const known = new KnownNodes();
   return {
     size: async () => BigInt((await store.head())?.size ?? 0),
-    consistency: async (from, to) => (await proveConsistency(from, to, store.tiles)).map(toBase64),
+    consistency: async (from, to) => (await proveConsistency(from, to, store.tiles, known)).map(toBase64),
   };
 }

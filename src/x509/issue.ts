@@ -4,6 +4,7 @@ import { utf8 } from '../base/index.ts';
 import { encodeCertificate, encodeName, extension, spkiOf } from './build.ts';
 import type { ExtensionInput, RdnInput } from './build.ts';
 import { parseCertificate } from './certificate.ts';
+import type { Certificate } from './certificate.ts';
 import { der } from './der-writer.ts';
 import { OID } from './oids.ts';
 import { parseSpki } from './spki.ts';
@@ -46,8 +47,8 @@ export interface CertificateOrder {
   readonly subject: { readonly commonName?: string; readonly organization?: string };
   /** The subject's key: a key object, or a DER SubjectPublicKeyInfo that is kept byte for byte. */
   readonly publicKey: KeyObject | Uint8Array;
-  /** The issuer's certificate (DER) and private key; without a certificate the result is self-signed by `key`. */
-  readonly issuer: { readonly certificate?: Uint8Array; readonly key: KeyObject };
+  /** The issuer's certificate (DER, or parsed) and private key; without one the result is self-signed by `key`. */
+  readonly issuer: { readonly certificate?: Uint8Array | Certificate; readonly key: KeyObject };
   /** Big-endian, 1 to 20 bytes; `randomSerial` makes one. */
   readonly serial: Uint8Array;
   /** Unix time in milliseconds; seconds count. */
@@ -60,7 +61,8 @@ export interface CertificateOrder {
 export function issueCertificate(order: CertificateOrder): Uint8Array {
   const publicKey = order.publicKey instanceof Uint8Array ? order.publicKey : spkiOf(order.publicKey);
   const subject = encodeName(subjectRdns(order));
-  const issuer = order.issuer.certificate && parseCertificate(order.issuer.certificate);
+  const { certificate } = order.issuer;
+  const issuer = certificate instanceof Uint8Array ? parseCertificate(certificate) : certificate;
   const ownKeyId = keyIdentifier(publicKey);
   const issuerKeyId = issuer === undefined ? ownKeyId : keyIdentifier(issuer.publicKey.der);
   const extensions = [

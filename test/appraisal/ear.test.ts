@@ -67,4 +67,13 @@ describe('EAR', () => {
     expect(protectedHeader).toEqual({ alg: 'ES256', kid: 'e', typ: 'eat+jwt' });
     expect(JSON.parse(Buffer.from(payload).toString())).toEqual(earClaims(appraisal, context));
   });
+
+  it.each([
+    ['a public key', () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey],
+    ['another curve', () => generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey],
+    ['another kind', () => generateKeyPairSync('ed25519').privateKey],
+  ])('is not signed with %s', async (_, key) => {
+    const signed = signEar(earClaims(appraisal, context), { kid: 'e', key: key() });
+    await expect(signed).rejects.toThrow(TypeError);
+  });
 });

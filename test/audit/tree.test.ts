@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EMPTY_ROOT, leafHash } from '../../src/audit/hash.ts';
-import { proveConsistency, proveInclusion, treeRoot } from '../../src/audit/prove.ts';
+import { KnownNodes, proveConsistency, proveInclusion, treeRoot } from '../../src/audit/prove.ts';
 import { parseTilePath } from '../../src/audit/tiles.ts';
+import type { TileId } from '../../src/audit/tiles.ts';
 import { EMPTY_EDGE, appendLeaves, loadEdge, proveAppended } from '../../src/audit/tree.ts';
 import { verifyConsistency, verifyInclusion } from '../../src/audit/verify.ts';
 import { toHex } from '../../src/base/index.ts';
@@ -238,6 +239,27 @@ describe('consistency proofs', () => {
         });
       }
     }
+  });
+
+  it('are the same with the nodes of earlier ones, whose tiles are not read again', async () => {
+    const log = logOf(1000, 1);
+    const read: string[] = [];
+    const tiles = {
+      readTiles: (ids: readonly TileId[]) => {
+        read.push(...ids.map(({ level, index }) => `${String(level)}/${String(index)}`));
+        return log.readTiles(ids);
+      },
+    };
+    const known = new KnownNodes();
+    for (let size = 1; size <= 1000; size += 7)
+      for (const oldSize of [1, Math.ceil(size / 2), size])
+        expect(hex(await proveConsistency(BigInt(oldSize), BigInt(size), tiles, known))).toEqual(
+          reference.proof(oldSize, 0, size),
+        );
+    read.length = 0;
+    await proveConsistency(512n, 1000n, tiles, known);
+    expect(read).not.toContain('0/0');
+    expect(read).not.toContain('0/1');
   });
 
   it('verify at the borders of tiles', async () => {

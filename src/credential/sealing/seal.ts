@@ -44,6 +44,7 @@ export interface SealTerms {
  * @param random draws the JWE's key, the release key, then what the import blob draws
  * @throws Refusal `sealed-expiration`, `sealed-selection`, `sealed-nonce`, `wrapping-key`, `malformed`
  */
+// eslint-disable-next-line @typescript-eslint/require-await -- a refusal must reject, not throw
 export async function sealCredentials(
   credentials: JsonObject,
   terms: SealTerms,
@@ -69,7 +70,7 @@ export async function sealCredentials(
   });
   const { objectPublic, name, duplicate, encryptedSeed } = makeImportBlob(terms.ek, key, authPolicy, random);
   const signature = release.signOnce(releaseMessage({ nonceTpm, expiration, objectName: name, policyRef }));
-  const jwe = await encryptCredentials(credentials, key, binding);
+  const jwe = encryptCredentials(credentials, key, binding);
   const policy = {
     releaseKey: release.keyPublic,
     policyRef,
