@@ -47,17 +47,8 @@ export interface JudgedEk extends ClaimedEk {
 }
 
 /**
- * Judges an endorsement key: its public area is a template's byte for byte, so that encrypting to it is safe whoever
- * sent it; its certificate, where there is one, is for exactly this key and leads to a root that is switched on.
- * @param now Unix ms
- * @throws Refusal `enroll-ek`, `enroll-ek-key`, `enroll-ek-authority`, `x509-…`, `malformed`
- */
-export function judgeEk(request: EnrollmentRequest, trust: EkTrust, now: number): JudgedEk {
-  return endorse(request, claimedEk(request), trust, now);
-}
-
-/**
- * The first part of {@link judgeEk}: the key by itself, before any signature is looked at.
+ * An endorsement key by itself, before any signature is looked at: its public area is a template's byte for byte, so that
+ * encrypting to it is safe whoever sent it.
  * @throws Refusal `enroll-ek`, `malformed`
  */
 export function claimedEk(request: EnrollmentRequest): ClaimedEk {
@@ -79,7 +70,11 @@ export function claimedEk(request: EnrollmentRequest): ClaimedEk {
   };
 }
 
-/** The second part: its certificate's path. @throws Refusal `enroll-ek-key`, `enroll-ek-authority`, `x509-…` */
+/**
+ * The key with its certificate, where there is one: for exactly this key, and to a root that is switched on.
+ * @param now Unix ms
+ * @throws Refusal `enroll-ek-key`, `enroll-ek-authority`, `x509-…`
+ */
 export function endorse(request: EnrollmentRequest, ek: ClaimedEk, trust: EkTrust, now: number): JudgedEk {
   const certificate =
     request.ekCertificate === undefined ? null : judgeCertificate(request, ek.hostId, trust, now);

@@ -12,7 +12,6 @@ export type { AgentIssuer, PresentedAgent } from './agent-certificate.ts';
 export { challengeMemory } from './challenge-memory.ts';
 export { CREDENTIAL_CHALLENGE_MS } from './challenge.ts';
 export type { Candidate, EnrollmentChallenge } from './challenge.ts';
-export { judgeEk } from './endorsement.ts';
 export type { EkTrust, JudgedEk } from './endorsement.ts';
 export { activateEnrollment, beginEnrollment, pollEnrollment } from './enroll.ts';
 export type { Enrolled, EnrollmentDesk, NotEnrolled } from './enroll.ts';

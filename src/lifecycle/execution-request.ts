@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { scopeShape } from '../authorization/claims.ts';
 import type { Fail, JsonObject, JsonValue, Shape } from '../base/index.ts';
-import { canonicalJson, fromHex, jcsSha256, refuse, shape, utf8 } from '../base/index.ts';
+import { fromHex, jcsSha256, refuse, shape, utf8 } from '../base/index.ts';
 
 const {
   base64url,
@@ -199,11 +199,6 @@ export function artifactPcr(measurement: Uint8Array): Uint8Array {
 /** policyRef of a first release: SHA-256(label ‖ executionId). */
 export function releasePolicyRef(executionId: string): Uint8Array {
   return labelledDigest('sealgate/release/v1\0', utf8(executionId));
-}
-
-/** Canonical text of a request, for evidence storage and the audit package. */
-export function canonicalRequest(request: ExecutionRequest): string {
-  return canonicalJson(request as unknown as JsonObject);
 }
 
 /** SHA-256(label ‖ parts). */

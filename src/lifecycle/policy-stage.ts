@@ -1,13 +1,13 @@
 import type { VerifiedArtifact } from '../artifact/index.ts';
 import { refuse } from '../base/index.ts';
-import { executeRequest, grantedCredentials, hostSetsOf, selectClaims } from '../policy/index.ts';
-import type {
-  EnrolledHost,
-  ExecuteFacts,
-  GrantedCredential,
-  Platform,
-  PolicyDecision,
+import {
+  executeRequest,
+  grantedCredentials,
+  hostSetsOf,
+  requireAllowed,
+  selectClaims,
 } from '../policy/index.ts';
+import type { EnrolledHost, ExecuteFacts, GrantedCredential, Platform } from '../policy/index.ts';
 import { selectsCode } from './loader-variables.ts';
 import type { Environment } from './environment-stage.ts';
 import type { Principals } from './identity-stage.ts';
@@ -48,17 +48,6 @@ export async function evaluatePolicy(verified: Verified): Promise<PolicyApproval
   const deciding = requireAllowed(decision);
   const grants = grantedCredentials(policy.bundle, enrolled(verified.host), request.credentials);
   return { deciding, grants };
-}
-
-/** An allow that no policy made is no explicit one. @throws Refusal `policy-error`, `policy-denied` */
-function requireAllowed({ allow, ids, errors }: PolicyDecision): readonly string[] {
-  if (errors.length > 0)
-    refuse('policy-error', 'the policy could not be evaluated', { errors: errors.slice(0, 16) });
-  if (!allow || ids.length === 0)
-    refuse('policy-denied', ids.length === 0 ? 'no policy permits this' : 'a policy forbids this', {
-      ids: [...ids],
-    });
-  return ids;
 }
 
 /** The host as policy names it. */

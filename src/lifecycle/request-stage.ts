@@ -1,6 +1,6 @@
 import type { JsonObject } from '../base/index.ts';
 import { equalBytes, fromBase64url, refuse, utf8 } from '../base/index.ts';
-import { CHALLENGE_LIFETIME_MS, checkNonce } from './challenge.ts';
+import { checkNonce } from './challenge.ts';
 import type { IssuedChallenge } from './challenge.ts';
 import { parseEvidence } from './evidence-collection.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
@@ -73,9 +73,6 @@ export async function admitRequest(
     now,
   };
 }
-
-/** Unix ms until which a nonce could be presented again. */
-export const nonceExpiry = (now: number): number => now + CHALLENGE_LIFETIME_MS;
 
 /** A request for another verifier was relayed here. @throws Refusal `wrong-verifier` */
 export function requireAddressee(verifier: string, trustDomain: string): void {

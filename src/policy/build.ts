@@ -1,8 +1,6 @@
-import { parseJson, parseJsonObject, refuse } from '../base/index.ts';
+import { LIMITS, isJsonObject, parseJsonObject, refuse } from '../base/index.ts';
 import type { Fail, JsonObject, JsonValue } from '../base/index.ts';
-import { isJsonObject } from '../base/index.ts';
 import { REFERENCES_LIMITS } from '../appraisal/index.ts';
-import { LIMITS } from '../base/index.ts';
 import { readBundle } from './bundle.ts';
 import type { PolicyBundle } from './bundle.ts';
 import { compilePolicies } from './cedar/compile.ts';
@@ -111,9 +109,4 @@ function source(sources: PolicySources, file: string, member: string): Uint8Arra
     sources.get(file) ??
     refuse('policy-source', `${member}: there is no file ${file} in the directory`, { file, member })
   );
-}
-
-/** A file of test cases or facts as JSON. @throws Refusal `malformed` */
-export function parseFacts(bytes: Uint8Array, file: string): JsonValue {
-  return parseJson(bytes, file, { maxBytes: LIMITS.json, maxDepth: 16, maxValues: 100_000 });
 }
