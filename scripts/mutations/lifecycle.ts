@@ -28,9 +28,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'decision-policy-denial-ignored',
-    file: 'src/lifecycle/policy-stage.ts',
-    find: 'if (!allow || ids.length === 0)',
-    replace: 'if (!allow && ids.length > 1)',
+    file: 'src/policy/cedar/engine.ts',
+    find: 'if (allow && ids.length > 0) return ids;',
+    replace: 'if (allow || ids.length <= 1) return ids;',
     test,
   },
   {
