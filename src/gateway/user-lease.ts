@@ -8,9 +8,12 @@ import { refuse } from '../base/index.ts';
 import type { Random } from '../base/index.ts';
 import type { RunUser } from './run-order.ts';
 
-/** The range that systemd has for dynamic users: no distribution gives its accounts these numbers. */
-const FIRST = 61_184;
-const LAST = 65_519;
+/**
+ * Numbers that systemd's list of ranges leaves unused, below those of its dynamic users: a service that got the same number
+ * could read an execution's credentials, and would be killed with it.
+ */
+const FIRST = 60_706;
+const LAST = 61_183;
 const COUNT = LAST - FIRST + 1;
 /** Who nobody is: an artifact never runs as root, nor with its group. */
 const NOBODY = 65_534;

@@ -101,7 +101,7 @@ describe.runIf(isRoot)('what an execution starts', () => {
     const [uid, rest] = stdout.split('\n');
     expect(rest).toBe('done');
     expect(stderr.match(/Permission denied|not permitted/g)?.length).toBeGreaterThanOrEqual(4);
-    expect(Number(uid)).toBeGreaterThanOrEqual(61_184);
+    expect(Number(uid)).toBeGreaterThanOrEqual(60_706);
     await gateway.end([id], { check: 'test', reason: 'the test is over' });
     await first;
     expect(readdirSync(path.join(world.host.state.path, 'run'))).toEqual([]);
@@ -113,14 +113,14 @@ describe.runIf(isRoot)('a user of its own', () => {
     const run = temporaryDirectory();
     const same = { bytes: (length: number) => new Uint8Array(length) };
     const one = await leaseUser(run, ROOT, same);
-    const two = await leaseUser(run, { uid: 61_500, gid: 61_500 }, same);
+    const two = await leaseUser(run, { uid: 61_100, gid: 61_100 }, same);
     expect([one.user, two.user]).toEqual([
-      { uid: 61_184, gid: 61_184 },
-      { uid: 61_185, gid: 61_185 },
+      { uid: 60_706, gid: 60_706 },
+      { uid: 60_707, gid: 60_707 },
     ]);
     await one.release();
     const again = await leaseUser(run, ROOT, same);
-    expect(again.user.uid).toBe(61_184);
+    expect(again.user.uid).toBe(60_706);
     await Promise.all([again.release(), two.release()]);
     expect(readdirSync(run)).toEqual([]);
     // An ordinary caller stays itself, without root's group.

@@ -101,7 +101,8 @@ function socketOf(
   { socket, state, tcti, parent }: RunOptions,
   environment: NodeJS.ProcessEnv,
 ): string | undefined {
-  if (socket !== undefined) return existsSync(socket) ? socket : undefined;
+  // A named one that isn't there is refused where it is asked: nothing runs in another way than it was told to.
+  if (socket !== undefined) return socket;
   if (state !== undefined || tcti !== undefined) return undefined;
   // Another parent than this execution is none of its own socket's business.
   const own = parent === undefined ? environment[CHILD_SOCKET_VARIABLE] : undefined;
