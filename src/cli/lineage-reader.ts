@@ -25,7 +25,7 @@ import type {
   VerifiedPage,
 } from '../lineage/index.ts';
 import type { FoundProfile } from './profile-file.ts';
-import { logKeyOf, rememberedCheckpoint } from './remembered-checkpoint.ts';
+import { logKeysOf, rememberedCheckpoint } from './remembered-checkpoint.ts';
 
 /** What is asked, before it is known in which tree. */
 export type LineageOrder =
@@ -68,9 +68,9 @@ export async function readLineage(
   order: LineageOrder,
   options: LineageOptions,
 ): Promise<LineageReading> {
-  const logKey = logKeyOf(profile, options.logKey);
-  const remembered = rememberedCheckpoint(profile, logKey);
-  const checkpoint = await followCheckpoint(client, [logKey], remembered);
+  const logKeys = logKeysOf(profile, options.logKey);
+  const remembered = rememberedCheckpoint(profile, logKeys);
+  const checkpoint = await followCheckpoint(client, logKeys, remembered);
   const source: PageSource = options.wholeLog
     ? await wholeLog(client, checkpoint, order, options)
     : (question) => fetchLineage(client, question);

@@ -28,11 +28,6 @@ export function logKeysOf(profile: Pick<FoundProfile, 'logKey'>, flag?: string):
   return [first, ...more];
 }
 
-/** {@link logKeysOf}, the first one. */
-export function logKeyOf(profile: FoundProfile, flag?: string): VerifierKey {
-  return logKeysOf(profile, flag)[0];
-}
-
 /**
  * The newest checkpoint that was verified under this profile; undefined the first time. Its signature is verified again,
  * so that nothing is compared with a file that somebody else wrote.

@@ -36,9 +36,9 @@ export async function fetchLineage(client: VerifierClient, question: LineageQues
   if (body.size !== String(question.size))
     refuse('verifier-answer', 'the proofs are in a tree of another size', { size: body.size });
   const next = body.next === null ? null : Number(body.next);
-  const after = question.ask === 'ancestors' ? null : question.after;
-  // A page that doesn't lead on would be asked for without end.
-  if (next !== null && next <= (after ?? -1)) refuse('verifier-answer', 'the next page is not a later one');
+  // A page that doesn't lead on would be asked for without end; ancestors come in one.
+  const isLater = next === null || (question.ask !== 'ancestors' && next > (question.after ?? -1));
+  if (!isLater) refuse('verifier-answer', 'the next page is not a later one');
   return {
     found: body.found.map(({ decision, because }) => ({
       decision: BigInt(decision),

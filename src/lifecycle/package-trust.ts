@@ -12,8 +12,8 @@ import type { RepeatTrust } from './repeat-deps.ts';
 export interface PackagePins {
   /** Trust bundles that are believed: one DSSE envelope of any version, or a list of them from version 1. */
   readonly trustBundle?: Uint8Array;
-  /** The log's key. */
-  readonly logKey?: VerifierKey;
+  /** The log's keys: one, or while it is rotated several. */
+  readonly logKeys?: readonly VerifierKey[];
 }
 
 /** The chain of trust bundles of a package, each signed by those that the one before names. */
@@ -105,9 +105,9 @@ export function everyKey(
   return [...new Map(versions.flatMap(({ keys }) => keys[purpose]).map((key) => [key.kid, key])).values()];
 }
 
-/** The log's keys: the pinned one, or those of the trust bundles. */
-export function packageLogKeys({ versions }: PackageTrust, { logKey }: PackagePins): readonly VerifierKey[] {
-  if (logKey !== undefined) return [logKey];
+/** The log's keys: the pinned ones, or those of the trust bundles. */
+export function packageLogKeys({ versions }: PackageTrust, { logKeys }: PackagePins): readonly VerifierKey[] {
+  if (logKeys !== undefined) return logKeys;
   return versions.flatMap(({ log }) => log);
 }
 

@@ -3,7 +3,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatVkey, noteSigner } from '../../src/audit/index.ts';
 import { LISTED_BY } from '../../src/lineage/index.ts';
+import { logVkey } from '../../src/server/index.ts';
 import { openSqlite } from '../../src/store/index.ts';
 import type { Allowed } from '../server/decision-world.ts';
 import { cli } from '../support/cli.ts';
@@ -115,6 +117,39 @@ describe('sealgate exec lineage', () => {
     const whole = await ask('exec', 'lineage', first ?? '', '--descendants', '--whole-log');
     expect(whole.executions.map(({ executionId }) => executionId)).toEqual([first, second, third]);
     expect(whole.unchecked).toEqual(['consistency']);
+  });
+
+  it('takes every key of a log whose key is being exchanged, and none that is not its own', async () => {
+    const { services } = lineage.world.verifier.server;
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const foreign = formatVkey(noteSigner('example.org/log', 'note', privateKey).key);
+    const answer = await ask(
+      'exec',
+      'lineage',
+      idOf(chain[2]),
+      '--log-key',
+      `${foreign} ${logVkey(services)}`,
+    );
+    expect(answer.executions).toHaveLength(3);
+    expect(await lineage.json('exec', 'lineage', idOf(chain[2]), '--log-key', foreign)).toMatchObject({
+      exit: 1,
+      document: { denial: { check: 'log-signature' } },
+    });
+  });
+
+  it('does not follow a verifier whose ancestors never end', async () => {
+    const { store } = lineage.world.verifier.server.services;
+    const proxy = store as { lineage: typeof store.lineage };
+    const real = store.lineage.bind(store);
+    proxy.lineage = async (question) => ({ ...(await real(question)), next: 7 });
+    try {
+      expect(await lineage.json('exec', 'lineage', idOf(chain[2]))).toMatchObject({
+        exit: 1,
+        document: { denial: { check: 'verifier-answer' } },
+      });
+    } finally {
+      proxy.lineage = real;
+    }
   });
 
   it('says what it doesn’t know, and what can’t be asked', async () => {

@@ -11,7 +11,7 @@ import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { factRows, paint, printJson, printable, table } from '../output.ts';
 import { findProfile } from '../profile-file.ts';
-import { logKeyOf } from '../remembered-checkpoint.ts';
+import { logKeysOf } from '../remembered-checkpoint.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -95,19 +95,19 @@ function requireComplete({ repeated, missing, trust }: PackageReport): void {
 }
 
 function pinsOf({ trustBundle, logKey, profile }: Options): PackagePins {
-  const key = logKey === undefined ? profileKey(profile) : readKey(logKey);
+  const logKeys = logKey === undefined ? profileKeys(profile) : [readKey(logKey)];
   return {
     ...(trustBundle === undefined
       ? {}
       : { trustBundle: readInput(trustBundle, 'trust bundle', 16 * 1024 * 1024) }),
-    ...(key === undefined ? {} : { logKey: key }),
+    ...(logKeys === undefined ? {} : { logKeys }),
   };
 }
 
-function profileKey(profile: string | undefined): VerifierKey | undefined {
+function profileKeys(profile: string | undefined): readonly VerifierKey[] | undefined {
   if (profile === undefined) return undefined;
   const found = findProfile({ profile });
-  return found.logKey === '' ? undefined : logKeyOf(found);
+  return found.logKey === '' ? undefined : logKeysOf(found);
 }
 
 /** A key that can't be read is a wrong flag, not a refused file. */
