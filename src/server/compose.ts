@@ -317,15 +317,19 @@ function agentIssuerOf({ ring, config }: Parts): AgentIssuer {
 function startChores(parts: Parts & Pick<Services, 'records' | 'decisions'>, denials: DenialTally): Chores {
   const { clock, ledger, store, onError, live, events } = parts;
   let leftovers = true;
-  const sweep = async (): Promise<void> => {
+  // A chore of its own: while it can't be done, time passes for the others all the same.
+  const endOnce = async (): Promise<void> => {
     if (leftovers) await endLeftovers(parts);
     leftovers = false;
+  };
+  const sweep = async (): Promise<void> => {
     await live.sweep(clock.now(), ledger);
     events.forget(clock.now());
   };
   return new Chores(
     [
       { everyMs: MINUTE_MS, run: () => denials.write(ledger, clock.now()) },
+      { everyMs: SWEEP_MS, run: endOnce },
       { everyMs: SWEEP_MS, run: sweep },
       // Only what had ended by the log's own time: a wall clock that is set back must not bring a nonce to life.
       { everyMs: HOUR_MS, run: () => store.forget(clock.newestLeaf) },
