@@ -22,7 +22,8 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Many wait for processes and deadlines, so one more than the cores of a small machine.
+    maxWorkers: 3,
     coverage: { provider: 'v8', include: ['src/**', 'native/**'], reportsDirectory: 'coverage' },
     projects: [
       { extends: true, test: { name: 'pure', include: files(PURE), exclude, isolate: false } },
