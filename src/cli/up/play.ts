@@ -36,6 +36,8 @@ export async function playThrough(io: Io, { json, keep }: PlayOptions): Promise<
 
 async function setUp(playground: Playground, report: UpReport): Promise<void> {
   const { files, swtpm, pins } = playground;
+  // Its process begins while this one is busy with the TPM; what goes wrong is told where it is waited for.
+  playground.startVerifier().catch(() => undefined);
   const events = await playground.boot();
   report.done(
     'tpm',
@@ -46,6 +48,12 @@ async function setUp(playground: Playground, report: UpReport): Promise<void> {
     ],
     'PCRs hold what really booted a machine once.',
   );
+  const learned = await playground.learn();
+  report.done(
+    'reference-values',
+    learned.slice(0, 6),
+    'what this boot is compared with was learned, not written by hand.',
+  );
   await playground.startVerifier();
   report.done(
     'verifier',
@@ -54,12 +62,6 @@ async function setUp(playground: Playground, report: UpReport): Promise<void> {
       `trust domain ${TRUST_DOMAIN}, CA fingerprint ${pins.caFingerprint.slice(0, 16)}…`,
     ],
     'its keys, store and log are in a process of their own; everybody else speaks to it over HTTPS.',
-  );
-  const learned = await playground.learn();
-  report.done(
-    'reference-values',
-    learned.slice(0, 6),
-    'what this boot is compared with was learned, not written by hand.',
   );
   const policyHash = await playground.publish();
   report.done(

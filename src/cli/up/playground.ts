@@ -70,6 +70,7 @@ export class Playground implements AsyncDisposable {
   readonly #issuer: LocalIssuer;
   readonly #holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   readonly #pins: { readonly url: string; readonly caFingerprint: string; readonly logKey: string };
+  #starting: Promise<void> | undefined;
   #verifier: VerifierProcess | undefined;
   #operator: VerifierClient | undefined;
   #host: Host | undefined;
@@ -143,7 +144,12 @@ export class Playground implements AsyncDisposable {
     return events;
   }
 
-  async startVerifier(): Promise<void> {
+  /** Starts the verifier's process; called again, waits for the same. */
+  startVerifier(): Promise<void> {
+    return (this.#starting ??= this.#startVerifier());
+  }
+
+  async #startVerifier(): Promise<void> {
     this.#verifier = await VerifierProcess.start(this.files.config);
     const read = (ending: string): string =>
       readFileSync(path.join(this.files.verifier, 'operators', `${OPERATOR}.${ending}`), 'utf8');
@@ -271,6 +277,8 @@ export class Playground implements AsyncDisposable {
 
   /** Stops every process; the files stay when they are kept. */
   async stop(keep = false): Promise<void> {
+    // Ended before it had begun, it would be left behind.
+    await this.#starting?.catch(() => undefined);
     await this.#host?.close();
     await this.#operator?.close();
     await this.#verifier?.stop();
