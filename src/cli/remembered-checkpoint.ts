@@ -4,12 +4,28 @@ import type { Checkpoint, UnverifiedCheckpoint, VerifierKey } from '../audit/ind
 import { refuse } from '../base/index.ts';
 import { writeNewFile } from '../config/index.ts';
 import { UsageError, inUsage } from './errors.ts';
+import { findProfile } from './profile-file.ts';
 import type { FoundProfile } from './profile-file.ts';
 
 const MAX_BYTES = 128 * 1024;
 
 /** Keys of one log, at least one. */
 export type LogKeys = readonly [VerifierKey, ...VerifierKey[]];
+
+/**
+ * The log's keys that a flag or a profile pins; undefined where neither has one: then a signature by it is unchecked.
+ * @throws UsageError a key that can't be read is a wrong flag, not a refused file
+ */
+export function pinnedLogKeys(options: {
+  readonly logKey?: string;
+  readonly profile?: string;
+}): readonly VerifierKey[] | undefined {
+  const { logKey, profile } = options;
+  if (logKey !== undefined) return [inUsage('--log-key', () => parseVkey(logKey))];
+  if (profile === undefined) return undefined;
+  const found = findProfile({ profile });
+  return found.logKey === '' ? undefined : logKeysOf(found);
+}
 
 /**
  * The log's keys of a profile or flag: one, or while it is rotated several with a space between.

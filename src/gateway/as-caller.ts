@@ -1,15 +1,13 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { refuse } from '../base/index.ts';
+import { GETCAP } from './file-capabilities.ts';
 import type { RunUser } from './run-order.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
 const REALPATH = '/usr/bin/realpath';
 /** Where merged and unmerged systems have it. */
 const TAR = ['/usr/bin/tar', '/bin/tar'];
-/** Fixed places only: PATH is the caller's. */
-const GETCAP = ['/usr/sbin/getcap', '/sbin/getcap', '/usr/bin/getcap', '/bin/getcap'];
-
 /** How long reading an artifact may take: a caller's own file system (FUSE) may never answer. */
 const READ_MS = 300_000;
 const LOOK_MS = 30_000;

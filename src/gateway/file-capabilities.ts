@@ -4,7 +4,7 @@ import { realpath } from 'node:fs/promises';
 import { refuse } from '../base/index.ts';
 
 /** Fixed places only: PATH is the caller's. */
-const GETCAP = ['/usr/sbin/getcap', '/sbin/getcap', '/usr/bin/getcap', '/bin/getcap'];
+export const GETCAP = ['/usr/sbin/getcap', '/sbin/getcap', '/usr/bin/getcap', '/bin/getcap'];
 
 /** Output past this is a refusal anyway. */
 const MAX_OUTPUT = 1024 * 1024;

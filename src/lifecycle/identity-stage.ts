@@ -14,6 +14,7 @@ import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 import type { ActivePolicy } from './policy-port.ts';
 import type { AdmittedRequest } from './request-stage.ts';
 import { workloadKey } from './workload-key.ts';
+import { initiatorOf } from './rests-on.ts';
 
 /**
  * Stage `identity`, the host: enrolled, active, not revoked, and the pairs of its record agree. That its AK was not
@@ -140,7 +141,7 @@ async function identifyInitiator(
   } else if (proofs.initiator !== null) {
     refuse('initiator-proof', 'a proof beside a token that names no key');
   }
-  await requireNotRevoked([{ kind: 'initiator', id: `${issuer}#${subject}` }], deps);
+  await requireNotRevoked([initiatorOf({ issuer, subject })], deps);
   const { claims, tokenSha256, tokenId, expires } = initiator;
   const proven = confirmationKey !== undefined;
   return { issuer, subject, claims, tokenSha256, proven, once: proven ? null : { tokenId, expires } };

@@ -33,6 +33,7 @@ import type { AuthenticQuote } from './quote-stage.ts';
 import { makeCredential } from './sealing-stage.ts';
 import type { Released } from './sealing-stage.ts';
 import { workloadKey } from './workload-key.ts';
+import { initiatorOf } from './rests-on.ts';
 
 /** What is true of the host, for every execution of the attestation. */
 export interface Attested {
@@ -167,7 +168,7 @@ async function principalsOf(
 ): Promise<Principals> {
   const { initiator } = body;
   if (initiator !== null) {
-    await requireNotRevoked([{ kind: 'initiator', id: `${initiator.issuer}#${initiator.subject}` }], deps);
+    await requireNotRevoked([initiatorOf(initiator)], deps);
     if (!policy.bundle.issuers.some(({ issuer }) => issuer === initiator.issuer))
       refuse('dependency-revoked', 'policy no longer trusts the initiator’s issuer', {
         issuer: initiator.issuer,

@@ -1,17 +1,13 @@
 import type { Command } from 'commander';
-import { parseVkey } from '../../audit/index.ts';
-import type { VerifierKey } from '../../audit/index.ts';
 import { Refusal, refuse } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
 import { MAX_PACKAGE, verifyPackage } from '../../lifecycle/index.ts';
 import type { PackagePins, PackageReport } from '../../lifecycle/index.ts';
 import { loadCedar } from '../../policy/index.ts';
-import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { factRows, paint, printJson, printable, table } from '../output.ts';
-import { findProfile } from '../profile-file.ts';
-import { logKeysOf } from '../remembered-checkpoint.ts';
+import { pinnedLogKeys } from '../remembered-checkpoint.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -94,30 +90,14 @@ function requireComplete({ repeated, missing, trust }: PackageReport): void {
     refuse('package-incomplete', 'no trust bundle is pinned', { unchecked: ['trust-bundle'] });
 }
 
-function pinsOf({ trustBundle, logKey, profile }: Options): PackagePins {
-  const logKeys = logKey === undefined ? profileKeys(profile) : [readKey(logKey)];
+function pinsOf({ trustBundle, ...log }: Options): PackagePins {
+  const logKeys = pinnedLogKeys(log);
   return {
     ...(trustBundle === undefined
       ? {}
       : { trustBundle: readInput(trustBundle, 'trust bundle', 16 * 1024 * 1024) }),
     ...(logKeys === undefined ? {} : { logKeys }),
   };
-}
-
-function profileKeys(profile: string | undefined): readonly VerifierKey[] | undefined {
-  if (profile === undefined) return undefined;
-  const found = findProfile({ profile });
-  return found.logKey === '' ? undefined : logKeysOf(found);
-}
-
-/** A key that can't be read is a wrong flag, not a refused file. */
-function readKey(vkey: string): VerifierKey {
-  try {
-    return parseVkey(vkey);
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    throw new UsageError(`--log-key: ${error.reason}`);
-  }
 }
 
 function reportJson(report: PackageReport): JsonObject {

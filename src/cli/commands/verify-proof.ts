@@ -1,20 +1,11 @@
 import type { Command } from 'commander';
-import {
-  MAX_ENTRY,
-  MAX_LOG_PROOF,
-  leafHash,
-  parseLogProof,
-  parseVkey,
-  verifyLogProof,
-} from '../../audit/index.ts';
-import type { UnverifiedLogProof, VerifierKey } from '../../audit/index.ts';
+import { MAX_ENTRY, MAX_LOG_PROOF, leafHash, parseLogProof, verifyLogProof } from '../../audit/index.ts';
+import type { UnverifiedLogProof } from '../../audit/index.ts';
 import { Refusal, toBase64 } from '../../base/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
-import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { paint, printJson, printable, table } from '../output.ts';
-import { findProfile } from '../profile-file.ts';
-import { logKeysOf } from '../remembered-checkpoint.ts';
+import { pinnedLogKeys } from '../remembered-checkpoint.ts';
 import { printDenial } from '../run.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -51,7 +42,7 @@ export function registerVerifyProof(program: Command, context: CommandContext): 
 }
 
 function verifyProof(file: string, options: Options, context: CommandContext): void {
-  const logKeys = keysOf(options);
+  const logKeys = pinnedLogKeys(options);
   const unchecked = [
     ...(logKeys === undefined ? ['log-signature'] : []),
     ...(options.leaf === undefined ? ['log-inclusion'] : []),
@@ -72,24 +63,6 @@ function verifyProof(file: string, options: Options, context: CommandContext): v
       unchecked,
       proof: proof === undefined ? null : proofJson(proof),
     });
-  }
-}
-
-/** The flag's key, else the profile's; undefined where neither has one, and then the signature is unchecked. */
-function keysOf({ logKey, profile }: Options): readonly VerifierKey[] | undefined {
-  if (logKey !== undefined) return [readKey(logKey)];
-  if (profile === undefined) return undefined;
-  const found = findProfile({ profile });
-  return found.logKey === '' ? undefined : logKeysOf(found);
-}
-
-/** A key that can't be read is a wrong flag, not a refused file. */
-function readKey(vkey: string): VerifierKey {
-  try {
-    return parseVkey(vkey);
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    throw new UsageError(`--log-key: ${error.reason}`);
   }
 }
 
