@@ -133,7 +133,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'state-visible-to-the-command',
-    file: 'src/gateway/gateway.ts',
+    file: 'src/gateway/start-execution.ts',
     find: 'hidden: [state.path, ',
     replace: 'hidden: [',
     test: run,

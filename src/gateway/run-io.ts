@@ -1,0 +1,63 @@
+import type { RunStreams } from '../agent/runner-port.ts';
+import { Refusal, refuse } from '../base/index.ts';
+import type { JsonObject } from '../base/index.ts';
+import type { ExecutionDenial } from '../agent/runner-port.ts';
+import type { ChildStreams } from './child.ts';
+import type { Execution } from './execution.ts';
+import type { Prove } from './run-order.ts';
+
+/** What a run is connected to. */
+export interface RunIo {
+  readonly streams: ChildStreams;
+  readonly onSignal?: (listener: (signal: NodeJS.Signals) => void) => void;
+  /** Told when the child runs, and of what could not be reported. */
+  readonly event?: (event: JsonObject) => void;
+  /** Ends what runs; a refusal as its reason is why. */
+  readonly signal?: AbortSignal;
+  /** Proves that the parent is held that the order names without its key. */
+  readonly prove?: Prove;
+}
+
+/** What a caller of a local socket is connected by. */
+export function ioOf(streams: RunStreams): RunIo {
+  const { stdin, stdout, stderr, signal, event, prove } = streams;
+  return {
+    streams: { stdin, stdout, stderr },
+    event,
+    signal,
+    ...(prove === undefined ? {} : { prove }),
+    onSignal: (listener) => {
+      streams.onSignal((name) => {
+        listener(`SIG${name.replace(/^SIG/, '')}` as NodeJS.Signals);
+      });
+    },
+  };
+}
+
+/** @throws Refusal `caller-gone`, or why it shall not run any more */
+export function requireCaller({ signal }: RunIo): void {
+  if (signal?.aborted !== true) return;
+  const reason: unknown = signal.reason;
+  if (reason instanceof Refusal) throw reason;
+  refuse('caller-gone', 'whoever asked for it is gone');
+}
+
+/** From here on the caller's signals reach what runs, and it ends with its caller. */
+export function connectSignals(execution: Execution, io: RunIo): void {
+  io.onSignal?.((signal) => {
+    execution.signal(signal);
+  });
+  const leave = (): void => {
+    // What could not be wiped is wiped once more when the run ends; nobody is left to be told.
+    execution.end(reasonOf(io.signal)).catch(() => undefined);
+  };
+  if (io.signal?.aborted === true) leave();
+  else io.signal?.addEventListener('abort', leave, { once: true });
+}
+
+function reasonOf(signal: AbortSignal | undefined): ExecutionDenial {
+  const reason: unknown = signal?.reason;
+  return reason instanceof Refusal
+    ? { check: reason.check, reason: reason.reason }
+    : { check: 'caller-gone', reason: 'whoever asked for it is gone' };
+}
