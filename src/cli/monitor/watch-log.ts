@@ -1,4 +1,7 @@
 import {
+  EMPTY_EDGE,
+  READ_NOTHING,
+  loadEdge,
   readLog,
   readingAfter,
   requireContinues,
@@ -81,7 +84,7 @@ export async function watchLog(
     if (before !== undefined) await requireContinues(log.source, before, checkpoint.claimed);
     if (log.quorum !== undefined) verifyQuorum(checkpoint, log.quorum);
     const read = await readNew(log, before, checkpoint.claimed, entries);
-    const newest = entries.newest ?? newestBefore;
+    const newest = entries.newest ?? newestBefore ?? (await newestTime(log, checkpoint.claimed, read));
     const alarms = [...entries.alarms, ...staleAlarm(newest, rules, now)];
     return { alarms, checkpoint, offending: undefined, entries: entries.count, newest, read };
   } catch (error) {
@@ -114,6 +117,23 @@ async function readNew(
   return 'tiles';
 }
 
+/** Of a log in which nothing is new since another process looked: its last entry is read again, and is the root's. */
+async function newestTime(
+  { source }: OpenedLog,
+  checkpoint: Checkpoint,
+  read: 'entries' | 'tiles',
+): Promise<number | undefined> {
+  if (checkpoint.size === 0n || read === 'tiles') return undefined;
+  const before = checkpoint.size - 1n;
+  const edge = before === 0n ? EMPTY_EDGE : await loadEdge(before, source.tiles);
+  let time: number | undefined;
+  const onEntry = (leaf: AuditLeaf): void => {
+    time = Date.parse(leaf.time);
+  };
+  await readLog(source, checkpoint, { from: { ...READ_NOTHING, edge }, onEntry });
+  return time;
+}
+
 class EntryWatch {
   readonly alarms: Alarm[] = [];
   count = 0;
@@ -143,7 +163,9 @@ class EntryWatch {
 function staleAlarm(newest: number | undefined, { maxAge }: WatchRules, now: number): Alarm[] {
   if (maxAge === undefined || (newest !== undefined && now - newest <= maxAge)) return [];
   const detail = { newest: newest === undefined ? null : new Date(newest).toISOString() };
-  return [{ alarm: 'stale', check: 'monitor-stale', reason: 'the newest entry is too old', detail }];
+  const reason =
+    newest === undefined ? 'nobody said how old the newest entry is' : 'the newest entry is too old';
+  return [{ alarm: 'stale', check: 'monitor-stale', reason, detail }];
 }
 
 /** What a failure means: the log showed something that it can't have, or it showed nothing. */
