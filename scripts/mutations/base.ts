@@ -36,4 +36,25 @@ export const mutations: readonly Mutation[] = [
     replace: 'a.length === b.length',
     test: 'test/base/bytes.test.ts',
   },
+  {
+    name: 'canonical-members-out-of-order',
+    file: 'src/base/canonical.ts',
+    find: '(last !== undefined && name <= last) || ',
+    replace: '',
+    test: 'test/base/canonical.test.ts',
+  },
+  {
+    name: 'canonical-text-after-the-document',
+    file: 'src/base/canonical.ts',
+    find: 'if (this.#at !== this.#text.length) notCanonical();',
+    replace: '',
+    test: 'test/base/canonical.test.ts',
+  },
+  {
+    name: 'canonical-scan-without-the-shape',
+    file: 'src/base/shape.ts',
+    find: "const scan: Scan<T> = (reader) => shape(read(reader), '', notCanonical);",
+    replace: 'const scan: Scan<T> = (reader) => read(reader) as T;',
+    test: 'test/base/canonical.test.ts',
+  },
 ];

@@ -1,6 +1,7 @@
-import type { JsonObject, Shape } from '../base/index.ts';
+import type { CanonicalReader, JsonObject, Shape } from '../base/index.ts';
 import { isJsonObject, shape } from '../base/index.ts';
 import type {
+  AuditLeaf,
   DecisionLeaf,
   DenialSummaryLeaf,
   EnrollmentLeaf,
@@ -184,3 +185,18 @@ export const LEAF_SHAPES: { readonly [K in LeafBody['kind']]: Shape<Extract<Leaf
 
 /** What the ledger adds to each. */
 export const PLACE_SHAPE: Shape<LeafPlace> = object({ index: decimal, time, epoch: token });
+
+/** Reads an entry of a kind from canonical text, by a text that such an entry has; the kinds that are there most first. */
+export const LEAF_SCANS: readonly (readonly [string, (reader: CanonicalReader) => AuditLeaf])[] = [
+  ['"kind":"decision"', shape.scanOf(shape.joined(decision, PLACE_SHAPE))],
+  ['"kind":"outcome"', shape.scanOf(shape.joined(outcome, PLACE_SHAPE))],
+  ['"kind":"denial-summary"', shape.scanOf(shape.joined(denialSummary, PLACE_SHAPE))],
+  ['"kind":"refusal"', shape.scanOf(shape.joined(refusal, PLACE_SHAPE))],
+  ['"kind":"enrollment"', shape.scanOf(shape.joined(enrollment, PLACE_SHAPE))],
+  ['"kind":"transition"', shape.scanOf(shape.joined(transition, PLACE_SHAPE))],
+  ['"kind":"revocation"', shape.scanOf(shape.joined(revocation, PLACE_SHAPE))],
+  ['"kind":"opening"', shape.scanOf(shape.joined(opening, PLACE_SHAPE))],
+  ['"kind":"operator"', shape.scanOf(shape.joined(operator, PLACE_SHAPE))],
+  // Last: "kind":"policy" is in revocations of policies as well.
+  ['"kind":"policy"', shape.scanOf(shape.joined(policy, PLACE_SHAPE))],
+];

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, equalBytes, parseJsonObject, refuse, utf8 } from '../base/index.ts';
-import type { Fail, JsonObject, JsonValue } from '../base/index.ts';
+import {
+  canonicalJson,
+  equalBytes,
+  notCanonical,
+  parseJsonObject,
+  refuse,
+  scanCanonical,
+  utf8,
+} from '../base/index.ts';
+import type { CanonicalReader, Fail, JsonObject, JsonValue } from '../base/index.ts';
 import type {
   AuditLeaf,
   DecisionLeaf,
@@ -9,7 +17,7 @@ import type {
   LeafDenial,
   LeafPlace,
 } from './leaf-kinds.ts';
-import { LEAF_SHAPES, PLACE_SHAPE } from './leaf-shapes.ts';
+import { LEAF_SCANS, LEAF_SHAPES, PLACE_SHAPE } from './leaf-shapes.ts';
 import { MAX_ENTRY } from './tiles.ts';
 
 const LIMITS = { maxBytes: MAX_ENTRY, maxDepth: 16, maxValues: 10_000 };
@@ -53,13 +61,23 @@ export function denialBody(body: DecisionLeaf | EnrollmentLeaf): JsonObject {
  * bytes. @throws Refusal `malformed`
  */
 export function parseLeaf(bytes: Uint8Array): AuditLeaf {
+  const leaf = scanCanonical(bytes, scanLeaf, LIMITS) ?? parseStrictly(bytes);
+  checkOutcome(leaf);
+  return leaf;
+}
+
+/** What the shape of its kind reads in one pass. What it doesn't read {@link parseStrictly} accepts, or says why not. */
+function scanLeaf(reader: CanonicalReader): AuditLeaf {
+  const scan = LEAF_SCANS.find(([text]) => reader.has(text))?.[1];
+  return scan === undefined ? notCanonical() : scan(reader);
+}
+
+function parseStrictly(bytes: Uint8Array): AuditLeaf {
   const value = parseJsonObject(bytes, 'audit leaf', LIMITS);
   if (!equalBytes(utf8(canonicalJson(value)), bytes)) fail('leaf', 'canonical JSON');
   const { index = null, time = null, epoch = null, ...body } = value;
   const place = PLACE_SHAPE({ index, time, epoch }, 'leaf', fail);
-  const checked = checkBody(body);
-  checkOutcome(checked);
-  return { ...checked, ...place };
+  return { ...checkBody(body), ...place };
 }
 
 /**

@@ -1,4 +1,5 @@
 export * from './bytes.ts';
+export * from './canonical.ts';
 export * from './compact-jws.ts';
 export * from './jcs.ts';
 export * from './json.ts';
