@@ -7,6 +7,13 @@ const continuous = 'test/server/continuous.test.ts';
 /** What a revocation reaches, and who hears of it. */
 export const mutations: readonly Mutation[] = [
   {
+    name: 'status-indexes-of-an-earlier-start',
+    file: 'src/server/status-lists.ts',
+    find: '${replica}-${String(first)}-',
+    replace: '${replica}-${String(Math.min(first, 0))}-',
+    test: 'test/server/status-lists.test.ts',
+  },
+  {
     name: 'revocation-forgets-what-is-above',
     file: 'src/lifecycle/rests-on.ts',
     find: '...chain.flatMap(linkRestsOn), ...above]',

@@ -144,16 +144,17 @@ export class StatusLists {
 export const statusBase = (url: string): string => `${url}/v1/status-lists/`;
 
 /**
- * Indexes in this replica's lists, one after the other, {@link STATUS_LIST_SIZE} in each list. Every allow is a leaf, so
- * an index that begins at the log's size was given out before in rare cases only, and those the ledger refuses.
- * @param first the log's size
+ * Indexes in lists of this start's own, {@link STATUS_LIST_SIZE} in each: one after the other, so that no decision that was
+ * refused or whose commit failed makes two executions share one. Every allow is a leaf: a list that an earlier start gave
+ * an index of is named by a smaller size.
+ * @param first the log's size at the start
  */
 export function statusIndexes(url: string, replica: string, first: number): StatusIndexes {
-  let next = first;
+  let next = 0;
   return {
     assign: () => {
       const index = next++;
-      const name = `${replica}-${String(Math.floor(index / STATUS_LIST_SIZE))}`;
+      const name = `${replica}-${String(first)}-${String(Math.floor(index / STATUS_LIST_SIZE))}`;
       return Promise.resolve({ idx: index % STATUS_LIST_SIZE, uri: statusBase(url) + name });
     },
   };
