@@ -10,6 +10,7 @@ import {
   listEk,
   parseInvitation,
   pollEnrollment,
+  quarantineHost,
   tokenHash,
   withdraw,
 } from '../../src/enrollment/index.ts';
@@ -281,6 +282,14 @@ describe('a host that enrolls again', () => {
       ak: { name: toHex(objectName(again.ak.publicBytes)) },
     });
     expect(version).toBe(2);
+  });
+
+  it('stays in quarantine: another AK is no way out of it', async () => {
+    const odd = { kind: 'operator', id: bob.certificate } as const;
+    await desk.commit(quarantineHost(await desk.host(host.id), 'looked odd', odd));
+    const again = reborn(host);
+    const token = await desk.invite({ host: host.id });
+    expect((await desk.enrolled(again, again.request({ token }))).host.state).toBe('quarantined');
   });
 
   it('can’t by an ordinary invitation, nor by the list', async () => {
