@@ -15,21 +15,29 @@ export interface StoredRecord extends RecordRef {
   readonly leaf: string;
 }
 
-/** The checks that can say no at commit time; each is an entry of the table of denials. */
-export type CommitCheck =
-  | 'replay-nonce'
-  | 'replay-token'
-  | 'replay-execution'
-  | 'state-moved'
-  | 'policy-moved'
-  | 'revoked-meanwhile'
-  | 'budget-spent'
-  | 'host-executions'
-  | 'replay-enrollment'
-  | 'enroll-host-known'
-  | 'enroll-name-taken'
-  | 'enroll-ak-known'
-  | 'enroll-agent-key-known';
+/** The checks that a change brings to its commit; each is an entry of the table of denials. */
+const CHANGE_CHECKS = [
+  'replay-nonce',
+  'replay-token',
+  'replay-execution',
+  'state-moved',
+  'policy-moved',
+  'revoked-meanwhile',
+  'budget-spent',
+  'host-executions',
+  'replay-enrollment',
+  'enroll-host-known',
+  'enroll-name-taken',
+  'enroll-ak-known',
+  'enroll-agent-key-known',
+] as const;
+export type CommitCheck = (typeof CHANGE_CHECKS)[number];
+
+/** The checks that the ledger makes by itself when it applies a change. */
+const LEDGER_CHECKS = ['e17', 'quote-overtaken', 'leaf-size', 'record-forged', 'record-stale'] as const;
+
+/** Every check that can say no when a change is committed, and no earlier stage has to have seen. */
+export const COMMIT_CHECKS: ReadonlySet<string> = new Set([...CHANGE_CHECKS, ...LEDGER_CHECKS]);
 
 /** Something that must still hold when the change is committed, and the check that says no when it doesn't. */
 export type Precondition = RecordRef & { readonly check: CommitCheck; readonly reason: string } & (
@@ -69,6 +77,11 @@ export interface CounterAdvance {
   /** Milliseconds, decimal. */
   readonly clock: string;
   readonly safe: boolean;
+  /**
+   * Unix ms at which the challenge that the quote answers was issued. One that the mark has overtaken since is late, not
+   * a TPM that went back: it is denied with check quote-overtaken.
+   */
+  readonly challenged?: number;
   /** An operator lets the marks begin anew: TPM2_Clear set the TPM's counters back (re-enrollment, PROTOCOL 7). */
   readonly byOperator?: true;
 }

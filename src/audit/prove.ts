@@ -68,6 +68,14 @@ export async function hashRanges(
 ): Promise<Uint8Array[]> {
   const nodes = ranges.map((range) => perfectNodes(range));
   const unknown = nodes.flat().filter((node) => known.get(node) === undefined);
+  if (tiles.readNodes !== undefined) {
+    const found = splitTile(await tiles.readNodes(unknown), unknown.length);
+    const hashes = new Map(unknown.map((node, i) => [node, found[i] ?? new Uint8Array()]));
+    for (const [node, hash] of hashes) known.keep(node, hash);
+    return nodes.map((parts) =>
+      rootOfNodes(parts.map((node) => hashes.get(node) ?? known.get(node) ?? new Uint8Array())),
+    );
+  }
   const wanted = new Map(unknown.map((node) => [tilePath(tileOf(node, size)), tileOf(node, size)]));
   const contents = await tiles.readTiles([...wanted.values()]);
   const hashes = new Map(

@@ -58,9 +58,9 @@ const keepLonger = prepared((db: Database, sha256: string, keepUntil: number, an
     .where('sha256', '=', sha256)
     .where('keep_until', '<', keepUntil),
 );
-const SAVEPOINT = sql`SAVEPOINT change`;
-const ROLLBACK = sql`ROLLBACK TO change`;
-const RELEASE = sql`RELEASE change`;
+const savepoint = prepared((db: Database) => ({ compile: () => sql`SAVEPOINT change`.compile(db) }));
+const rollBack = prepared((db: Database) => ({ compile: () => sql`ROLLBACK TO change`.compile(db) }));
+const release = prepared((db: Database) => ({ compile: () => sql`RELEASE change`.compile(db) }));
 
 /**
  * Applies one change inside the commit's transaction, under the head lock. Ids that work once are taken whatever comes
@@ -68,7 +68,7 @@ const RELEASE = sql`RELEASE change`;
  */
 export async function applyChange(db: Database, rows: Rows, change: Change, place: Place): Promise<Applied> {
   const spent = await takeOnce(db, rows, change);
-  await SAVEPOINT.execute(db);
+  await savepoint(db);
   try {
     if (spent !== undefined) throw spent;
     for (const condition of change.preconditions) await requireCondition(db, rows, condition);
@@ -77,13 +77,13 @@ export async function applyChange(db: Database, rows: Rows, change: Change, plac
     for (const budget of change.budgets ?? []) await useBudget(db, rows, budget, place);
     for (const write of change.writes) await rows.write(db, write, write.body, place.index);
     await keepBodies(db, change.bodies, change.keepLonger);
-    await RELEASE.execute(db);
+    await release(db);
     const writes = rows.set.writes();
     rows.set.endChange(true);
     return { leaf, denied: undefined, writes };
   } catch (error) {
-    await ROLLBACK.execute(db);
-    await RELEASE.execute(db);
+    await rollBack(db);
+    await release(db);
     rows.set.endChange(false);
     if (!(error instanceof Refusal)) throw error;
     if (change.denialLeaf !== undefined) await keepBodies(db, change.denialBodies ?? [], change.keepLonger);
@@ -129,14 +129,28 @@ async function requireCondition(db: Database, rows: Rows, condition: Preconditio
   if (!holds) refuse(condition.check, condition.reason);
 }
 
-/** The boot rule of PROTOCOL 7, against the mark as it is now. @throws Refusal `e17` */
+/** The boot rule of PROTOCOL 7, against the mark as it is now. @throws Refusal `e17`, `quote-overtaken` */
 async function advanceCounters(db: Database, rows: Rows, next: CounterAdvance, place: Place): Promise<void> {
   const ref = { kind: COUNTERS, id: next.ek };
   const last = await rows.read(db, ref);
-  if (last !== undefined && next.byOperator !== true)
-    requireForward(clockInfo(recordOf(last).body), clockInfo({ ...next }));
+  if (last !== undefined && next.byOperator !== true) requireNewer(recordOf(last).body, next);
   const { resetCount, restartCount, clock, safe } = next;
-  await rows.write(db, ref, { resetCount, restartCount, clock, safe }, place.index);
+  await rows.write(db, ref, { resetCount, restartCount, clock, safe, at: place.time }, place.index);
+}
+
+/**
+ * Who is between can hold a quote back until a later one was accepted. Only what answers a challenge of after that shows
+ * that the TPM itself went back.
+ * @throws Refusal `e17`, `quote-overtaken`
+ */
+function requireNewer(mark: JsonObject, next: CounterAdvance): void {
+  try {
+    requireForward(clockInfo(mark), clockInfo({ ...next }));
+  } catch (error) {
+    const { at } = mark;
+    if (typeof at !== 'number' || next.challenged === undefined || next.challenged >= at) throw error;
+    refuse('quote-overtaken', 'a later quote of this host was accepted after this one’s challenge was issued');
+  }
 }
 
 /** @throws Refusal: the budget's own check when nothing is left */

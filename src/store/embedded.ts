@@ -9,6 +9,7 @@ import { lineageSource } from './lineage-index.ts';
 import { ensureLineage } from './lineage-rebuild.ts';
 import type { Head } from './head.ts';
 import { migrate } from './migrations.ts';
+import { runDirectly } from './prepared.ts';
 import type { Database } from './schema.ts';
 import type { SequencerKeys } from './sequencer.ts';
 import { Sequencer } from './sequencer.ts';
@@ -106,6 +107,7 @@ export async function openStoreTexts(
   // What is read is compared with what is remembered before anybody else changes either.
   const alone = async <T>(work: (one: Database) => Promise<T>): Promise<T> =>
     await db.connection().execute(async (one) => {
+      await runDirectly(one);
       await memory.settle(one);
       return await work(one);
     });

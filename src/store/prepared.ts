@@ -1,4 +1,4 @@
-import type { CompiledQuery, Compilable } from 'kysely';
+import type { CompiledQuery, Compilable, DatabaseConnection } from 'kysely';
 import type { Database } from './schema.ts';
 
 /** Stands for a parameter while a statement is compiled. */
@@ -8,6 +8,18 @@ class Slot {
   constructor(index: number) {
     this.index = index;
   }
+}
+
+/** The connections of those that have one for themselves. */
+const CONNECTIONS = new WeakMap<Database, DatabaseConnection>();
+
+/**
+ * Lets {@link prepared} statements of one connection or transaction run on it directly: finding it anew for each took as
+ * long as most of them take. Whoever does so runs one statement at a time.
+ */
+export async function runDirectly<D extends Database>(db: D): Promise<D> {
+  CONNECTIONS.set(db, await db.getExecutor().provideConnection((found) => Promise.resolve(found)));
+  return db;
 }
 
 /**
@@ -24,7 +36,9 @@ export function prepared<P extends readonly unknown[], R = never>(
     const slots = Array.from({ length: build.length - 1 }, (_, i) => new Slot(i)) as readonly unknown[] as P;
     compiled ??= build(db, ...slots).compile();
     const filled = compiled.parameters.map((one) => (one instanceof Slot ? parameters[one.index] : one));
-    const { rows, numAffectedRows } = await db.executeQuery<R>({ ...compiled, parameters: filled });
+    const query = { ...compiled, parameters: filled };
+    const { rows, numAffectedRows } = await (CONNECTIONS.get(db)?.executeQuery<R>(query) ??
+      db.executeQuery<R>(query));
     return { rows, changed: numAffectedRows ?? 0n };
   };
 }

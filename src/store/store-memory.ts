@@ -4,7 +4,7 @@ import { equalBytes, refuse } from '../base/index.ts';
 import { HeadSeal, readHead, writeHead } from './head.ts';
 import type { Head, StoreName } from './head.ts';
 import { Journal } from './journal.ts';
-import { prepared } from './prepared.ts';
+import { prepared, runDirectly } from './prepared.ts';
 import { RecordSet } from './record-set.ts';
 import { Rows } from './rows.ts';
 import type { Database } from './schema.ts';
@@ -102,6 +102,7 @@ export class StoreMemory {
     let attempted: Head | undefined;
     try {
       const result = await db.transaction().execute(async (transaction) => {
+        await runDirectly(transaction);
         const found = await readHead(transaction);
         if (found !== undefined) this.#seal.check(found);
         if (!isSame(found, this.#head))

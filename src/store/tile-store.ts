@@ -1,6 +1,7 @@
 import type { TileReader } from '../audit/index.ts';
 import type { Tile, TileId } from '../audit/tiles.ts';
 import { refuse } from '../base/index.ts';
+import { NodeStore } from './node-store.ts';
 import { prepared } from './prepared.ts';
 import type { Database } from './schema.ts';
 
@@ -16,7 +17,11 @@ const upsertTile = prepared((db: Database, level: number, position: number, byte
 
 /** The log's hash tiles in the store, as the port that proofs read. A narrower tile is a prefix of the row. */
 export function tileStore(db: Database): TileReader {
-  return { readTiles: async (ids) => await Promise.all(ids.map((id) => readTile(db, id))) };
+  const nodes = new NodeStore(db);
+  return {
+    readTiles: async (ids) => await Promise.all(ids.map((id) => readTile(db, id))),
+    readNodes: async (wanted) => await nodes.read(wanted),
+  };
 }
 
 async function readTile(db: Database, { level, index, width }: TileId): Promise<Uint8Array> {

@@ -18,7 +18,10 @@ export async function openWorkerStore(start: WorkerStart): Promise<StoreOperatio
     list: (kind, options) => calls.call('list', kind, options),
     head: () => calls.call('head'),
     leaves: (from, count) => calls.call('leaves', from, count),
-    tiles: { readTiles: (tiles) => calls.call('readTiles', tiles) },
+    tiles: {
+      readTiles: (tiles) => calls.call('readTiles', tiles),
+      readNodes: (nodes) => calls.call('readNodes', nodes),
+    },
     entryBundle: (index, width) => calls.call('entryBundle', index, width),
     body: (sha256) => calls.call('body', sha256),
     lineage: (question) => calls.call('lineage', question),

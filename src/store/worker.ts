@@ -28,7 +28,7 @@ export interface WorkerStart {
 /** One call and its answer. */
 export interface WorkerCall {
   readonly id: number;
-  readonly method: Exclude<keyof StoreTexts, 'tiles'> | 'readTiles';
+  readonly method: Exclude<keyof StoreTexts, 'tiles'> | keyof StoreTexts['tiles'];
   readonly args: readonly unknown[];
 }
 export type WorkerAnswer =
@@ -63,7 +63,7 @@ async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): 
 
 async function answer(store: StoreTexts, { id, method, args }: WorkerCall): Promise<WorkerAnswer> {
   try {
-    const target: object = method === 'readTiles' ? store.tiles : store;
+    const target: object = method === 'readTiles' || method === 'readNodes' ? store.tiles : store;
     // The caller is worker-store.ts, whose types are those of the methods.
     const call = Reflect.get(target, method) as (...args: readonly unknown[]) => Promise<unknown>;
     return { id, value: await call.apply(target, [...args]) };
