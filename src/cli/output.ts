@@ -20,9 +20,21 @@ export function processIo(): Io {
   };
 }
 
-/** Writes the one JSON document that a command with `--json` prints. */
+/** Writes the one JSON document that a command with `--json` prints; see {@link safeJson}. */
 export function printJson(io: Io, value: JsonValue): void {
-  io.stdout(`${JSON.stringify(value, null, 2)}\n`);
+  io.stdout(`${safeJson(value, 2)}\n`);
+}
+
+/**
+ * JSON that a terminal can show: values are what they were, but bidi, invisible and C1 control characters, which
+ * JSON.stringify leaves raw, are written as \uXXXX. They occur only inside strings, where that is the same text.
+ */
+export function safeJson(value: JsonValue, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}\p{Co}]/gu, (character) =>
+    [...Array(character.length).keys()]
+      .map((i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }
 
 /** Rows as aligned columns; the last column is not padded. */

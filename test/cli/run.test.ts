@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { table, printable } from '../../src/cli/output.ts';
+import { table, printable, safeJson } from '../../src/cli/output.ts';
 import { cli } from '../support/cli.ts';
 
 describe('sealgate', () => {
@@ -26,6 +26,13 @@ describe('sealgate', () => {
 describe('output', () => {
   it('makes foreign text harmless', () => {
     expect(printable('a\u001b[31m\u202eb\n\u0007é')).toBe('a\\u{1b}[31m\\u{202e}b\\u{a}\\u{7}é');
+  });
+
+  it('writes JSON whose text shows nothing that reorders or hides it, with the same values', () => {
+    const value = { 'na\u202eme': 'a\u001b[31m\u202eb\u2066\u009b\u007f\u{e0001}\u2028é日' };
+    const json = safeJson(value);
+    expect(JSON.parse(json)).toEqual(value);
+    expect(json).toBe('{"na\\u202eme":"a\\u001b[31m\\u202eb\\u2066\\u009b\\u007f\\udb40\\udc01\\u2028é日"}');
   });
 
   it('aligns columns', () => {

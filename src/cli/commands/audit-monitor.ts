@@ -13,7 +13,7 @@ import { watchLog } from '../monitor/watch-log.ts';
 import type { WatchRules, Watched } from '../monitor/watch-log.ts';
 import { checkpointJson, withLog, withLogOptions } from '../opened-log.ts';
 import type { LogOptions, OpenedLog } from '../opened-log.ts';
-import { paint, printJson, printable } from '../output.ts';
+import { paint, printJson, printable, safeJson } from '../output.ts';
 import { withProfileOptions } from '../profile-file.ts';
 import { rememberCheckpoint } from '../remembered-checkpoint.ts';
 import type { CommandContext } from '../run.ts';
@@ -165,7 +165,7 @@ class Monitor {
     };
     if (json) {
       if (this.#options.once === true) printJson(io, shown);
-      else io.stdout(`${JSON.stringify(shown)}\n`);
+      else io.stdout(`${safeJson(shown)}\n`);
       return;
     }
     if (checkpoint !== undefined)

@@ -7,7 +7,7 @@ import { VerifierRefusal, fetchCheckpoint, fetchEntry, followCheckpoint } from '
 import type { VerifierClient } from '../../client/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
 import { UsageError } from '../errors.ts';
-import { printable } from '../output.ts';
+import { printable, safeJson } from '../output.ts';
 import type { Io } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
@@ -81,7 +81,7 @@ async function show(
     const text = await fetchEntry(client, index);
     const leaf = parseLeaf(utf8(text));
     // An entry is canonical JSON on one line.
-    if (json) io.stdout(`${JSON.stringify(parseJsonObject(utf8(text), 'entry', { maxBytes: 65_536 }))}\n`);
+    if (json) io.stdout(`${safeJson(parseJsonObject(utf8(text), 'entry', { maxBytes: 65_536 }))}\n`);
     else
       io.stdout(
         `${leaf.index.padStart(6)}  ${leaf.time}  ${leaf.kind.padEnd(14)}  ${printable(summary(leaf))}\n`,

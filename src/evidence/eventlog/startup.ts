@@ -32,8 +32,12 @@ export function readStartup(log: Pick<EventLog, 'events'>): Startup {
       extended = true;
       continue;
     }
-    const stated = statedLocality(data);
-    if (stated === undefined) continue;
+    if (!isStartupLocality(data)) continue;
+    const stated = data[SIGNATURE.length];
+    if (stated === undefined) {
+      problems.push({ event: index, reason: 'StartupLocality without a locality' });
+      continue;
+    }
     if (extended) problems.push({ event: index, reason: 'StartupLocality after PCR 0 was extended' });
     else if (locality !== undefined) problems.push({ event: index, reason: 'a second StartupLocality' });
     else locality = stated;
@@ -43,10 +47,7 @@ export function readStartup(log: Pick<EventLog, 'events'>): Startup {
   return { locality: locality ?? 0, stated: locality !== undefined, problems };
 }
 
-function statedLocality(data: Uint8Array): number | undefined {
-  const reader = new Reader(data, 'TCG_EfiStartupLocalityEvent');
-  const head = reader.peek(SIGNATURE.length + 1);
-  return head !== undefined && SIGNATURE.every((byte, i) => head[i] === byte)
-    ? head[SIGNATURE.length]
-    : undefined;
+function isStartupLocality(data: Uint8Array): boolean {
+  const head = new Reader(data, 'TCG_EfiStartupLocalityEvent').peek(SIGNATURE.length);
+  return head !== undefined && SIGNATURE.every((byte, i) => head[i] === byte);
 }

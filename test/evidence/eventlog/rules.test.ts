@@ -166,6 +166,7 @@ describe('(f) format', () => {
   it.each([
     ['5', [locality(5), SOUND.version]],
     ['stated twice', [locality(3), locality(3), SOUND.version]],
+    ['left out of its event', [{ ...locality(3), data: text('StartupLocality\0') }, SOUND.version]],
     ['stated after the first extend', [SOUND.version, locality(3)]],
   ])('refuses a startup locality %s', (_, version) => {
     expectBroken('f', boot({ version }), ['firmware']);
@@ -396,6 +397,11 @@ describe('f4 types per PCR', () => {
     expect(Object.keys(facts).length).toBeGreaterThan(10);
   });
 
+  it('an action in PCR 7 that has no known meaning there', () => {
+    const unknown = action(7, 'Secure Boot Checks Skipped');
+    expectBroken('f4', boot({ secureBoot: [unknown, SOUND.secureBoot] }), ['secureBoot']);
+  });
+
   it('B.4 (a): genuine events retyped to one that others ignore, and a forged set behind them', () => {
     const names = ['secureBoot', 'pk', 'kek', 'db', 'dbx', 'separator7'] as const;
     const off = config(GLOBAL, 'SecureBoot', Uint8Array.of(0));
@@ -467,8 +473,15 @@ describe('f5 separators', () => {
     },
   );
 
-  it('asks for none where nothing is measured, and of other PCRs', () => {
-    expect(interpret(boot({ separator2: [], separator3: [], separator6: [] })).problems).toEqual([]);
+  it.each([2, 3, 6])('asks for that of PCR %s too, where nothing else is measured', (pcr) => {
+    const part = `separator${String(pcr)}` as SoundPart;
+    const { problems } = interpret(boot({ [part]: [] }));
+    expect(problems).toEqual([
+      expect.objectContaining({ rule: 'f5', reason: `no separator in PCR ${String(pcr)}` }),
+    ]);
+  });
+
+  it('asks for none in a log that measures nothing there, and of other PCRs', () => {
     expect(interpret(buildLog([{ pcr: 12, type: EV.SEPARATOR, data: text('WBCL') }])).problems).toEqual([]);
   });
 
@@ -517,6 +530,7 @@ describe('f6 secure boot', () => {
       { separator7: [SOUND.separator7, config(GLOBAL, 'AuditMode', Uint8Array.of(0))] },
     ],
     ['a UEFI debugger', { secureBoot: [action(7, 'UEFI Debug Mode'), SOUND.secureBoot] }],
+    ['one whose NUL was hashed', { secureBoot: [action(7, 'UEFI Debug Mode\0'), SOUND.secureBoot] }],
     ['configuration that is no variable', { dbx: [{ pcr: 7, type: EV.DRIVER_CONFIG, data: text('x') }] }],
     [
       'an authority that is no variable',
@@ -594,6 +608,15 @@ describe('f7 signature lists', () => {
 });
 
 describe('f8 and f9 boot applications', () => {
+  it('knows actions that were hashed with their NUL', () => {
+    const [calling, exit] = [
+      action(4, 'Calling EFI Application from Boot Option\0'),
+      action(5, 'Exit Boot Services Invocation\0'),
+    ];
+    expect(factsOf({ calling: [calling], exit: [exit] })).toMatchObject({ exitBootServices: true });
+    expectBroken('f8', boot({ calling: [SOUND.calling, calling] }), ['bootApplications']);
+  });
+
   it('more than one attempt needs a quirk', () => {
     const twice = {
       calling: [SOUND.calling, action(4, 'Returning from EFI Application from Boot Option'), SOUND.calling],

@@ -15,10 +15,17 @@ export const ACTION = {
 } as const;
 
 const KNOWN = Object.values(ACTION);
+/** All that firmware reports in PCR 7; another text could be one that makes secure boot worth nothing. */
+const PCR7_ACTIONS = [ACTION.DEBUG_MODE, ACTION.DMA_PROTECTION_DISABLED];
 /** PCRs whose facts depend on actions. In others firmware of coreboot's kind writes file names as EV_ACTION. */
 const STRICT_PCRS = new Set([4, 5, 7]);
 /** No firmware writes longer ones; a PE image, hashed as "action text", would be (REFERENCE B.4). */
 const MAX_TEXT = 256;
+
+/** True where the digest is that of a known action's text, which some firmware hashes with a NUL. */
+export function isAction(context: RuleContext, event: LogEvent, text: string): boolean {
+  return context.isConstant(event, text) || context.isConstant(event, `${text}\0`);
+}
 
 /** True for the types whose data is a string that is hashed as it is. */
 export function isActionType(type: number): boolean {
@@ -33,7 +40,7 @@ export function checkActions(context: RuleContext): void {
   for (let pcr = 0; pcr <= 7; pcr++) {
     for (const event of context.events(pcr)) {
       if (isActionType(event.type)) checkText(context, event);
-      else if (STRICT_PCRS.has(pcr) && KNOWN.some((text) => context.isConstant(event, text)))
+      else if (STRICT_PCRS.has(pcr) && KNOWN.some((text) => isAction(context, event, text)))
         context.problem(event, 'f4', 'the digest of an EFI action under another event type');
     }
   }
@@ -47,4 +54,6 @@ function checkText(context: RuleContext, event: LogEvent): void {
     context.problem(event, 'f2', 'the text of an action is not what was measured');
   else if (strict && (text === undefined || event.data.length > MAX_TEXT))
     context.problem(event, 'f2', 'an action that is not a short text');
+  else if (event.pcr === 7 && !PCR7_ACTIONS.some((known) => isAction(context, event, known)))
+    context.problem(event, 'f4', 'an action that has no known meaning for secure boot');
 }

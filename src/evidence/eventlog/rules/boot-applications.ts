@@ -1,5 +1,5 @@
 import type { EventLogFacts } from '../facts.ts';
-import { ACTION, isActionType } from './actions.ts';
+import { ACTION, isAction, isActionType } from './actions.ts';
 import type { RuleContext } from './context.ts';
 import { isSeparator } from './separators.ts';
 
@@ -19,14 +19,14 @@ export function bootApplicationFacts(context: RuleContext): EventLogFacts {
     if (context.isTied(image))
       context.problem(image, 'f3', 'an image load event whose own data was measured: not an image');
   }
-  const attempts = context.events(4).filter((event) => context.isConstant(event, ACTION.CALLING_APPLICATION));
+  const attempts = context.events(4).filter((event) => isAction(context, event, ACTION.CALLING_APPLICATION));
   const [, second] = attempts;
   if (second !== undefined && !context.allows('multiple-boot-attempts'))
     context.problem(second, 'f8', `${String(attempts.length)} boot attempts`);
 
   const exitBootServices = context
     .events(5)
-    .some((event) => context.isConstant(event, ACTION.EXIT_BOOT_SERVICES));
+    .some((event) => isAction(context, event, ACTION.EXIT_BOOT_SERVICES));
   if (!exitBootServices && !context.allows('unbounded-boot-applications')) return { exitBootServices };
   return { exitBootServices, bootApplications: images.map((event) => context.measurement(event)) };
 }

@@ -62,8 +62,8 @@ export class RuleContext {
     return this.#quirks.has(quirk);
   }
 
-  /** Records a broken rule; it costs the facts of the event's PCR. */
-  problem(event: LogEvent, rule: RuleId, reason: string): void {
+  /** Records a broken rule; it costs the facts of the event's PCR (where one is missing: of the PCR given). */
+  problem(event: Pick<LogEvent, 'index' | 'pcr'>, rule: RuleId, reason: string): void {
     this.problems.push({ event: event.index, rule, reason });
     this.#broken.add(event.pcr);
   }

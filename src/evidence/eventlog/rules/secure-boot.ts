@@ -9,7 +9,7 @@ import { EV } from '../event-types.ts';
 import type { EventLogFacts, SignatureDatabaseFacts } from '../facts.ts';
 import { hexDigest } from '../fast-hash.ts';
 import type { LogEvent } from '../log.ts';
-import { ACTION } from './actions.ts';
+import { ACTION, isAction } from './actions.ts';
 import { authorityFacts, isShimState } from './authorities.ts';
 import type { RuleContext } from './context.ts';
 import { isSeparator } from './separators.ts';
@@ -51,7 +51,7 @@ export function secureBootFacts(context: RuleContext): EventLogFacts {
     uefiDebugMode: false,
     dmaProtectionDisabled: context
       .events(7)
-      .some((e) => context.isConstant(e, ACTION.DMA_PROTECTION_DISABLED)),
+      .some((e) => isAction(context, e, ACTION.DMA_PROTECTION_DISABLED)),
     ...sbatLevel(authorities),
   };
   if (enabled === undefined) return facts;
@@ -76,7 +76,7 @@ function collect(context: RuleContext): Pcr7 {
     else if (event.type === EV.EFI_VARIABLE_AUTHORITY) {
       const variable = proveAuthority(context, event, separated);
       if (variable !== undefined) authorities.push({ event, variable });
-    } else if (context.isConstant(event, ACTION.DEBUG_MODE)) {
+    } else if (isAction(context, event, ACTION.DEBUG_MODE)) {
       context.problem(event, 'f6', 'a UEFI debugger was active');
     } else {
       checkOther(context, event);

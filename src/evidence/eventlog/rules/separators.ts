@@ -2,6 +2,7 @@ import { EV } from '../event-types.ts';
 import type { LogEvent } from '../log.ts';
 import type { RuleContext } from './context.ts';
 
+const FIRMWARE_PCRS = [0, 1, 2, 3, 4, 5, 6, 7];
 const NORMAL = '\0\0\0\0';
 /** The firmware failed: FFFFFFFF since TCG 1.2, 00000001 in the TPM 2.0 profile. */
 const ERROR = '\xff\xff\xff\xff';
@@ -17,21 +18,27 @@ export function isSeparator(context: RuleContext, event: LogEvent): boolean {
 }
 
 /**
- * f5: exactly one separator in each of PCR 0–7 that has events; a separator's digest is that of its data 00000000, and
- * whatever has a separator's digest is one. A type that lies in either direction would move the border between firmware
- * and operating system.
+ * f5: exactly one separator in each of PCR 0–7, also in those that nothing else was measured into, as soon as the log
+ * measures anything there; a separator's digest is that of its data 00000000, and whatever has a separator's digest is
+ * one. A type that lies in either direction would move the border between firmware and operating system.
  */
 export function checkSeparators(context: RuleContext): void {
-  for (let pcr = 0; pcr <= 7; pcr++) {
+  const last = FIRMWARE_PCRS.flatMap((pcr) => context.events(pcr).slice(-1)).reduce<LogEvent | undefined>(
+    (a, b) => (a === undefined || a.index < b.index ? b : a),
+    undefined,
+  );
+  if (last === undefined) return;
+  for (const pcr of FIRMWARE_PCRS) {
     const events = context.events(pcr);
     const separators = events.filter((event) => checkOne(context, event));
-    const [first] = events;
     const [, second] = separators;
     if (second !== undefined) context.problem(second, 'f5', `a second separator in PCR ${String(pcr)}`);
     // PCR 7 has no exception: without its separator nothing tells configuration from what ran later.
     const excused = pcr !== 7 && context.allows('missing-separators');
-    if (first !== undefined && separators.length === 0 && !excused)
-      context.problem(first, 'f5', `no separator in PCR ${String(pcr)}`);
+    if (separators.length === 0 && !excused) {
+      const { index } = events[0] ?? last;
+      context.problem({ index, pcr }, 'f5', `no separator in PCR ${String(pcr)}`);
+    }
   }
 }
 
