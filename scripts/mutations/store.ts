@@ -97,6 +97,20 @@ export const mutations: readonly Mutation[] = [
     test: putBack,
   },
   {
+    name: 'what-was-read-believed-after-another-wrote',
+    file: 'src/store/rows.ts',
+    find: 'if (version !== undefined && version === this.#outsideWrites) return;',
+    replace: 'if (this.#outsideWrites !== undefined) return;',
+    test: putBack,
+  },
+  {
+    name: 'what-was-written-read-as-before',
+    file: 'src/store/rows.ts',
+    find: 'this.#known.delete(nameOf(ref));',
+    replace: '',
+    test: putBack,
+  },
+  {
     name: 'intermediate-ek-authority-not-looked-at',
     file: 'src/lifecycle/not-revoked.ts',
     find: 'const ids = ekRoot === null ? ekIssuers : [ekRoot, ...ekIssuers];',

@@ -43,7 +43,7 @@ export async function fileEntry(leaf: AuditLeaf, earlier: EarlierEntries): Promi
     ];
   }
   if (isRenewal(leaf)) {
-    const keys = dependenciesOf(leaf).map(own);
+    const keys = leaf.executions.length === 0 ? [] : dependenciesOf(leaf).map(own);
     const rows: Filing[] = [];
     for (const id of leaf.executions) {
       const origin = await earlier.origin(id);

@@ -109,6 +109,7 @@ export async function openStoreTexts(
     await db.connection().execute(async (one) => {
       await runDirectly(one);
       await memory.settle(one);
+      await memory.rows.lookAround(one);
       return await work(one);
     });
   return {

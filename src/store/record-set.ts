@@ -94,6 +94,12 @@ export class RecordSet {
     });
   }
 
+  /** Whether the commit under way has written a record: what is read of it may still be undone. */
+  isWritten(ref: RecordRef): boolean {
+    const name = nameOf(ref);
+    return this.#change.has(name) || this.#batch.has(name);
+  }
+
   /** How many records of a kind there are. */
   count(kind: string): number {
     return this.#counts.get(kind) ?? 0;

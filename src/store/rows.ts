@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { RecordRef, StoredRecord } from '../audit/ledger.ts';
 import { canonicalJson, parseJsonObject, refuse, utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
@@ -39,6 +40,15 @@ const upsert = prepared(
       .onConflict((conflict) => conflict.columns(['kind', 'id']).doUpdateSet({ version, body, leaf, mac })),
 );
 
+/** Records that are remembered as they were read, and how many characters of them. */
+const MAX_READ = 20_000;
+const MAX_READ_TEXT = 32 * 1024 * 1024;
+
+/** Changes when another connection than this one has written to the store. */
+const outsideWrites = prepared((db: Database) => ({
+  compile: () => sql<{ data_version: number }>`PRAGMA data_version`.compile(db),
+}));
+
 /** A record as its row has it: what crosses threads, and is parsed only where somebody looks into it. */
 export interface RecordText extends RecordRef {
   readonly version: number;
@@ -60,15 +70,27 @@ export function recordOf({ text, ...row }: RecordText): StoredRecord {
 
 /**
  * The records of a store. Each row that is read has its own MAC, and is the one that was written last: a row that is put
- * back or taken away is refused, not believed.
+ * back or taken away is refused, not believed. What was read that way is remembered while nobody else writes to the store;
+ * when somebody does, every row is read and verified again.
  */
 export class Rows {
   readonly set: RecordSet;
   readonly #macKey: Uint8Array;
+  readonly #known = new Map<string, Sealed | 'none'>();
+  #knownText = 0;
+  #outsideWrites: number | undefined;
 
   constructor(macKey: Uint8Array, set: RecordSet) {
     this.#macKey = macKey;
     this.set = set;
+  }
+
+  /** Forgets what was read when another connection has written since; before reading, and under the lock. */
+  async lookAround(db: Database): Promise<void> {
+    const version = (await outsideWrites(db)).rows[0]?.data_version;
+    if (version !== undefined && version === this.#outsideWrites) return;
+    this.#outsideWrites = version;
+    this.#forget();
   }
 
   /** @throws Refusal `record-forged`, `record-stale` */
@@ -111,15 +133,32 @@ export class Rows {
     const version = (before?.record.version ?? 0) + 1;
     const row = { kind: ref.kind, id: ref.id, version, body: canonicalJson(body), leaf: String(leaf) };
     const mac = rowMac(this.#macKey, row);
+    this.#known.delete(nameOf(ref));
     await upsert(db, row.kind, row.id, row.version, row.body, row.leaf, mac);
     this.set.wrote({ kind: row.kind, id: row.id, version, before: before?.mac, mac });
   }
 
-  async #read(db: Database, ref: RecordRef): Promise<Sealed | undefined> {
-    const [row] = (await one(db, ref.kind, ref.id)).rows;
-    if (row !== undefined) return this.#open(row);
-    this.set.expect({ kind: ref.kind, id: ref.id }, undefined);
-    return undefined;
+  async #read(db: Database, { kind, id }: RecordRef): Promise<Sealed | undefined> {
+    const ref = { kind, id };
+    const known = this.#known.get(nameOf(ref));
+    if (known !== undefined) return known === 'none' ? undefined : known;
+    const [row] = (await one(db, kind, id)).rows;
+    const found = row === undefined ? undefined : this.#open(row);
+    if (found === undefined) this.set.expect(ref, undefined);
+    // What the commit under way has written is remembered when it is read after it.
+    if (!this.set.isWritten(ref)) this.#remember(nameOf(ref), found);
+    return found;
+  }
+
+  #remember(name: string, found: Sealed | undefined): void {
+    this.#knownText += name.length + (found?.record.text.length ?? 0);
+    if (this.#known.size >= MAX_READ || this.#knownText > MAX_READ_TEXT) this.#forget();
+    this.#known.set(name, found ?? 'none');
+  }
+
+  #forget(): void {
+    this.#known.clear();
+    this.#knownText = 0;
   }
 
   /** A row as a record, after its MAC and after what was written last. */
@@ -131,3 +170,5 @@ export class Rows {
     return { record: { kind, id, version, leaf, text }, mac };
   }
 }
+
+const nameOf = ({ kind, id }: RecordRef): string => `${kind}\0${id}`;

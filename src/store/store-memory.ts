@@ -103,6 +103,7 @@ export class StoreMemory {
     try {
       const result = await db.transaction().execute(async (transaction) => {
         await runDirectly(transaction);
+        await this.rows.lookAround(transaction);
         const found = await readHead(transaction);
         if (found !== undefined) this.#seal.check(found);
         if (!isSame(found, this.#head))

@@ -159,6 +159,38 @@ describe('what is put back while the verifier runs', () => {
     await store.close();
   });
 
+  it('is refused although it was read before: another connection wrote, so all is read again', async () => {
+    const { file, store } = await makeStore();
+    const host = { kind: 'host', id: 'h' };
+    const unknown = { kind: 'host', id: 'none' };
+    for (let i = 0; i < 2; i++) expect((await store.get(host))?.version).toBe(2);
+    expect(await store.get(unknown)).toBeUndefined();
+    await edit(
+      file,
+      `${PUT_BACK} id = 'h'`,
+      `INSERT INTO records SELECT kind, 'none', 1, body, leaf, mac FROM old WHERE id = 'h'`,
+    );
+    await expect(store.get(host)).rejects.toMatchObject({ check: 'record-stale' });
+    await expect(store.get(unknown)).rejects.toMatchObject({ check: 'record-forged' });
+    await store.close();
+  });
+
+  it('is read as it was before a change that was denied, and as it is after one that held', async () => {
+    const { store } = await makeStore();
+    const host = { kind: 'host', id: 'h' };
+    const absent = { kind: 'host', id: 'h', is: 'absent', check: 'state-moved', reason: 'moved' } as const;
+    const denied = { ...write('host', 'h', { n: 1 }), preconditions: [absent] };
+    const spent = change({ writes: [{ ...host, body: { n: 1 } }], once: nonce('n').once });
+    expect((await store.commit([denied, spent])).map(({ ok }) => ok)).toEqual([false, false]);
+    expect((await store.get(host))?.version).toBe(2);
+    await store.commit([
+      write('host', 'h', { n: 2 }),
+      { ...write('host', 'h', {}), preconditions: [absent] },
+    ]);
+    expect(await store.get(host)).toMatchObject({ version: 3, body: { n: 2 } });
+    await store.close();
+  });
+
   it('decides nothing: neither a host, nor a budget, nor a nonce', async () => {
     const { file, store } = await makeStore();
     await edit(file, `${PUT_BACK} id IN ('h', 'b')`, `DELETE FROM once`);
