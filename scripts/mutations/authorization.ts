@@ -131,4 +131,25 @@ export const mutations: readonly Mutation[] = [
     replace: 'if (aud.length === 0)',
     test: 'test/credential/jwt-svid.test.ts',
   },
+  {
+    name: 'uses-not-counted',
+    file: 'src/authorization/uses.ts',
+    find: 'used: used + 1,',
+    replace: 'used,',
+    test: 'test/authorization/relying-party.test.ts',
+  },
+  {
+    name: 'uses-of-ancestors-not-counted',
+    file: 'src/authorization/relying-party.ts',
+    find: 'useAccounts([...verified.ancestors, verified.claims], now)',
+    replace: 'useAccounts([verified.claims], now)',
+    test: 'test/authorization/relying-party.test.ts',
+  },
+  {
+    name: 'uses-without-room-to-count',
+    file: 'src/authorization/uses.ts',
+    find: 'if (this.#accounts.size + added > this.#capacity) return false;',
+    replace: '',
+    test: 'test/authorization/relying-party.test.ts',
+  },
 ];

@@ -91,4 +91,25 @@ export const mutations: readonly Mutation[] = [
     replace: 'depth: 0',
     test: policies,
   },
+  {
+    name: 'child-with-audiences-of-its-own',
+    file: 'src/lifecycle/authorization-stage.ts',
+    find: '...bothLimits(presentationOf(document, request.artifact.name), above),',
+    replace: '...presentationOf(document, request.artifact.name),',
+    test: 'test/attacks/delegation.test.ts',
+  },
+  {
+    name: 'policy-presents-to-anybody',
+    file: 'src/lifecycle/authorization-stage.ts',
+    find: '...bothLimits(presentationOf(document, request.artifact.name), above),',
+    replace: '...bothLimits({}, above),',
+    test: 'test/attacks/delegation.test.ts',
+  },
+  {
+    name: 'policy-presents-by-artifact-only',
+    file: 'src/policy/presentation.ts',
+    find: 'return bothLimits(general, own ?? {});',
+    replace: 'return own ?? general;',
+    test: 'test/attacks/delegation.test.ts',
+  },
 ];

@@ -11,6 +11,8 @@ import type { Presentation } from './presentation.ts';
 import { asOutcome } from './outcome.ts';
 import { statusIn, verifyStatusList } from './status-list.ts';
 import type { VerifiedStatusList } from './status-list.ts';
+import { MemoryUses, useAccounts } from './uses.ts';
+import type { UseLedger } from './uses.ts';
 import { verifyAuthorization } from './verify-chain.ts';
 import type { AuthorizationStatus, AuthorizationTrust, VerifiedAuthorization } from './verify-chain.ts';
 
@@ -27,6 +29,8 @@ export interface RelyingPartyOptions {
   readonly statusLists: string;
   readonly ceilings: AuthorizationTrust['ceilings'];
   readonly random: Random;
+  /** Where uses are counted; by default in this process. */
+  readonly uses?: UseLedger;
 }
 
 /**
@@ -38,6 +42,7 @@ export interface RelyingPartyOptions {
 export class RelyingParty {
   readonly #options: RelyingPartyOptions;
   readonly #nonces: Nonces;
+  readonly #uses: UseLedger;
   /** By uri, then by token: several lists of one uri may be here, and any that says revoked is believed. */
   readonly #lists = new Map<string, Map<string, VerifiedStatusList>>();
   #keys: Readonly<Record<Exclude<PublishedPurpose, 'attestation-result'>, readonly VerificationKey[]>>;
@@ -46,6 +51,7 @@ export class RelyingParty {
   constructor(options: RelyingPartyOptions) {
     this.#options = options;
     this.#nonces = new Nonces(options.random);
+    this.#uses = options.uses ?? new MemoryUses();
     this.#keys = keysOf(options.jwks);
   }
 
@@ -86,9 +92,10 @@ export class RelyingParty {
   }
 
   /**
-   * Verifies what a workload presents, for the scopes that the request needs. A nonce is good once.
+   * Verifies what a workload presents, for the scopes that the request needs. A nonce is good once, and what is accepted
+   * is one use on the account of every link that limits its uses.
    * @param requestDigest what the proof must be over ({@link httpRequestDigest}): 32 bytes
-   * @throws Refusal named as the outcomes of `verifyAuthorization`
+   * @throws Refusal named as the outcomes of `verifyAuthorization`; `budget-spent` when no use is left
    */
   async verify(
     { chain, proof, key }: Presentation,
@@ -117,6 +124,12 @@ export class RelyingParty {
     // Last, and at once: of two requests with one nonce one is answered.
     if (!this.#nonces.take(holder.nonce, now))
       refuse('holder_binding_failed', 'the nonce was not given out here, has ended or was used');
+    // After everything else: what is refused takes nothing.
+    const accounts = useAccounts([...verified.ancestors, verified.claims], now);
+    if (accounts.length > 0 && !(await this.#uses.take(accounts, now)))
+      refuse('budget-spent', 'the execution or one above it has no use left here', {
+        execution: verified.claims.client_id,
+      });
     return verified;
   }
 

@@ -25,6 +25,8 @@ export { RelyingParty } from './relying-party.ts';
 export type { RelyingPartyOptions } from './relying-party.ts';
 export { statusFrom, verifyStatusList } from './status-list.ts';
 export type { VerifiedStatusList } from './status-list.ts';
+export { MemoryUses, useAccounts } from './uses.ts';
+export type { UseAccount, UseLedger } from './uses.ts';
 export { parseVector, runVector } from './vector.ts';
 export type { AuthorizationVector, VectorResult } from './vector.ts';
 export { examineChain, verifyAuthorization } from './verify-chain.ts';

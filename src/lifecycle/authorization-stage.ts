@@ -4,6 +4,7 @@ import type { Actor, AuthorizationClaims, ExecutionDetails } from '../authorizat
 import { earClaims, earDigest, signEar } from '../appraisal/index.ts';
 import { fromHex, refuse, toBase64url } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
+import { bothLimits, presentationOf } from '../policy/index.ts';
 import type { PolicyBundle } from '../policy/index.ts';
 import type { Environment } from './environment-stage.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
@@ -193,12 +194,16 @@ function attributionOf(
   return (Object.hasOwn(attribution, name) ? attribution[name] : undefined) ?? {};
 }
 
-/** The rights: what is asked, cut by policy's limits and, for a child, by the parent's. */
+/**
+ * The rights: what is asked, cut by policy's limits and, for a child, by the parent's. Policy's audiences are its own
+ * word about the artifact and nobody's request, so a child gets those that its parent has as well.
+ */
 function detailsOf(
   parent: VerifiedParent | null,
   { document }: PolicyBundle,
   request: Verified['admitted']['request'],
 ): ExecutionDetails {
+  const above = parent?.claims.authorization_details[0].constraints ?? {};
   const asked: ExecutionDetails = {
     type: 'sealgate_execution',
     actions: ['execute'],
@@ -208,6 +213,7 @@ function detailsOf(
     constraints: {
       children: document.delegation.maxChildren,
       lifetime: document.limits.executionLifetime,
+      ...bothLimits(presentationOf(document, request.artifact.name), above),
     },
   };
   return parent === null ? asked : meet(parent.claims.authorization_details[0], asked);

@@ -207,7 +207,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'credential-audience': rule(
     'sealing',
     'policy-mismatch',
-    'Name audiences in the policy’s credential that the parent’s constraints allow too.',
+    'Name audiences in the policy’s credential that its presentation limits and the parent’s constraints allow too.',
   ),
   'status-list': rule(
     'authorization',
@@ -813,6 +813,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'revoked-authorization',
     'Use the current authorization of a running execution on an active host.',
   ),
+  'parent-scopes': rule(
+    'identity',
+    'missing-authorization',
+    'Start the parent with the scopes that it may hand on: sealgate run --scope NAME … -- CMD.',
+  ),
   'not-affirming': rule(
     'environment',
     'environment-integrity-failure',
@@ -1157,7 +1162,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'policy-mismatch',
     'End executions on the host, or let policy raise limits.executionsPerHost.',
   ),
-  'budget-spent': rule('audit', 'policy-mismatch', 'The parent’s budget is used up.'),
+  'budget-spent': rule(
+    'audit',
+    'policy-mismatch',
+    'The budget of the execution or of one above it is used up; only a new one, begun from the root, has another.',
+  ),
   'leaf-size': rule(
     'audit',
     'verifier-fault',

@@ -34,7 +34,7 @@ export interface Ancestor {
 
 /**
  * Verifies the parent that a request claims, or gives null where it claims none.
- * @throws Refusal `parent-unknown`, `parent-state`, `not_narrower`, those of `verifyAuthorization`
+ * @throws Refusal `parent-unknown`, `parent-state`, `parent-scopes`, `not_narrower`, those of `verifyAuthorization`
  */
 export async function verifyParent(
   { request, proofs, now }: AdmittedRequest,
@@ -47,6 +47,9 @@ export async function verifyParent(
   if (parent === undefined) return refuse('parent-unknown', 'the parent is no execution of this verifier');
   const { record, executionId } = parent;
   requireWithin(request.credentials, record.credentials);
+  // To start others is authority as well: who was given none has none to hand on.
+  if (parent.claims.authorization_details[0].scopes.length === 0)
+    refuse('parent-scopes', 'the parent has no scope, so it can start nothing', { parent: executionId });
   // Who asks for no scope gets none; that the parent may still use its own is what is verified then.
   const scopes = request.scopes.length > 0 ? request.scopes : parent.claims.authorization_details[0].scopes;
   const active = new Set(

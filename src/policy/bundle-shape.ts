@@ -92,6 +92,8 @@ const initiator = object({
   claims: set(text({ max: 128, pattern: /^[A-Za-z][A-Za-z0-9_]*$/, want: 'a claim’s name' }), 64),
 });
 
+const ARTIFACT_NAME = /^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$/;
+
 const sections = {
   v: literal(1),
   trustDomain,
@@ -122,7 +124,7 @@ const sections = {
   }),
   /** Who answers for an artifact, by its name; policy's own statement. */
   attribution: map(
-    /^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$/,
+    ARTIFACT_NAME,
     object({}, { owner: text({ max: 256 }), purpose: text({ max: 256 }), change: text({ max: 256 }) }),
     10_000,
   ),
@@ -143,8 +145,19 @@ const witnessed = object(
 export type WitnessedDocument = ReturnType<typeof witnessed>;
 export const witnessedShape: Shape<WitnessedDocument> = witnessed;
 
+/** Whom an authorization may be shown to, and how often; absent: no limit. */
+const limits = {
+  /** Relying parties by the audience that they call themselves; empty: none. */
+  audiences: set(text({ max: 512 }), 64),
+  /** Requests that one relying party accepts of it and of what it starts. */
+  uses: integer(0, 1_000_000_000),
+};
+const presentation = object({}, { ...limits, artifacts: map(ARTIFACT_NAME, object({}, limits), 10_000) });
+/** What authorizations say to relying parties; both the general limits and those of an artifact's name hold. */
+export type PresentationDocument = ReturnType<typeof presentation>;
+
 /** The closed shape of a bundle's JSON; `readBundle` says what a shape can't. */
-export const bundleShape = object(sections, { witnessed });
+export const bundleShape = object(sections, { witnessed, presentation });
 
 /** A bundle's JSON, typed. */
 export type BundleDocument = ReturnType<typeof bundleShape>;

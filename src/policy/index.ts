@@ -73,5 +73,7 @@ export {
   verifyTrustChain,
 } from './trust-chain.ts';
 export type { TrustChain, VerifiedTrustBundle } from './trust-chain.ts';
+export { bothLimits, presentationOf } from './presentation.ts';
+export type { PresentationLimits } from './presentation.ts';
 export { demandedQuorum } from './witnessed.ts';
 export type { AnsweredAction, WitnessedActions } from './witnessed.ts';

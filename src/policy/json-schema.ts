@@ -104,6 +104,11 @@ const initiator = closed(['issuer', 'jwks', 'bearer', 'maxLifetime', 'claims'], 
   claims: texts('Claims that policies may look at; each is in the schema’s InitiatorClaims'),
 });
 
+const shown = {
+  audiences: texts('Relying parties that an authorization may be shown to; empty: none'),
+  uses: range('Requests that a relying party accepts of it and of what it starts', 0, 1_000_000_000),
+};
+
 /** JSON Schema (2020-12) of policy.yaml, for editors; what is refused in the end is what `policy build` refuses. */
 export const POLICY_JSON_SCHEMA: JsonObject = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
@@ -175,6 +180,14 @@ export const POLICY_JSON_SCHEMA: JsonObject = {
           items: { enum: ['execution', 'attestation'] },
         },
         artifacts: texts('Executions of these artifacts only; without it, of all'),
+      }),
+      presentation: closed([], {
+        ...shown,
+        artifacts: {
+          description: 'Limits of an artifact’s authorizations, by its name, besides the general ones',
+          type: 'object',
+          additionalProperties: closed([], shown),
+        },
       }),
       execution: closed(['loaderVariables'], {
         loaderVariables: texts('Code-selecting environment variables that a request may set all the same'),

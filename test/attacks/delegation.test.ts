@@ -72,6 +72,9 @@ describe('a child', () => {
     const parent = await home.run();
     const child = await away.run({ under: parent, request: { scopes: [], credentials: [] } });
     expect(claimsOf(tokenOf(child)).authorization_details[0].scopes).toEqual([]);
+    // Which then has nothing to hand on, not even the right to start others.
+    for (const scopes of [['reports.read'], []])
+      await expectDenied(ask(home, { under: child, request: { scopes, credentials: [] } }), 'parent-scopes');
   });
 });
 
@@ -207,6 +210,34 @@ describe('a parent', () => {
     const current = { answer: { authorization: renewed ?? '' }, workload: parent.workload };
     expect((await ask(away, { under: current })).status).toBe(201);
   });
+});
+
+describe('what policy says to relying parties', () => {
+  const orders = 'https://orders.example.org';
+  const mail = 'https://mail.example.org';
+  const other = 'https://other.example.org';
+  const limits = ({ authorization_details: [{ constraints }] }: ReturnType<typeof claimsOf>) => ({
+    audiences: constraints.audiences,
+    uses: constraints.uses,
+  });
+
+  it('is in the authorization, and narrower with each hop, whatever policy says by then', async () => {
+    const at = { executionsPerHost: 200 };
+    await world.publish({
+      ...at,
+      presentation: {
+        ...{ audiences: [orders, mail], uses: 10 },
+        artifacts: { report: { audiences: [mail, orders, other], uses: 12 }, else: { audiences: [] } },
+      },
+    });
+    const root = await home.run();
+    expect(limits(claimsOf(tokenOf(root)))).toEqual({ audiences: [orders, mail], uses: 10 });
+    await world.publish({ ...at, presentation: { artifacts: { report: { audiences: [other, mail] } } } });
+    const child = await away.run({ under: root });
+    expect(limits(claimsOf(tokenOf(child)))).toEqual({ audiences: [mail], uses: 10 });
+    // A token that names an audience outside is not made for it either.
+    await expectDenied(ask(home, { request: { credentials: ['token'] } }), 'credential-audience');
+  }, 180_000);
 });
 
 describe('a budget', () => {

@@ -1,7 +1,9 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  MemoryUses,
   Nonces,
   RelyingParty,
   decodePresentation,
@@ -129,6 +131,92 @@ describe('a relying party', () => {
     await expectRejection('ceiling_exceeded', strict.verify(await shown(strict.nonce(NOW)), asked, NOW));
     const writes = { ...asked, scopes: ['admin'] };
     await expectRejection('scope_not_granted', orders.verify(await shown(orders.nonce(NOW)), writes, NOW));
+  });
+
+  describe('where the authorization limits its uses', () => {
+    /** Constraints by depth. */
+    const limited =
+      (...constraints: Json[]) =>
+      (claims: Json, depth: number): Json => {
+        const [details] = claims['authorization_details'] as [{ constraints: Json }];
+        const all = { ...details.constraints, ...constraints[depth] };
+        return { ...claims, authorization_details: [{ ...details, constraints: all }] };
+      };
+    const use = async (orders: RelyingParty, depth: number, edit: ReturnType<typeof limited>) =>
+      await orders.verify(await shown(orders.nonce(NOW), depth, chainOf(depth + 1, edit)), asked, NOW);
+
+    it('accepts so many and no more, raced from two sides; what is refused counts for nothing', async () => {
+      const orders = await party();
+      const three = limited({ uses: 3 });
+      const denied = present(
+        chainOf(1, three),
+        { audience: AUDIENCE, nonce: orders.nonce(NOW), requestDigest: new Uint8Array(32) },
+        keyAt(0),
+      );
+      await expectRejection('holder_binding_failed', orders.verify(await denied, asked, NOW));
+      const results = await Promise.allSettled(Array.from({ length: 8 }, () => use(orders, 0, three)));
+      expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+      await expectRejection('budget-spent', use(orders, 0, three));
+      // Another execution has an account of its own, and so has another relying party.
+      const other = (claims: Json, depth: number) => ({ ...three(claims, depth), client_id: 'another' });
+      await use(orders, 0, other);
+      await use(await party(), 0, three);
+      await expectRejection('budget-spent', use(orders, 0, limited({ uses: 0 })));
+    });
+
+    it('counts what descendants use on the account of each ancestor, renewals on one account', async () => {
+      const orders = await party();
+      const chain = limited({ uses: 4 }, { uses: 2 }, { uses: 2 });
+      const renewed = (claims: Json, depth: number) => ({
+        ...chain(claims, depth),
+        jti: `r${String(depth)}`,
+      });
+      await use(orders, 2, chain);
+      await use(orders, 1, renewed);
+      // The second has none left, so what is below it has none; the first has two.
+      await expectRejection('budget-spent', use(orders, 2, chain));
+      await use(orders, 0, chain);
+      await use(orders, 0, renewed);
+      await expectRejection('budget-spent', use(orders, 0, chain));
+    });
+
+    it('asks the ledger that it is given, which may be shared', async () => {
+      const uses = new MemoryUses();
+      const [one, two] = [await party({ uses }), await party({ uses })];
+      await use(one, 0, limited({ uses: 1 }));
+      await expectRejection('budget-spent', use(two, 0, limited({ uses: 1 })));
+    });
+
+    it('takes nothing where it can’t remember more, and forgets only what has ended for certain', () => {
+      const uses = new MemoryUses(2);
+      const account = (id: string, until: number | null = NOW + 10) => [{ id, limit: 1, until }];
+      expect(uses.take(account('a'), NOW)).toBe(true);
+      expect(uses.take(account('b', null), NOW)).toBe(true);
+      expect(uses.take(account('c'), NOW + 9)).toBe(false);
+      expect(uses.take(account('c', NOW + 20), NOW + 10)).toBe(true);
+      expect(uses.take(account('b'), NOW + 10)).toBe(false);
+      expect(uses.take(account('a'), NOW + 11)).toBe(false);
+    });
+
+    it('whatever is taken, in whatever order: no account gets above its limit, and one that is refused takes nothing', () => {
+      const id = fc.constantFrom('a', 'b', 'c');
+      fc.assert(
+        fc.property(
+          fc.dictionary(id, fc.nat(4)),
+          fc.array(fc.uniqueArray(id, { minLength: 1 }), { maxLength: 40 }),
+          (limits, takes) => {
+            const uses = new MemoryUses();
+            const used = new Map<string, number>();
+            for (const ids of takes) {
+              const accounts = ids.map((each) => ({ id: each, limit: limits[each] ?? 2, until: null }));
+              const fits = accounts.every((each) => (used.get(each.id) ?? 0) < each.limit);
+              expect(uses.take(accounts, NOW)).toBe(fits);
+              if (fits) for (const each of ids) used.set(each, (used.get(each) ?? 0) + 1);
+            }
+          },
+        ),
+      );
+    });
   });
 
   it('knows when it needs a status list, never fetches from elsewhere, and denies without one', async () => {

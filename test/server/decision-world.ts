@@ -82,6 +82,7 @@ limits: { authorizationLifetime: ${String(extra.authorizationLifetime ?? 300)}, 
 execution: { loaderVariables: [] }
 attribution: { report: { owner: "team-a", purpose: "monthly figures" } }
 ${extra.witnessed === undefined ? '' : `witnessed: ${JSON.stringify(extra.witnessed)}`}
+${extra.presentation === undefined ? '' : `presentation: ${JSON.stringify(extra.presentation)}`}
 `;
 const CEDAR =
   '@id("run") permit (principal, action == Action::"Execute", resource) when { !context.request.privileged };';
@@ -92,6 +93,8 @@ export interface PolicyOptions {
   readonly executionsPerHost?: number;
   readonly authorizationLifetime?: number;
   readonly maxChildren?: number;
+  /** Whom authorizations may be shown to, and how often. */
+  readonly presentation?: JsonObject;
   /** Answers whose checkpoint witnesses must have cosigned. */
   readonly witnessed?: { readonly policy: string; readonly actions: readonly string[] };
   /** Whose tokens name initiators; without a key of theirs, too. */
