@@ -1,36 +1,47 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import type { TestSpecification } from 'vitest/node';
+import { BaseSequencer } from 'vitest/node';
 
-/** Folders whose tests compute only: they share modules in a worker, since loading them took as long as the tests. */
-const PURE = [
-  'appraisal',
-  'artifact',
-  'audit',
-  'authorization',
-  'base',
-  'evidence',
-  'identity',
-  'lineage',
-  'tpm',
-  'x509',
-];
-const files = (folders: readonly string[]): string[] => folders.map((name) => `test/${name}/**/*.test.ts`);
-const exclude = ['test/**/slow-*.test.ts', 'node_modules/**'];
+/** The files that take the longest, most of it waiting: begun first, none of them is what all wait for at the end. */
+const LONGEST = [
+  'attacks/revoked-processes',
+  'agent/witnessed',
+  'repository/package',
+  'faults/kill',
+  'e2e/delegation',
+  'attacks/delegation',
+  'e2e/daemon',
+  'e2e/measured',
+  'server/policy',
+  'repository/quickstart',
+  'server/decision',
+  'agent/rotation',
+].map((name) => `/test/${name}.test.ts`);
 
-// ffi-napi crashes when a worker thread that loaded it ends, so tests run in forked processes.
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = LONGEST.findIndex((name) => moduleId.endsWith(name));
+      return at === -1 ? LONGEST.length : at;
+    };
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
+  }
+}
+
 export default defineConfig({
   test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/**/slow-*.test.ts', 'node_modules/**'],
+    // ffi-napi crashes when a worker thread that loaded it ends, so tests run in forked processes.
     pool: 'forks',
+    // Files share a process one after the other: to load all modules again for each took as long as the tests.
+    isolate: false,
+    // Many tests wait for processes and deadlines, so one more than there are cores.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Many wait for processes and deadlines, so one more than the cores of a small machine.
-    maxWorkers: 3,
     coverage: { provider: 'v8', include: ['src/**', 'native/**'], reportsDirectory: 'coverage' },
-    projects: [
-      { extends: true, test: { name: 'pure', include: files(PURE), exclude, isolate: false } },
-      {
-        extends: true,
-        test: { name: 'system', include: ['test/**/*.test.ts'], exclude: [...exclude, ...files(PURE)] },
-      },
-    ],
   },
 });
