@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
 import { entryForFiling, executionOf, fileEntry, indexKey, isOrigin } from '../lineage/index.ts';
 import type { EarlierEntries, Filing, KnownOrigin, LineageSource } from '../lineage/index.ts';
+import { prepared } from './prepared.ts';
 import type { Database } from './schema.ts';
 
 /*
@@ -52,32 +53,49 @@ export async function fileLeaves(
   await insertRows(db, rows, table);
 }
 
+/** The statements over each table. */
+const STATEMENTS: Readonly<Record<LineageTable, ReturnType<typeof statements>>> = {
+  lineage: statements('lineage'),
+  lineage_rebuilt: statements('lineage_rebuilt'),
+};
+
+function statements(table: LineageTable) {
+  return {
+    origin: prepared((db: Database, key: string) => ({
+      compile: () =>
+        sql<{ node: number; data: Uint8Array }>`
+          SELECT filed.node, leaves.data FROM ${sql.table(table)} filed
+          JOIN leaves ON leaves.position = filed.node WHERE filed.key = ${key} ORDER BY filed.node LIMIT 1`.compile(
+          db,
+        ),
+    })),
+    // One statement for all rows of a commit: their number is not part of its text.
+    insert: prepared((db: Database, rows: string) => ({
+      compile: () =>
+        sql`
+          INSERT OR IGNORE INTO ${sql.table(table)} (key, node, leaf)
+          SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+          FROM json_each(${rows})`.compile(db),
+    })),
+  };
+}
+
 async function storedOrigin(
   db: Database,
   executionId: string,
   table: LineageTable,
 ): Promise<KnownOrigin | undefined> {
   const key = indexKey({ kind: 'execution', id: executionId });
-  const { rows } = await sql<{ node: number; data: Uint8Array }>`
-    SELECT filed.node, leaves.data FROM ${sql.table(table)} filed
-    JOIN leaves ON leaves.position = filed.node WHERE filed.key = ${key} ORDER BY filed.node LIMIT 1`.execute(
-    db,
-  );
-  const [row] = rows;
+  const [row] = (await STATEMENTS[table].origin(db, key)).rows;
   const leaf = row === undefined ? undefined : entryForFiling(Uint8Array.from(row.data));
   if (row === undefined || leaf === undefined || !isOrigin(leaf)) return undefined;
   // A row that was forged must not lead to rows that look right.
   return executionOf(leaf) === executionId ? { position: row.node, parent: leaf.parent } : undefined;
 }
 
-/** One statement for all rows of a commit: their number is not part of its text. */
 async function insertRows(db: Database, rows: readonly Filing[], table: LineageTable): Promise<void> {
   if (rows.length === 0) return;
-  const values = JSON.stringify(rows.map(({ key, node, leaf }) => [key, node, leaf]));
-  await sql`
-    INSERT OR IGNORE INTO ${sql.table(table)} (key, node, leaf)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-    FROM json_each(${values})`.execute(db);
+  await STATEMENTS[table].insert(db, JSON.stringify(rows.map(({ key, node, leaf }) => [key, node, leaf])));
 }
 
 /** Index and entries as questions are answered from them. */
