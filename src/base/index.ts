@@ -10,6 +10,7 @@ export * from './printable.ts';
 export * from './reader.ts';
 export * from './recent.ts';
 export * from './refusal.ts';
+export * from './sha256.ts';
 export * from './writer.ts';
 export * as shape from './shape.ts';
 export type { Fail, Shape } from './shape.ts';

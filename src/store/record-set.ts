@@ -1,6 +1,5 @@
-import { hash } from 'node:crypto';
 import type { RecordRef } from '../audit/ledger.ts';
-import { Writer, equalBytes, refuse, toHex, utf8 } from '../base/index.ts';
+import { Writer, equalBytes, refuse, sha256, toHex, utf8 } from '../base/index.ts';
 import { deriveKey } from './record-mac.ts';
 import { TagTable } from './tag-table.ts';
 
@@ -217,7 +216,7 @@ export class RecordSet {
   #hash(key: Uint8Array, { kind, id }: RecordRef, rest: Uint8Array = new Uint8Array()): Uint8Array {
     // Lengths before both, so that no two pairs are the same text.
     const name = `${String(kind.length)} ${kind} ${String(id.length)} ${id} `;
-    return hash('sha256', Buffer.concat([key, Buffer.from(name, 'utf8'), rest]), 'buffer');
+    return sha256(Buffer.concat([key, Buffer.from(name, 'utf8'), rest]));
   }
 }
 
