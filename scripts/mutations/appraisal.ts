@@ -60,4 +60,18 @@ export const mutations: readonly Mutation[] = [
     replace: "if (lockdown === 'integrity' && builtInPolicies.length > 99) fail(",
     test,
   },
+  {
+    name: 'appraisal-policies-empty-taken-as-not-asked',
+    file: 'src/appraisal/ima-checks.ts',
+    find: 'if (wanted.builtInPolicies === undefined && known.size === 0) return [];',
+    replace: 'if (!wanted.builtInPolicies?.length && known.size === 0) return [];',
+    test,
+  },
+  {
+    name: 'appraisal-custom-policy-not-loaded-passes',
+    file: 'src/appraisal/ima-checks.ts',
+    find: 'if (wanted.builtInPolicies === undefined && known.size === 0) return [];',
+    replace: 'if (wanted.builtInPolicies === undefined) return [];',
+    test,
+  },
 ];

@@ -27,7 +27,7 @@ export function appraiseIma(
   const coverage = imaCoverage(ima, words, known, rules.excludes.length > 0);
   const checks = [
     ...fileChecks(ima.findings),
-    policyCheck(coverage, wanted),
+    ...policyCheck(coverage, wanted),
     lockdownCheck(words, wanted),
     kexecCheck(ima.findings, wanted),
     ...gatewayChecks(ima, references),
@@ -98,24 +98,28 @@ function counted(
   return miss(subject, `${String(total)} ${what}`, 0, { total, first: got }, entry);
 }
 
-/** That the kernel was told to measure: by the verified command line, or by a custom policy that was itself measured. */
+/**
+ * That the kernel was told to measure: by the verified command line, or by a custom policy that was itself measured.
+ * References that ask for neither (they could learn neither) still refuse a custom policy that they don't know.
+ */
 function policyCheck(
   { builtinPolicies, policyFiles }: ImaCoverage,
   wanted: CoverageReferences,
-): AppraisalCheck {
+): AppraisalCheck[] {
   const subject = { id: 'ima-policy', claim: 'executables', failed: 33 } as const;
   const known = new Set(wanted.policyFiles.map(({ sha256 }) => `sha256:${sha256}`));
   const loaded = policyFiles.map(({ digest }) => digest);
   // A custom policy replaces the built-in one: an unknown one may measure nothing at all.
   if (loaded.some((digest) => !known.has(digest))) {
-    return miss(subject, 'a custom IMA policy that is not listed was loaded', [...known], loaded);
+    return [miss(subject, 'a custom IMA policy that is not listed was loaded', [...known], loaded)];
   }
-  if (loaded.length > 0) return pass(subject, [...known], loaded);
-  const expected = [...wanted.builtInPolicies];
+  if (loaded.length > 0) return [pass(subject, [...known], loaded)];
+  if (wanted.builtInPolicies === undefined && known.size === 0) return [];
+  const expected = [...(wanted.builtInPolicies ?? [])];
   if (builtinPolicies.some((name) => expected.includes(name)))
-    return pass(subject, expected, [...builtinPolicies]);
+    return [pass(subject, expected, [...builtinPolicies])];
   const reason = 'no verified command line tells the kernel to measure as the references ask';
-  return miss(subject, reason, expected, [...builtinPolicies]);
+  return [miss(subject, reason, expected, [...builtinPolicies])];
 }
 
 function lockdownCheck(words: readonly string[], { lockdown }: CoverageReferences): AppraisalCheck {

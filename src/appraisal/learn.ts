@@ -183,8 +183,14 @@ function learnCoverage(
   if (exempt.length > 0) warnings.push(`not measured, so executables are 3 at best: ${exempt.join(', ')}`);
   if (policyFiles.length > 0)
     warnings.push('a custom IMA policy is loaded: list what it exempts in ima.coverage.policyFiles');
+  const proven = builtinPolicies.length > 0 || policyFiles.length > 0;
+  if (!proven) {
+    warnings.push(
+      'no verified command line or custom policy tells what the kernel measures: ima-policy is not asked for',
+    );
+  }
   return {
-    builtInPolicies: builtinPolicies,
+    ...(proven && { builtInPolicies: builtinPolicies }),
     policyFiles: policyFiles.map(({ digest }) => ({
       sha256: digest.replace(/^sha256:/, ''),
       exempt: ['unknown'],

@@ -75,16 +75,19 @@ const rules = closed({
   violations: patterns('Paths whose violations are tolerated'),
 });
 
-const coverage = closed({
-  builtInPolicies: list(text, 'Of which the command line must ask for one', 16),
-  policyFiles: list(
-    closed({ sha256: hash, exempt: list(text, 'What it leaves out', 64) }),
-    'Custom policies',
-    64,
-  ),
-  lockdown: { enum: ['none', 'integrity', 'confidentiality'] },
-  kexec: hashes('Command lines that kexec may load'),
-});
+const coverage = closed(
+  {
+    builtInPolicies: list(text, 'Of which the command line must ask for one', 16),
+    policyFiles: list(
+      closed({ sha256: hash, exempt: list(text, 'What it leaves out', 64) }),
+      'Custom policies',
+      64,
+    ),
+    lockdown: { enum: ['none', 'integrity', 'confidentiality'] },
+    kexec: hashes('Command lines that kexec may load'),
+  },
+  ['policyFiles', 'lockdown', 'kexec'],
+);
 
 const pcrSet = closed({
   name: text,

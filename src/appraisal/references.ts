@@ -53,8 +53,11 @@ export interface EventLogReferences {
 
 /** What must be true for an IMA list to mean anything (PROTOCOL 7, coverage). */
 export interface CoverageReferences {
-  /** Names of built-in policies (`tcb`) of which one must be asked for on the verified command line, by its rule. */
-  readonly builtInPolicies: readonly string[];
+  /**
+   * Names of built-in policies (`tcb`) of which one must be asked for on the verified command line, by its rule. Absent
+   * and without `policyFiles`: what the kernel was told to measure isn't asked for, and `executables` is 3 at best.
+   */
+  readonly builtInPolicies?: readonly string[];
   /** Digests of custom policies, as measured, and what each of them exempts from measuring. */
   readonly policyFiles: readonly { readonly sha256: string; readonly exempt: readonly string[] }[];
   /** `lockdown=` level that the verified command line must have, if any. */
@@ -134,12 +137,14 @@ const EVENT_LOG: Shape<EventLogReferences> = object(
   },
 );
 
-const COVERAGE: Shape<CoverageReferences> = object({
-  builtInPolicies: list(name, 16),
-  policyFiles: list(object({ sha256: hex32, exempt: list(name, 64) }), 64),
-  lockdown: oneOf('none', 'integrity', 'confidentiality'),
-  kexec: hashes,
-});
+const COVERAGE: Shape<CoverageReferences> = object(
+  {
+    policyFiles: list(object({ sha256: hex32, exempt: list(name, 64) }), 64),
+    lockdown: oneOf('none', 'integrity', 'confidentiality'),
+    kexec: hashes,
+  },
+  { builtInPolicies: list(name, 16) },
+);
 
 /** Few: rules are compiled for every combination of windows that are open together. */
 const MAX_UPDATES = 8;
@@ -244,7 +249,7 @@ function requireUpdates({ updates = [], pcrs = [], eventLog, ima }: ReferenceVal
  */
 function requireCommandLineRule({ ima, eventLog }: ReferenceValues): void {
   if (ima === undefined || eventLog?.commandLine !== undefined) return;
-  const { builtInPolicies, lockdown } = ima.coverage;
+  const { builtInPolicies = [], lockdown } = ima.coverage;
   const without = 'usable without a rule for the kernel command line (eventLog.commandLine)';
   if (builtInPolicies.length > 0) fail('references.ima.coverage.builtInPolicies', without);
   if (lockdown !== 'none') fail('references.ima.coverage.lockdown', without);

@@ -84,6 +84,11 @@ function lintPlatform(platform: Platform): string[] {
     ...(ima?.coverage.policyFiles.flatMap(({ exempt }) =>
       exempt.map((what) => `${at}: the kernel’s policy exempts ${what}: code there runs unmeasured`),
     ) ?? []),
+    ...(ima !== undefined &&
+    ima.coverage.builtInPolicies === undefined &&
+    ima.coverage.policyFiles.length === 0
+      ? [`${at}: no IMA policy is asked for: the kernel may have measured nothing that matters`]
+      : []),
     ...(ima?.coverage.lockdown === 'none' ? [`${at}: no lockdown: root can change the kernel`] : []),
     ...(gateway !== undefined && Object.values(gateway.files).some((digest) => /^0{64}$/.test(digest))
       ? [`${at}: gateway.files has a digest that no file has: learn the references of a real host`]

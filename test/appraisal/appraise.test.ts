@@ -11,7 +11,7 @@ import {
 import type { Appraisal, EventLogReferences, ReferenceValues } from '../../src/appraisal/index.ts';
 import { Refusal } from '../../src/base/index.ts';
 import { compileImaRules } from '../../src/evidence/index.ts';
-import { bootEvidence, learnedFrom } from '../support/boot-evidence.ts';
+import { bootEvidence, learnBoot, learnedFrom } from '../support/boot-evidence.ts';
 import { expectRefusal } from '../support/refusals.ts';
 
 const golden = learnedFrom('secure-boot');
@@ -84,6 +84,35 @@ describe('another boot', () => {
     const appraisal = appraiseBoot('plain-boot', golden);
     expect(appraisal.failures[0]?.check).toBe('secure-boot');
     expect(isAffirming(appraisal)).toBe(false);
+  });
+});
+
+describe('a golden host whose command line no event shows', () => {
+  it('is affirmed by what was learned from it, which asks for no IMA policy and says so', () => {
+    const { references, warnings } = learnBoot('plain-boot');
+    expect(references.ima?.coverage).not.toHaveProperty('builtInPolicies');
+    expect(warnings).toContain(
+      'no verified command line or custom policy tells what the kernel measures: ima-policy is not asked for',
+    );
+    const appraisal = appraiseBoot('plain-boot', references);
+    expect(appraisal.failures).toEqual([]);
+    expect(appraisal).toMatchObject({ status: 'affirming', vector: { executables: 3 } });
+    expect(appraisal.exempt).toContain('everything: no policy');
+  });
+
+  it('is refused with a list of policies that is empty: nothing listed means nothing allowed', () => {
+    const { references } = learnBoot('plain-boot');
+    const ima = references.ima!;
+    const none = { ...references, ima: { ...ima, coverage: { ...ima.coverage, builtInPolicies: [] } } };
+    expect(appraiseBoot('plain-boot', none).failures[0]?.check).toBe('ima-policy');
+  });
+
+  it('is refused where a listed custom policy was not loaded', () => {
+    const { references } = learnBoot('plain-boot');
+    const ima = references.ima!;
+    const policyFiles = [{ sha256: 'a'.repeat(64), exempt: [] }];
+    const custom = { ...references, ima: { ...ima, coverage: { ...ima.coverage, policyFiles } } };
+    expect(appraiseBoot('plain-boot', custom).failures[0]?.check).toBe('ima-policy');
   });
 });
 

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { learnReferences } from '../../src/appraisal/index.ts';
-import type { ReferenceValues } from '../../src/appraisal/index.ts';
+import type { Learned, ReferenceValues } from '../../src/appraisal/index.ts';
 import {
   NO_IMA_RULES,
   compileImaRules,
@@ -44,8 +44,13 @@ export function bootEvidence(
   return { quote, pcrs, eventLog, ima, entries };
 }
 
+/** What a recorded boot teaches: reference values and a report. */
+export function learnBoot(boot: string): Learned {
+  const { quote, eventLog, ima, entries } = bootEvidence(boot);
+  return learnReferences({ platform: boot, quote, eventLog, ima: { verified: ima, entries } });
+}
+
 /** Reference values learned from a recorded boot. */
 export function learnedFrom(boot: string): ReferenceValues {
-  const { quote, eventLog, ima, entries } = bootEvidence(boot);
-  return learnReferences({ platform: boot, quote, eventLog, ima: { verified: ima, entries } }).references;
+  return learnBoot(boot).references;
 }
