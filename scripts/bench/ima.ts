@@ -83,14 +83,18 @@ const CHUNK = 1024 * 1024;
 /** Highest resident memory seen while lists were read, in bytes. */
 let peak = 0;
 
-/** Reads the file again each time it is iterated, and looks at the memory with each chunk. */
-function chunksOf(name: string): Iterable<Uint8Array> {
+/**
+ * Reads the file again each time it is iterated, and looks at the memory with each chunk.
+ * @param passing each chunk in the memory of the one before, which suits who is done with it when asking for the next
+ */
+function chunksOf(name: string, passing: boolean): Iterable<Uint8Array> {
+  const memory = new Uint8Array(CHUNK);
   return {
     *[Symbol.iterator]() {
       const descriptor = openSync(name, 'r');
       try {
         for (;;) {
-          const chunk = new Uint8Array(CHUNK);
+          const chunk = passing ? memory : new Uint8Array(CHUNK);
           const length = readSync(descriptor, chunk);
           peak = Math.max(peak, process.memoryUsage.rss());
           if (length === 0) return;
@@ -121,7 +125,10 @@ function prepare(one: Case, folder: string): Prepared {
     pcr10 = new Uint8Array(h('sha256', pcr10, h('sha256', made.hashed)));
   }
   closeSync(descriptor);
-  return { list: chunksOf(list), question: { pcrs: quoted({ sha256: pcr10 }), boot: BOOT, rules } };
+  return {
+    list: chunksOf(list, one.cores === 1),
+    question: { pcrs: quoted({ sha256: pcr10 }), boot: BOOT, rules },
+  };
 }
 
 interface Source {

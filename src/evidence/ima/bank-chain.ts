@@ -1,7 +1,6 @@
-import { hash } from 'node:crypto';
 import type { HashName } from '../../tpm/index.ts';
 import { digestSize } from '../../tpm/index.ts';
-import type { Latin1Buffer } from './latin1-buffer.ts';
+import { hashWords } from './hash-words.ts';
 
 /**
  * What a kernel extends a bank with. One kernel uses one way per bank for a whole boot; lists are never matched with
@@ -21,7 +20,7 @@ export class BankChain {
   readonly mode: BankMode;
   readonly size: number;
   /** PCR value ‖ digest to extend: the one buffer that is hashed again and again. */
-  readonly #buffer: Latin1Buffer;
+  readonly #buffer: Uint8Array;
   /** The same memory. */
   readonly #words: Uint32Array;
 
@@ -31,8 +30,7 @@ export class BankChain {
     this.mode = mode;
     this.size = digestSize(bank);
     const memory = new ArrayBuffer(2 * this.size);
-    // Of the same class: only the type says less than there is.
-    this.#buffer = Buffer.from(memory) as Latin1Buffer;
+    this.#buffer = new Uint8Array(memory);
     this.#words = new Uint32Array(memory);
     if (start !== undefined) {
       if (start.length !== this.size) throw new TypeError(`${bank} value of ${String(start.length)} bytes`);
@@ -72,10 +70,10 @@ export class BankChain {
 
   /** A copy of the running value. */
   value(): Uint8Array {
-    return new Uint8Array(this.#buffer).slice(0, this.size);
+    return this.#buffer.slice(0, this.size);
   }
 
   #step(): void {
-    this.#buffer.latin1Write(hash(this.bank, this.#buffer, 'binary'), 0, this.size);
+    hashWords(this.bank, this.#buffer, this.#words, 0);
   }
 }

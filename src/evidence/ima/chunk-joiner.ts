@@ -16,6 +16,8 @@ export class ChunkJoiner {
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #received = 0;
+  /** What {@link take} joins into when its result is used up at once. */
+  #memory = new Uint8Array();
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -30,23 +32,32 @@ export class ChunkJoiner {
     return this.#waitingBytes;
   }
 
-  /** Adds a chunk; gives everything that waits, or undefined while that is too little to bother. */
-  add(chunk: Uint8Array): Joined | undefined {
+  /**
+   * Adds a chunk; gives everything that waits, or undefined while that is too little to bother.
+   * @param passing as for {@link take}
+   */
+  add(chunk: Uint8Array, passing: boolean): Joined | undefined {
     this.#received += chunk.length;
     if (this.#received > this.#maxBytes) {
       refuse('malformed', `IMA list: over the limit of ${String(this.#maxBytes)} bytes`, {
         structure: 'IMA list',
       });
     }
-    this.#waiting.push(chunk);
     this.#waitingBytes += chunk.length;
-    return this.#waitingBytes < MIN_JOIN ? undefined : this.take();
+    const enough = this.#waitingBytes >= MIN_JOIN;
+    // What waits is a copy, so that the caller may fill the same memory with the next chunk.
+    this.#waiting.push(enough ? chunk : Uint8Array.prototype.slice.call(chunk));
+    return enough ? this.take(passing) : undefined;
   }
 
-  /** Everything that waits, also when it is little. */
-  take(): Joined {
+  /**
+   * Everything that waits, also when it is little.
+   * @param passing the stretch is done with before the next is asked for, so that all can have the same memory: a long
+   * list makes no work for the garbage collector, which would look at the whole allow-list each time
+   */
+  take(passing: boolean): Joined {
     const [only, ...more] = this.#waiting;
-    const bytes = only !== undefined && more.length === 0 ? only : Buffer.concat(this.#waiting);
+    const bytes = only !== undefined && more.length === 0 ? only : this.#joined(passing);
     const base = this.offset;
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -59,5 +70,17 @@ export class ChunkJoiner {
     // Buffer.slice would share memory.
     this.#waiting = [Uint8Array.prototype.slice.call(bytes, at)];
     this.#waitingBytes = bytes.length - at;
+  }
+
+  #joined(passing: boolean): Uint8Array {
+    const size = this.#waitingBytes;
+    if (!passing) return Buffer.concat(this.#waiting, size);
+    if (this.#memory.length < size) this.#memory = new Uint8Array(size);
+    let at = 0;
+    for (const part of this.#waiting) {
+      this.#memory.set(part, at);
+      at += part.length;
+    }
+    return new Uint8Array(this.#memory.buffer, 0, size);
   }
 }

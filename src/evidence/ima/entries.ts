@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { Reader, refuse } from '../../base/index.ts';
 import type { HashName } from '../../tpm/index.ts';
 import { digestSize } from '../../tpm/index.ts';
-import type { Latin1Buffer } from './latin1-buffer.ts';
+import { hashWords } from './hash-words.ts';
 import { KNOWN_TEMPLATE } from './known-digests.ts';
 import type { KnownDigests } from './known-digests.ts';
 import { MAX_TEMPLATE_NAME, parseTemplate } from './template.ts';
@@ -171,8 +171,9 @@ const SCRATCH = 4096;
 /** Template digests of one bank under way. */
 interface BankDigests {
   readonly bank: HashName;
-  readonly size: number;
-  readonly out: Latin1Buffer;
+  /** Words of one digest. */
+  readonly words: number;
+  readonly out: Uint32Array;
 }
 
 class Entries {
@@ -210,13 +211,11 @@ class Entries {
       .filter((bank) => bank !== 'sha1')
       .map((bank) => {
         const size = digestSize(bank);
-        // Of the same class: only the type says less than there is.
-        const out = Buffer.from(memory.take(bank, room * size).buffer) as Latin1Buffer;
-        return { bank, size, out };
+        return { bank, words: size / 4, out: new Uint32Array(memory.take(bank, room * size).buffer) };
       });
     const sha256 = this.#banks.find(({ bank }) => bank === 'sha256')?.out;
     this.#known = sha256 && order.known;
-    this.#sha256 = new Uint32Array(sha256?.buffer ?? new ArrayBuffer());
+    this.#sha256 = sha256 ?? new Uint32Array();
   }
 
   /** Takes one entry; false when there is no whole one left. */
@@ -226,10 +225,7 @@ class Entries {
     if (!frame.read(this.#reader, this.#bytes)) return false;
     const template = this.#templateIndex(frame.nameAt, frame.nameLength);
     const hashed = this.#hashed();
-    for (const { bank, size, out } of this.#banks) {
-      // As text since node:crypto allocates a Buffer for each binary result, at twice the cost.
-      out.latin1Write(hash(bank, hashed, 'binary'), count * size, size);
-    }
+    for (const { bank, words, out } of this.#banks) hashWords(bank, hashed, out, count * words);
     const row = count * STRIDE;
     this.#table[row + COLUMN.pcr] = frame.pcr;
     this.#table[row + COLUMN.template] = template;
@@ -274,9 +270,9 @@ class Entries {
       table: this.#table,
       templates: this.#templates,
       digests: Object.fromEntries(
-        this.#banks.map(({ bank, size, out }) => [
+        this.#banks.map(({ bank, words, out }) => [
           bank,
-          new Uint32Array(out.buffer, 0, (this.#count * size) / 4),
+          new Uint32Array(out.buffer, 0, this.#count * words),
         ]),
       ),
     };

@@ -97,9 +97,12 @@ export class ImaReplay {
     return { banks: this.#hashBanks, base, known: this.#order.known?.digests };
   }
 
-  /** The next bytes of the list. @throws Refusal `malformed`, `ima-template-digest` */
+  /**
+   * The next bytes of the list; their memory is the caller's again when this returns.
+   * @throws Refusal `malformed`, `ima-template-digest`
+   */
   push(chunk: Uint8Array): void {
-    const joined = this.#joiner.add(chunk);
+    const joined = this.#joiner.add(chunk, true);
     if (joined !== undefined) this.#digestAll(joined);
   }
 
@@ -109,7 +112,7 @@ export class ImaReplay {
    * entries to {@link consume} in the list's order.
    */
   join(chunk: Uint8Array): Joined | undefined {
-    return this.#joiner.add(chunk);
+    return this.#joiner.add(chunk, false);
   }
 
   /** Keeps what follows `at` for the next chunk. */
@@ -140,7 +143,7 @@ export class ImaReplay {
    * @throws Refusal `malformed` when it ends inside an entry
    */
   finish(): ReplayResult {
-    if (this.#joiner.waitingBytes > 0) this.#digestAll(this.#joiner.take());
+    if (this.#joiner.waitingBytes > 0) this.#digestAll(this.#joiner.take(true));
     if (this.#joiner.waitingBytes > 0) {
       const { offset } = this.#joiner;
       refuse('malformed', `IMA list: ends inside the entry at offset ${String(offset)}`, {

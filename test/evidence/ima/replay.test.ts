@@ -500,6 +500,9 @@ describe('changed lists', () => {
     };
     const ima = verifyIma([listOf(many)], question);
     expect(ima.findings).toMatchObject({ files: 9000, known: 9000 });
+    for (const size of [1000, 40_000, 100_000]) {
+      expect(verifyIma(inOneMemory(listOf(many), size), question).findings).toEqual(ima.findings);
+    }
   });
 });
 
@@ -527,3 +530,17 @@ describe('reading a verified list', () => {
     expect(expectRefusal('malformed', () => inspectIma([])).detail['offset']).toBe(0);
   });
 });
+
+/** The list in pieces that all have the same memory, as a file is read. */
+function inOneMemory(list: Uint8Array, size: number): Iterable<Uint8Array> {
+  const memory = new Uint8Array(size);
+  return {
+    *[Symbol.iterator]() {
+      for (let at = 0; at < list.length; at += size) {
+        const piece = list.subarray(at, at + size);
+        memory.fill(0xee).set(piece);
+        yield memory.subarray(0, piece.length);
+      }
+    },
+  };
+}
