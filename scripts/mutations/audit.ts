@@ -97,7 +97,7 @@ export const mutations: readonly Mutation[] = [
     file: 'src/store/witness-tables.ts',
     find: 'if (!isSame(found, before)) return false;',
     replace: '',
-    test: 'test/server/witnessing.test.ts',
+    test: 'test/store/witnessed.test.ts',
   },
   {
     name: 'witness-asked-only-after-the-next-commit',

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Refusal } from '../../src/base/index.ts';
@@ -113,6 +113,8 @@ type Attempt = [
 ];
 
 /** Signs without the issuer's own checks, as a broken or hostile issuer with the key would. */
+const es256 = (input: Uint8Array): Uint8Array =>
+  new Uint8Array(sign('sha256', input, { key: issuer.privateKey, dsaEncoding: 'ieee-p1363' }));
 const forge = (claims: object): Promise<string> => signJws(claims as never, 'exec-authz+jwt', signing);
 
 async function outcome(action: () => Promise<unknown>): Promise<string> {
@@ -148,6 +150,14 @@ describe('outcomes of the delegation rules', () => {
     [
       'signature_invalid',
       (chain) => Promise.resolve([chain, undefined, { keys: [{ ...trust.keys[0]!, algorithm: 'Ed25519' }] }]),
+    ],
+    // The signature is the key's, the header says something else of it.
+    [
+      'signature_invalid',
+      async () => {
+        const named = { ...signing, algorithm: 'Ed25519', sign: es256 } as const;
+        return [[await signJws(root() as never, 'exec-authz+jwt', named)]];
+      },
     ],
     ['signature_invalid', (chain) => Promise.resolve([[`${chain[0]!.slice(0, -6)}AAAAAA`]])],
     ['signature_invalid', (chain) => Promise.resolve([chain, undefined, { issuer: 'https://other' }])],

@@ -90,6 +90,21 @@ describe('sealgate verify evidence', () => {
     expect(answer.unchecked).toEqual(['e2', 'e3', 'e15', 'e17', 'e18', 'e19', 'ima-files']);
   });
 
+  it('refuses a log that replays to the quoted values and breaks a rule: a variable’s name is not what was hashed', async () => {
+    const copy = copyOf('secure-boot');
+    const file = path.join(copy, 'eventlog.bin');
+    const log = readFileSync(file);
+    const name = log.indexOf(Buffer.from('SecureBoot', 'utf16le'));
+    expect(name).toBeGreaterThan(0);
+    log.write('T', name, 'utf16le');
+    writeFileSync(file, log);
+    const { exit, answer } = await verify('--dir', copy);
+    expect(answer.eventLog?.matches['sha256']?.['7']).toBe(true);
+    expect(exit).toBe(1);
+    expect(answer).toMatchObject({ ok: false, denial: { code: 'environment-integrity-failure' } });
+    expect(answer.denial?.check).toMatch(/^f\d+$/);
+  });
+
   it('affirms the golden host by what was learned from it', async () => {
     const { exit, answer } = await verify('--dir', bootDirectory('secure-boot'), '--references', references);
     expect(exit).toBe(0);
