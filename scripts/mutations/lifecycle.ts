@@ -42,6 +42,27 @@ export const mutations: readonly Mutation[] = [
     test,
   },
   {
+    name: 'secret-not-compared-at-commit',
+    file: 'src/lifecycle/sealing-stage.ts',
+    find: 'made.flatMap(({ precondition }) => precondition ?? [])',
+    replace: 'made.flatMap(({ precondition }) => precondition ?? []).slice(0, 0)',
+    test: 'test/attacks/revocation.test.ts',
+  },
+  {
+    name: 'late-quote-taken-for-a-rollback',
+    file: 'src/lifecycle/quote-stage.ts',
+    find: "if (failure.check !== 'e17') return failure;",
+    replace: "if (failure.check !== 'quote-overtaken') return failure;",
+    test,
+  },
+  {
+    name: 'rollback-taken-for-a-late-quote',
+    file: 'src/store/apply-change.ts',
+    find: ' || next.challenged >= at) throw error;',
+    replace: ') throw error;',
+    test: 'test/store/store.test.ts',
+  },
+  {
     name: 'stored-place-not-authenticated',
     file: 'src/credential/stored.ts',
     find: '.u64(BigInt(version))',

@@ -326,7 +326,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAttestati
       ...renewed.flatMap(({ preconditions }) => preconditions),
     ],
     once: [nonceOnce(admitted.request.nonce, admitted.now)],
-    counters: countersOf(host, quote),
+    counters: countersOf(host, quote, admitted.challenge),
     writes: [
       ...renewed.map(({ write }) => write),
       ...rememberEvidence(host, admitted.evidence, environment, quote),

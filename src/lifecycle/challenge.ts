@@ -44,6 +44,9 @@ export interface IssuedChallenge {
 
 /** How long a nonce may be answered, in milliseconds. */
 export const CHALLENGE_LIFETIME_MS = 60_000;
+
+/** Unix ms at which a challenge was issued. */
+export const issuedAtOf = ({ expiresAt }: IssuedChallenge): number => expiresAt - CHALLENGE_LIFETIME_MS;
 const VERSION = 1;
 const SIZE = { keyId: 4, random: 16, mac: 32, nonce: 1 + 4 + 16 + 8 + 32 };
 

@@ -213,9 +213,9 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<Exe
     denialLeaf: denialBody(unanswered(content, admitted.evidence)),
     keepLonger: keepLonger(facts, deps),
     denialBodies: keptBodies(facts, [], deps).filter(isSmall),
-    preconditions: [...preconditionsOf(verified), ...run.preconditions],
+    preconditions: [...preconditionsOf(verified), ...release.preconditions, ...run.preconditions],
     once: onceOf(verified, minted),
-    counters: countersOf(host, quote),
+    counters: countersOf(host, quote, admitted.challenge),
     budgets: budgetsOf(verified),
     writes: [
       { kind: EXECUTION, id: request.executionId, body: executionBody(recordOf(allowed, facts)) },

@@ -749,6 +749,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'malformed-request',
     'Send the members that docs/PROTOCOL.md lists, and no others.',
   ),
+  'quote-overtaken': rule(
+    'environment',
+    'expired-authorization',
+    'Ask again: a later quote of this host was accepted before this one came.',
+  ),
   'nonce-expired': rule(
     'request',
     'expired-authorization',
@@ -1734,6 +1739,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'identity',
     'verifier-fault',
     'The state directory was changed or is incomplete: put its backup back, or enroll the host again.',
+  ),
+  'agent-state-access': rule(
+    'identity',
+    'missing-authorization',
+    'Ask the agent (start it, or name its socket with --socket), or run as the user whom the state belongs to.',
   ),
   'agent-lock': rule(
     'verification',

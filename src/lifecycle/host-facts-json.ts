@@ -26,7 +26,9 @@ export const HOST_FACTS = object({
   manufacturer: nullable(text({ max: 512 })),
   ekRoot: nullable(text({ max: 512 })),
   ekIssuers: list(hex32, 16),
-  lastClock: nullable(object({ resetCount: u32, restartCount: u32, clock: decimal, safe: boolean })),
+  lastClock: nullable(
+    object({ resetCount: u32, restartCount: u32, clock: decimal, safe: boolean }, { at: integer() }),
+  ),
   eventLog: nullable(hex32),
   /** As it is stored. */
   ima: nullable(json),

@@ -4,6 +4,8 @@ import { encodeImaState } from '../evidence/index.ts';
 import type { BootCounters } from '../evidence/index.ts';
 import { verifySignatures } from './artifact-stage.ts';
 import { unchanged } from './authorization-stage.ts';
+import { issuedAtOf } from './challenge.ts';
+import type { IssuedChallenge } from './challenge.ts';
 import { authorisedDigests } from './environment-stage.ts';
 import type { Environment } from './environment-stage.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
@@ -16,9 +18,14 @@ import type { AdmittedRequest } from './request-stage.ts';
 const MAX_RUN_DIGESTS = 20_000;
 
 /** The TPM's high-water mark after this quote. */
-export function countersOf({ hostId }: HostFacts, { quote }: AuthenticQuote): CounterAdvance {
+export function countersOf(
+  { hostId }: HostFacts,
+  { quote }: AuthenticQuote,
+  challenge: IssuedChallenge,
+): CounterAdvance {
   const { resetCount, restartCount, clock, safe } = quote.attest.clockInfo;
-  return { ek: hostId, resetCount, restartCount, clock: String(clock), safe };
+  const challenged = issuedAtOf(challenge);
+  return { ek: hostId, resetCount, restartCount, clock: String(clock), safe, challenged };
 }
 
 /** What the next decision needs not be sent again: the event log of this boot, and where the IMA list goes on. */

@@ -50,8 +50,8 @@ export interface HostFacts {
   readonly ekRoot: string | null;
   /** Fingerprints of the authorities between both; empty where they were not kept yet. */
   readonly ekIssuers: readonly string[];
-  /** Of the last accepted quote under this EK. */
-  readonly lastClock: ClockInfo | null;
+  /** Of the last accepted quote under this EK; `at`: when it was committed, Unix ms, where that was kept. */
+  readonly lastClock: (ClockInfo & { readonly at?: number }) | null;
   /**
    * Hex SHA-256 of the event log that verified last: its body is used when the host sends none, and compared with the
    * new quote all the same.
@@ -95,6 +95,8 @@ export interface Revocations {
 
 /** A stored secret, decrypted. */
 export interface ReleasedSecret {
+  /** As it was read: what is rotated or removed before the commit is not released. */
+  readonly record: RecordVersion;
   readonly version: number;
   readonly value: Uint8Array;
 }

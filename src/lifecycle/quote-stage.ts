@@ -3,9 +3,21 @@ import { examineQuote, importAttestationKey } from '../tpm/index.ts';
 import type { PcrSelection, QuoteAttest, VerifiedPcrs, VerifiedQuote } from '../tpm/index.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import type { Platform } from '../policy/index.ts';
+import { issuedAtOf } from './challenge.ts';
 import type { IssuedChallenge } from './challenge.ts';
 import { isRevokedKey } from './identity-stage.ts';
 import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
+
+/** Another quote of the host was accepted after this one's challenge was issued: an older clock is no sign then. */
+const isOvertaken = ({ host: { lastClock }, challenge }: QuoteQuestion): boolean =>
+  lastClock?.at !== undefined && issuedAtOf(challenge) < lastClock.at;
+
+/** A quote that was held back on its way is late; that its TPM was rolled back it does not show. */
+function overtaken(failure: Refusal): Refusal {
+  if (failure.check !== 'e17') return failure;
+  const reason = 'a later quote of this host was accepted after this one’s challenge was issued';
+  return new Refusal('quote-overtaken', reason, failure.detail);
+}
 
 /** IMA's PCR and the artifact's. */
 const RUNTIME_PCRS: readonly number[] = [10, 23];
@@ -43,7 +55,7 @@ export interface AuthenticQuote {
  * First half of stage `environment`: e1–e23. From a valid signature on the nonce is spent, whatever comes of it: it is
  * reserved here, before anything expensive.
  * @param onSigned called as soon as the enrolled key is known to have signed
- * @throws Refusal e1 … e23 with every check that failed, `replay-nonce`
+ * @throws Refusal e1 … e23 with every check that failed, `quote-overtaken`, `replay-nonce`
  */
 export async function authenticateQuote(
   question: QuoteQuestion,
@@ -75,7 +87,7 @@ export async function authenticateQuote(
     onSigned({ signed, reserved });
     if (!reserved) refuse('replay-nonce', 'the nonce was presented before');
   }
-  if (verified === null) throw Refusal.join(failures);
+  if (verified === null) throw Refusal.join(isOvertaken(question) ? failures.map(overtaken) : failures);
   if (verified.pcrs === null || unchecked.length > 0)
     throw new TypeError(`checks of the quote were left out: ${unchecked.join(', ')}`);
   return { quote: verified, pcrs: verified.pcrs };

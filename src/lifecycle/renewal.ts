@@ -30,7 +30,7 @@ import { evaluatePolicy } from './policy-stage.ts';
 import type { Verified } from './policy-stage.ts';
 import type { DecisionDeps, HostFacts } from './ports.ts';
 import type { AuthenticQuote } from './quote-stage.ts';
-import { makeCredential } from './sealing-stage.ts';
+import { makeCredential, preconditionsOf } from './sealing-stage.ts';
 import type { Released } from './sealing-stage.ts';
 import { workloadKey } from './workload-key.ts';
 import { initiatorOf } from './rests-on.ts';
@@ -137,6 +137,7 @@ export async function renewExecution(
     preconditions: [
       unchanged(record, 'state-moved', 'an execution changed while the attestation was decided'),
       ...ancestorPreconditions(principals.parent),
+      ...preconditionsOf(made),
     ],
     write: { kind: EXECUTION, id: executionId, body: executionBody(next) },
     record: next,

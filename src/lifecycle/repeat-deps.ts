@@ -155,8 +155,10 @@ function recordsOf(
         failing(`secrets/${name}`, () => {
           const found = secrets.get(name);
           if (found === undefined) return asked('secret');
-          // Its value is nowhere but in the sealed object.
-          return found === null ? undefined : { version: found.version, value: new Uint8Array(found.bytes) };
+          if (found === null) return undefined;
+          // Its value is nowhere but in the sealed object, and nothing that is repeated is committed.
+          const record = { kind: 'secret', id: name, version: found.version };
+          return { record, version: found.version, value: new Uint8Array(found.bytes) };
         }),
     },
     status: { assign: (id) => failing(`status/${id}`, () => inputs.status ?? asked('status index')) },

@@ -1,3 +1,4 @@
+import { COMMIT_CHECKS } from '../audit/index.ts';
 import type { AuditLeaf, Change, DecisionLeaf, LeafPlace } from '../audit/index.ts';
 import { canonicalJson, fromHex, isJsonObject, parseJsonObject, refuse } from '../base/index.ts';
 import type { JsonObject, JsonValue } from '../base/index.ts';
@@ -140,19 +141,6 @@ function repeatedLeaf(leaf: Decision, prepared: Prepared<CommittedAnswer>, atCom
   // The object was sealed under keys of that moment: its digest is what the log says.
   return withSealed(change.leaf, leaf.digests.sealed);
 }
-
-/** Checks that only the commit makes, on what moved since the decision was prepared. */
-const COMMIT_CHECKS: ReadonlySet<string> = new Set([
-  'replay-nonce',
-  'replay-token',
-  'replay-execution',
-  'state-moved',
-  'policy-moved',
-  'revoked-meanwhile',
-  'budget-spent',
-  'host-executions',
-  'e17',
-]);
 
 /** A commit's denial says check and reason; a stage's says its stage, too. */
 const wasDeniedAtCommit = ({ denial }: Decision): boolean =>

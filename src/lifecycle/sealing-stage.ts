@@ -1,3 +1,4 @@
+import type { Precondition } from '../audit/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { fromBase64url, refuse, toBase64url } from '../base/index.ts';
 import { encodeSealed, issueJwtSvid, issueSvid, sealCredentials } from '../credential/index.ts';
@@ -6,6 +7,7 @@ import type { GrantedCredential } from '../policy/index.ts';
 import { parseSpiffeId, toPem } from '../x509/index.ts';
 import type { SpiffeId } from '../x509/index.ts';
 import { parsePublic } from '../tpm/index.ts';
+import { unchanged } from './authorization-stage.ts';
 import type { MintedAuthorization } from './authorization-stage.ts';
 import type { PolicyApproval, Verified, VerifiedRequest } from './policy-stage.ts';
 import type { DecisionDeps } from './ports.ts';
@@ -26,6 +28,16 @@ export interface SealedRelease {
   /** docs/PROTOCOL.md "Sealed". */
   readonly sealed: JsonObject;
   readonly released: readonly Released[];
+  /** What was read to make them is as it was. */
+  readonly preconditions: readonly Precondition[];
+}
+
+/** One credential: what is sealed, and what is told of it. */
+export interface MadeCredential {
+  readonly credential: JsonObject;
+  readonly released: Released;
+  /** For what is stored: it was neither rotated nor removed since it was read. */
+  readonly precondition?: Precondition;
 }
 
 /**
@@ -63,8 +75,16 @@ export async function sealRelease(
     },
     deps.random,
   );
-  return { sealed: encodeSealed(sealed), released: made.map(({ released }) => released) };
+  return {
+    sealed: encodeSealed(sealed),
+    released: made.map(({ released }) => released),
+    preconditions: preconditionsOf(made),
+  };
 }
+
+/** What must hold of stored credentials when they are released. */
+export const preconditionsOf = (made: readonly MadeCredential[]): readonly Precondition[] =>
+  made.flatMap(({ precondition }) => precondition ?? []);
 
 /** Makes one granted credential; it never outlives the authorization. */
 export async function makeCredential(
@@ -72,7 +92,7 @@ export async function makeCredential(
   verified: Verified,
   minted: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
-): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
+): Promise<MadeCredential> {
   switch (credential.kind) {
     case 'secret':
       return await openSecret(name, credential.secret, deps);
@@ -83,17 +103,15 @@ export async function makeCredential(
   }
 }
 
-async function openSecret(
-  name: string,
-  secret: string,
-  deps: DecisionDeps,
-): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
+async function openSecret(name: string, secret: string, deps: DecisionDeps): Promise<MadeCredential> {
   const found =
     (await deps.secrets.get(secret)) ??
     refuse('secret-unknown', 'policy grants a secret that is not stored', { name });
+  const reason = 'a secret was rotated or removed while its release was decided';
   return {
     credential: { name, kind: 'secret', version: found.version, value: toBase64url(found.value) },
     released: { kind: 'secret', name: secret, serial: String(found.version), expires: null },
+    precondition: unchanged(found.record, 'state-moved', reason),
   };
 }
 
@@ -103,7 +121,7 @@ function makeSvid(
   verified: Verified,
   { claims }: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
-): { readonly credential: JsonObject; readonly released: Released } {
+): MadeCredential {
   const { admitted, principals } = verified;
   const id = spiffeIdOf(path, verified, deps);
   const { now } = admitted;
@@ -132,7 +150,7 @@ async function makeJwtSvid(
   verified: Verified,
   { claims }: Pick<MintedAuthorization, 'claims'>,
   deps: DecisionDeps,
-): Promise<{ readonly credential: JsonObject; readonly released: Released }> {
+): Promise<MadeCredential> {
   const id = spiffeIdOf(path, verified, deps);
   const issuedAt = Math.floor(verified.admitted.now / 1000);
   const expires = Math.min(issuedAt + ttl, claims.exp);

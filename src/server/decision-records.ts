@@ -21,7 +21,6 @@ import type {
   Revocable,
   Revocations,
 } from '../lifecycle/index.ts';
-import type { ClockInfo } from '../tpm/index.ts';
 
 /** Record that every revocation writes; what was prepared before it is void. */
 export const REVOCATION_EPOCH = { kind: 'revocations', id: 'epoch' } as const;
@@ -37,7 +36,10 @@ export const revokedRecord = ({
 const { decimal, hex32, integer, list, literal, nullable, object } = shape;
 const u32 = integer(0, 0xffff_ffff);
 const boot = object({ resetCount: u32, restartCount: u32 });
-const MARK = object({ resetCount: u32, restartCount: u32, clock: decimal, safe: shape.boolean });
+const MARK = object(
+  { resetCount: u32, restartCount: u32, clock: decimal, safe: shape.boolean },
+  { at: integer() },
+);
 const EVIDENCE = object({ v: literal(1), boot, eventLog: nullable(hex32) });
 const RUN = object({ v: literal(1), boot, digests: list(hex32, 100_000) });
 
@@ -52,7 +54,7 @@ export function hostsOf(records: Records): Hosts {
       );
       return {
         record: { kind: 'host', id: hostId, version: stored.version },
-        ...enrolledFacts(stored.host),
+        ...factsOf(stored.host),
         lastClock: mark === undefined ? null : readMark(mark),
         eventLog: evidence === undefined ? null : read(EVIDENCE, evidence).eventLog,
         ima: ima === undefined ? null : readImaState(ima),
@@ -62,9 +64,18 @@ export function hostsOf(records: Records): Hosts {
   };
 }
 
-function enrolledFacts(
-  host: HostRecord,
-): Omit<HostFacts, 'record' | 'lastClock' | 'eventLog' | 'ima' | 'run'> {
+type EnrolledFacts = Omit<HostFacts, 'record' | 'lastClock' | 'eventLog' | 'ima' | 'run'>;
+
+/** A host's record is read once for as long as it doesn't change, and so is what follows from it. */
+const decoded = new WeakMap<HostRecord, EnrolledFacts>();
+
+function factsOf(host: HostRecord): EnrolledFacts {
+  const facts = decoded.get(host) ?? enrolledFacts(host);
+  decoded.set(host, facts);
+  return facts;
+}
+
+function enrolledFacts(host: HostRecord): EnrolledFacts {
   return {
     hostId: host.hostId,
     name: host.name,
@@ -84,7 +95,7 @@ function enrolledFacts(
   };
 }
 
-function readMark(stored: StoredRecord): ClockInfo {
+function readMark(stored: StoredRecord): HostFacts['lastClock'] {
   const { clock, ...mark } = read(MARK, stored);
   return { ...mark, clock: BigInt(clock) };
 }

@@ -53,7 +53,8 @@ export function secretsPort(records: Records, key: Uint8Array): Secrets {
       const { version, value } = read(stored);
       if (value === null) return undefined;
       // The version is part of what is authenticated: an older ciphertext of the same name is refused as well.
-      return { version, value: decryptStored(key, placeOf(name, version), fromBase64url(value, 'secret')) };
+      const bytes = decryptStored(key, placeOf(name, version), fromBase64url(value, 'secret'));
+      return { record: stored, version, value: bytes };
     },
   };
 }

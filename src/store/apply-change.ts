@@ -149,7 +149,10 @@ function requireNewer(mark: JsonObject, next: CounterAdvance): void {
   } catch (error) {
     const { at } = mark;
     if (typeof at !== 'number' || next.challenged === undefined || next.challenged >= at) throw error;
-    refuse('quote-overtaken', 'a later quote of this host was accepted after this one’s challenge was issued');
+    refuse(
+      'quote-overtaken',
+      'a later quote of this host was accepted after this one’s challenge was issued',
+    );
   }
 }
 

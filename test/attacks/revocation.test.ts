@@ -69,6 +69,14 @@ const callerOf = ({ hostId }: DecisionHost, agentKey: string): Caller => ({
   notAfter: Date.now() + 86_400_000,
 });
 
+/** Commits, but only after something else was done. */
+const after = (first: () => Promise<unknown>): Ledger => ({
+  commit: async (change: Change) => {
+    await first();
+    return await world.verifier.server.services.ledger.commit(change);
+  },
+});
+
 describe('what is revoked is pushed', () => {
   it('to the host that runs it, after its commit, with the index of a leaf that is there', async () => {
     const [run, kept] = [await host.run(), await host.run()];
@@ -191,14 +199,6 @@ describe('an event stream', () => {
 });
 
 describe('revoked between evaluation and commit', () => {
-  /** Commits, but only after something else was done. */
-  const after = (first: () => Promise<unknown>): Ledger => ({
-    commit: async (change: Change) => {
-      await first();
-      return await world.verifier.server.services.ledger.commit(change);
-    },
-  });
-
   it('an execution is denied', async () => {
     const { decisions } = world.verifier.server.services;
     const { session, nonceTpm } = await host.session();
@@ -231,6 +231,57 @@ describe('revoked between evaluation and commit', () => {
     expect(decided.outcome).toBe('deny');
     expect((await shownOf(idOf(child)))['state']).toBe('revoked');
     await session.flush();
+  });
+});
+
+describe('a secret that is rotated or removed between evaluation and commit', () => {
+  const credentials = ['database'];
+  const put = async (value: string) =>
+    await world.operate('POST', '/v1/secrets', { name: 'database-password', value });
+  const remove = async () => await world.operate('POST', '/v1/secrets/database-password/remove', {});
+  const moved = {
+    outcome: 'deny',
+    denial: { check: 'state-moved', reason: expect.stringContaining('secret') as string },
+  };
+
+  it.each([
+    ['rotated', async () => await put('AAAB')],
+    ['removed', remove],
+  ])('is released to no execution: %s', async (_name, first) => {
+    expect((await put('AAAA')).status).toBe(201);
+    const { decisions } = world.verifier.server.services;
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepare(nonceTpm, { request: { credentials } });
+    const facts = await decisions.hosts.get(host.hostId);
+    const decided = await decideExecution(
+      body,
+      callerOf(host, facts?.agentKey ?? ''),
+      decisions,
+      after(first),
+    );
+    expect(decided).toMatchObject(moved);
+    await session.flush();
+  });
+
+  it('is renewed for none, and what was not touched is', async () => {
+    expect((await put('AAAA')).status).toBe(201);
+    const { decisions } = world.verifier.server.services;
+    const run = await host.run({ request: { credentials } });
+    const facts = await decisions.hosts.get(host.hostId);
+    const renew = async (first: () => Promise<unknown>) => {
+      const { session, nonceTpm } = await host.session();
+      const { body } = await host.prepareAttestation([liveOf(run)], nonceTpm);
+      const caller = callerOf(host, facts?.agentKey ?? '');
+      const { hostId } = host;
+      const asked = body as unknown as JsonObject;
+      const decided = await decideAttestation(asked, hostId, caller, decisions, after(first));
+      await session.flush();
+      return decided;
+    };
+    expect(await renew(async () => await put('AAAB'))).toMatchObject(moved);
+    expect((await shownOf(idOf(run)))['state']).toBe('issued');
+    const other = async () => await world.operate('POST', '/v1/secrets', { name: 'another', value: 'AAAA' });
+    expect(await renew(other)).toMatchObject({ outcome: 'allow' });
   });
 });
 

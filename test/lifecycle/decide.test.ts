@@ -152,6 +152,19 @@ describe('a denial', () => {
     expect(await decide({}, change)).toMatchObject({ outcome: 'deny', denial: { check } });
   });
 
+  it.each([
+    ['after the challenge: the quote is late', { at: NOW + 1 }, 'quote-overtaken', 'expired-authorization'],
+    ['before the challenge: the TPM went back', { at: NOW }, 'e17', 'replay-detected'],
+    ['at a time that was not kept', {}, 'e17', 'replay-detected'],
+  ])('for a mark that was set %s', async (_, at, check, code) => {
+    const host = await world.deps.hosts.get(world.host.hostId);
+    if (host === undefined) throw new Error('no host');
+    const lastClock = { clock: 1n << 60n, resetCount: 1, restartCount: 1 << 30, safe: true, ...at };
+    const facts = { ...host, lastClock: { ...lastClock, resetCount: 1 << 30 } };
+    const hosts = { get: async () => Promise.resolve(facts) };
+    expect(await decide({}, { hosts })).toMatchObject({ outcome: 'deny', denial: { check, code } });
+  });
+
   it('for a caller that is another host, or whose certificate ended', async () => {
     const { body } = await ask(tpm, world, NONCE_TPM);
     const by = async (caller: Partial<World['caller']>) =>

@@ -214,7 +214,9 @@ export async function makeWorld(tpm: Tpm) {
       epoch: () => versionOf('revocations', 'epoch'),
       revokedOf: async () => Promise.resolve([]),
     },
-    secrets: { get: async () => Promise.resolve({ version: 3, value: utf8('hunter2') }) },
+    secrets: {
+      get: async (name) => ({ record: await versionOf('secret', name), version: 3, value: utf8('hunter2') }),
+    },
     nonces: {
       reserve: (nonce) => !taken.has(nonce) && taken.add(nonce).has(nonce),
       has: (nonce) => taken.has(nonce),

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Tpm } from '../../native/index.ts';
+import { leafBody } from '../../src/audit/index.ts';
 import { toBase64url } from '../../src/base/index.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { DecisionHost, DecisionWorld, claimsOf } from './decision-world.ts';
@@ -89,6 +90,24 @@ describe('a reboot', () => {
   });
 });
 
+describe('an attestation that somebody held back until a later one was accepted', () => {
+  it('is refused as late: the host stays active, and what runs there goes on', async () => {
+    const run = await host.run();
+    const { session, nonceTpm } = await host.session();
+    const { body } = await host.prepareAttestation([], nonceTpm);
+    expect(await attest([])).toMatchObject({ ended: [] });
+    expect((await host.attest(body)).json).toMatchObject({
+      check: 'quote-overtaken',
+      code: 'expired-authorization',
+    });
+    await session.flush();
+    const { json } = await world.operate('GET', `/v1/hosts/${host.hostId}`);
+    expect(json['state']).toBe('active');
+    expect(await shownOf(run.request.executionId)).toMatchObject({ state: 'issued' });
+    expect(await attest([liveOf(run)])).toMatchObject({ ended: [] });
+  });
+});
+
 describe('a host that is no longer what it should be', () => {
   it('is quarantined where the configuration says so, comes back by an operator, and attests again', async () => {
     const run = await host.run();
@@ -116,5 +135,28 @@ describe('a host that is no longer what it should be', () => {
     await host.loadKey();
     expect(await attest([])).toMatchObject({ ended: [] });
     expect((await host.run()).answer['authorization']).toBeDefined();
+  });
+
+  it('is quarantined when its TPM went back behind what was accepted before the challenge', async () => {
+    const { ledger, records } = world.verifier.server.services;
+    const mark = await records.get({ kind: 'counters', id: host.hostId });
+    const { resetCount } = mark?.body ?? {};
+    // As if a quote of a later boot had been accepted, before this state of the TPM was put back.
+    const accepted = await ledger.commit({
+      leaf: leafBody({
+        ...{ v: 1, kind: 'operator', action: 'secret-put', target: 'x@1', digest: null },
+        by: { kind: 'operator', id: '00' },
+      }),
+      ...{ preconditions: [], once: [], writes: [], bodies: [] },
+      counters: {
+        ...{ ek: host.hostId, resetCount: Number(resetCount) + 5, restartCount: 0 },
+        ...{ clock: '9999999999', safe: true },
+      },
+    });
+    expect(accepted.ok).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await attest([])).toMatchObject({ check: 'e17' });
+    const { json } = await world.operate('GET', `/v1/hosts/${host.hostId}`);
+    expect(json['state']).toBe('quarantined');
   });
 });

@@ -192,6 +192,26 @@ describe('what can still say no', () => {
     await store.close();
   });
 
+  it('a TPM that went back is told from a quote that was held back', async () => {
+    const time = 1_800_000_000_000;
+    const { store } = await open(newFile(), () => time);
+    const at = (clock: string, challenged: number, resetCount = 1) =>
+      change({ counters: { ek: 'e', resetCount, restartCount: 0, clock, safe: true, challenged } });
+    const [, late, rebooted, back, newer] = await store.commit([
+      at('20', time - 5),
+      at('10', time - 10),
+      at('10', time - 10, 0),
+      // The challenge came after the mark: this TPM was put back.
+      at('10', time),
+      at('30', time - 10),
+    ]);
+    expect(late?.denied?.check).toBe('quote-overtaken');
+    expect(rebooted?.denied?.check).toBe('quote-overtaken');
+    expect(back?.denied?.check).toBe('e17');
+    expect(newer?.ok).toBe(true);
+    await store.close();
+  });
+
   it('a denial without a leaf leaves no trace, a leaf that is too large fails alone', async () => {
     const { store } = await open();
     const quiet: Change = {
