@@ -131,7 +131,7 @@ async function judge(host: Host, answer: JsonObject, sent: Sent): Promise<Judged
     now: sent.clock.now(),
   });
   host.checkpoint.advance(judged.checkpoint, judged.consistency);
-  host.policySeen.accept(judged.policyManifest, trust, sent.clock.now());
+  await host.policySeen.accept(judged.policyManifest, trust, sent.clock.now());
   sent.evidence.accepted();
   if (judged.certificatePem !== null) await host.renewCertificate(judged.certificatePem);
   return judged;

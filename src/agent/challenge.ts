@@ -89,7 +89,7 @@ export async function followTrust(host: Host, version: number): Promise<void> {
   if (envelopes.length < version)
     refuse('trust-bundle-chain', 'the verifier names a version that it does not show', { version });
   // Version 1 is the first of the list; only what follows ours is read, so that nothing replaces what is pinned.
-  host.advanceTrust(envelopes.slice(known, version));
+  await host.advanceTrust(envelopes.slice(known, version));
 }
 
 function trustList(list: readonly JsonValue[]): readonly JsonObject[] {

@@ -6,6 +6,8 @@ import { loadNative } from './open-tpm.ts';
 
 /** How long a lock is waited for, and how long it may be held (PROTOCOL 5). */
 export const LOCK_BOUND_MS = 30_000;
+/** In the state directory; held while what a host remembers of its verifier is read and replaced. */
+export const MEMORY_LOCK = 'memory.lock';
 const FIRST_WAIT_MS = 2;
 const LONGEST_WAIT_MS = 50;
 

@@ -85,8 +85,8 @@ export class Host implements AsyncDisposable {
   }
 
   /** Walks the chain on. @throws Refusal; then the bundle stays the one before */
-  advanceTrust(envelopes: TrustEnvelopes): VerifiedTrustBundle {
-    return this.#trust.advance(envelopes);
+  async advanceTrust(envelopes: TrustEnvelopes): Promise<VerifiedTrustBundle> {
+    return await this.#trust.advance(envelopes);
   }
 
   /** Keeps a renewed agent certificate, which the caller has judged, and speaks by it from now on. */

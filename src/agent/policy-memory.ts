@@ -2,6 +2,7 @@ import { LIMITS, Refusal, parseJsonObject, refuse, shape, utf8 } from '../base/i
 import type { JsonObject } from '../base/index.ts';
 import { raiseHighWater, verifyManifest } from '../policy/index.ts';
 import type { PolicyHighWater, VerifiedManifest, VerifiedTrustBundle } from '../policy/index.ts';
+import { MEMORY_LOCK, withFileLock } from './file-lock.ts';
 import { STATE_FILES } from './state-directory.ts';
 import type { StateDirectory } from './state-directory.ts';
 
@@ -32,7 +33,18 @@ export class PolicyMemory {
   }
 
   /** Keeps a policy that was verified against {@link PolicyMemory.read}; an older one changes nothing. */
-  raise({ version, hash }: PolicyHighWater): void {
+  async raise(policy: PolicyHighWater): Promise<void> {
+    await this.#alone(() => {
+      this.#raise(policy);
+    });
+  }
+
+  /** What is read here is what is replaced: another process of this host may be at it. @throws Refusal `agent-lock` */
+  async #alone<T>(task: () => T): Promise<T> {
+    return await withFileLock(this.#state.at(MEMORY_LOCK), () => Promise.resolve().then(task));
+  }
+
+  #raise({ version, hash }: PolicyHighWater): void {
     const before = this.read();
     if (before !== undefined && before.version >= version) return;
     this.#state.write(STATE_FILES.policySeen, JSON.stringify({ version, digest: hash }));
@@ -58,9 +70,13 @@ export class PolicyMemory {
    * Verifies a policy by those who may make policy, and keeps it: signed by the pinned authorities, of this domain, in its
    * time, no older than any that was seen.
    * @param envelope the manifest as DSSE
-   * @throws Refusal `policy-…`, `trust-document`, `malformed`
+   * @throws Refusal `policy-…`, `trust-document`, `malformed`, `agent-lock`
    */
-  accept(envelope: JsonObject, bundle: VerifiedTrustBundle, now: number): VerifiedManifest {
+  async accept(envelope: JsonObject, bundle: VerifiedTrustBundle, now: number): Promise<VerifiedManifest> {
+    return await this.#alone(() => this.#accept(envelope, bundle, now));
+  }
+
+  #accept(envelope: JsonObject, bundle: VerifiedTrustBundle, now: number): VerifiedManifest {
     const { authorities, trustDomain } = bundle;
     const bytes = utf8(JSON.stringify(envelope));
     if (bytes.length > LIMITS.json) refuse('policy-manifest', 'the manifest is too large');
@@ -68,7 +84,7 @@ export class PolicyMemory {
     const verified = verifyManifest(bytes, trust, { now: () => now });
     const kept = this.manifest(bundle, now);
     // The high-water mark first: what is kept of a policy never counts for more than that.
-    this.raise(raiseHighWater(verified));
+    this.#raise(raiseHighWater(verified));
     if (kept?.manifest.hash !== verified.manifest.hash) this.#state.write(STATE_FILES.policyManifest, bytes);
     return verified;
   }

@@ -158,7 +158,7 @@ async function judge(host: Host, json: JsonObject, sent: Sent): Promise<Verified
     now: clock.now(),
   });
   host.checkpoint.advance(answer.log.checkpoint, answer.log.consistency);
-  host.policySeen.accept(answer.policyManifest, host.trust, clock.now());
+  await host.policySeen.accept(answer.policyManifest, host.trust, clock.now());
   evidence.accepted();
   return answer;
 }

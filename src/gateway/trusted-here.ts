@@ -48,7 +48,7 @@ async function fetchManifest(host: Host, clock: Clock): Promise<VerifiedManifest
   const manifest = isJsonObject(active) ? active['manifest'] : undefined;
   if (!isJsonObject(manifest))
     return refuse('artifact-not-trusted-here', 'there is no policy that could trust an artifact');
-  return host.policySeen.accept(manifest, host.trust, clock.now());
+  return await host.policySeen.accept(manifest, host.trust, clock.now());
 }
 
 /**

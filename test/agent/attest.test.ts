@@ -197,7 +197,7 @@ describe('a verifier that is not believed', () => {
       const clock = { now: () => Date.now() + seconds * 1000 };
       await expectRejection('clock-difference', attestHost(host, [], clock));
     }
-    host.policySeen.raise({ version: 7, hash: `sha256:${'ab'.repeat(32)}` });
+    await host.policySeen.raise({ version: 7, hash: `sha256:${'ab'.repeat(32)}` });
     await expectRejection('policy-rollback', attestHost(host, [], systemClock));
     host.state.remove('policy-seen.json');
     await attestHost(host, [], systemClock);

@@ -97,15 +97,22 @@ describe('the state directory', () => {
 describe('the highest policy', () => {
   const policy = (version: number, digit: string) => ({ version, hash: `sha256:${digit.repeat(64)}` });
 
-  it('only goes up', () => {
+  it('only goes up', async () => {
     const memory = new PolicyMemory(fresh());
     expect(memory.read()).toBeUndefined();
-    memory.raise(policy(2, 'a'));
-    memory.raise(policy(1, 'b'));
-    memory.raise(policy(2, 'c'));
+    await memory.raise(policy(2, 'a'));
+    await memory.raise(policy(1, 'b'));
+    await memory.raise(policy(2, 'c'));
     expect(memory.read()).toEqual(policy(2, 'a'));
-    memory.raise(policy(3, 'd'));
+    await memory.raise(policy(3, 'd'));
     expect(memory.read()).toEqual(policy(3, 'd'));
+  });
+
+  it('only goes up when several processes raise it at one time', async () => {
+    const state = fresh();
+    const versions = [3, 1, 9, 4, 2, 8, 5];
+    await Promise.all(versions.map((version) => new PolicyMemory(state).raise(policy(version, 'a'))));
+    expect(new PolicyMemory(state).read()?.version).toBe(9);
   });
 
   it('is refused when its file says something else', () => {
