@@ -118,10 +118,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'original-runs-instead-of-the-copy',
-    file: 'src/gateway/private-copy.ts',
-    find: 'return { path: target, measured: read.measured, directory, files: writer.files };',
-    replace:
-      'return { path: path.join(read.place.parent, read.place.name), measured: read.measured, directory, files: writer.files };',
+    file: 'src/gateway/prepare-run.ts',
+    find: 'const root = copyPath(read, directory);',
+    replace: 'const root = path.join(read.place.parent, read.place.name);',
     test: run,
   },
   {

@@ -87,7 +87,13 @@ describe('the log’s key is rotated', () => {
     // Too early: nobody has signed, and no host knows the next key.
     expect(
       await command('key', 'rotate', 'log', '--finish', '-o', document('x'), '--config', config()),
-    ).toMatchObject({ exit: 1, denial: { check: 'key-rotation' } });
+    ).toMatchObject({
+      exit: 1,
+      denial: {
+        check: 'key-rotation',
+        reason: 'no published trust bundle has the next key: hosts would refuse it',
+      },
+    });
     expect((await signAndPublish(document('two'))).exit).toBe(0);
     expect(
       await command('key', 'rotate', 'log', '--finish', '-o', document('x'), '--config', config()),
