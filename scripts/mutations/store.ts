@@ -117,4 +117,11 @@ export const mutations: readonly Mutation[] = [
     replace: 'const ids = ekRoot === null ? [] : [ekRoot, ...ekIssuers.slice(9)];',
     test: 'test/server/ek-authorities.test.ts',
   },
+  {
+    name: 'remembered-record-outlives-its-commit',
+    file: 'src/server/remembered-records.ts',
+    find: 'for (const reading of this.#reading.get(key) ?? []) reading.old = true;',
+    replace: '',
+    test: 'test/server/remembered-records.test.ts',
+  },
 ];

@@ -1,6 +1,6 @@
-import { constants, createHash, createPublicKey, verify } from 'node:crypto';
+import { constants, createHash, createPublicKey, hash, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { LIMITS, Refusal, refuse, toHex } from '../base/index.ts';
+import { LIMITS, Recent, Refusal, refuse, toHex } from '../base/index.ts';
 import { DerReader, TAG } from '../x509/der.ts';
 import type { HashName } from './types.ts';
 
@@ -57,6 +57,20 @@ export function verifySignature(
   signature: Uint8Array,
 ): boolean {
   if (!fits(key, how.algorithm)) return false;
+  const question = [key.fingerprint, how.algorithm, how.hash, how.encoding, how.saltLength].join(' ');
+  const message = `${hash('sha256', data, 'base64')} ${hash('sha256', signature, 'base64')}`;
+  return verified.of(`${question} ${message}`, () => verifyAnew(key, how, data, signature));
+}
+
+/** The same artifacts are asked for again and again: what a key signed, by everything that the answer depends on. */
+const verified = new Recent<boolean>(4096);
+
+function verifyAnew(
+  key: PublicKey,
+  how: Parameters<typeof verifySignature>[1],
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   switch (how.algorithm) {
     case 'ed25519':
       return verify(null, data, key.key, signature);

@@ -1,15 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import {
-  Refusal,
-  equalBytes,
-  fromHex,
-  jwkThumbprint,
-  parseJsonObject,
-  refuse,
-  toHex,
-  utf8,
-} from '../base/index.ts';
+import { Refusal, equalBytes, jwkThumbprint, parseJsonObject, refuse, toHex, utf8 } from '../base/index.ts';
 import type { JsonValue } from '../base/index.ts';
 import { signJws, verifyJws } from './jws.ts';
 
@@ -84,7 +74,5 @@ export async function asHolder(proof: string, type: string, key: KeyObject): Pro
 }
 
 function sameText(actual: JsonValue | undefined, expected: string): boolean {
-  return typeof actual === 'string' && equalBytes(sha256(actual), sha256(expected));
+  return typeof actual === 'string' && equalBytes(utf8(actual), utf8(expected));
 }
-
-const sha256 = (value: string): Uint8Array => fromHex(createHash('sha256').update(utf8(value)).digest('hex'));

@@ -9,17 +9,21 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** UTF-8 bytes of a string; lone surrogates are a programming error and throw. */
 export function utf8(text: string): Uint8Array {
   if (!text.isWellFormed()) throw new TypeError('text has a lone surrogate');
-  return new Uint8Array(Buffer.from(text, 'utf8'));
+  return ENCODER.encode(text);
 }
+
+const ENCODER = new TextEncoder();
 
 /** Strict UTF-8 decoding: no replacement characters, no byte order mark removed. */
 export function fromUtf8(bytes: Uint8Array, structure: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return DECODER.decode(bytes);
   } catch {
     return refuse('malformed', `${structure}: not UTF-8`, { structure });
   }
 }
+
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Lowercase hex. */
 export function toHex(bytes: Uint8Array): string {

@@ -15,6 +15,15 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
  * @throws TypeError for a key without a JWK form
  */
 export function jwkThumbprint(key: KeyObject): string {
+  const known = thumbprints.get(key) ?? computeThumbprint(key);
+  thumbprints.set(key, known);
+  return known;
+}
+
+/** A key object is one key for as long as it is there. */
+const thumbprints = new WeakMap<KeyObject, string>();
+
+function computeThumbprint(key: KeyObject): string {
   const jwk = (key.type === 'public' ? key : createPublicKey(key)).export({ format: 'jwk' });
   const { kty = '' } = jwk;
   const names = REQUIRED[kty];

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { boundedDenial, denialBody, leafBody, saltedDigest } from '../audit/index.ts';
 import type { Change, DecisionLeaf, OnceOnly } from '../audit/index.ts';
 import { LIMITS, canonicalJson, jcsSha256, toBase64url, toHex, utf8 } from '../base/index.ts';
@@ -61,8 +61,7 @@ export const textDigest = (text: string): string => `sha256:${sha256Hex(utf8(tex
 /** `sha256:` and hex of a JSON value's canonical form. */
 export const jsonDigest = (value: JsonObject): string => `sha256:${toHex(jcsSha256(value))}`;
 
-const sha256Hex = (data: Uint8Array): string =>
-  toHex(new Uint8Array(createHash('sha256').update(data).digest()));
+const sha256Hex = (data: Uint8Array): string => hash('sha256', data, 'hex');
 
 /** The leaf of a decision, without its outcome: everything by digest, what could be guessed with salt. */
 export function leafFacts(

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   LIMITS,
   fromBase64url,
@@ -7,7 +7,6 @@ import {
   refuse,
   shape,
   toBase64url,
-  toHex,
 } from '../base/index.ts';
 import type { Fail, JsonObject, JsonValue, Shape } from '../base/index.ts';
 import { parsePcrValues } from '../tpm/index.ts';
@@ -185,5 +184,4 @@ export function treeFileDigests(manifest: Uint8Array): ReadonlySet<string> {
   return digests;
 }
 
-const sha256 = (data: Uint8Array): string =>
-  toHex(new Uint8Array(createHash('sha256').update(data).digest()));
+const sha256 = (data: Uint8Array): string => hash('sha256', data, 'hex');

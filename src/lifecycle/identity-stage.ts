@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { thumbprint, verifyHolderProof } from '../authorization/index.ts';
 import type { HolderBinding } from '../authorization/index.ts';
-import { equalBytes, refuse, toHex } from '../base/index.ts';
+import { Recent, equalBytes, refuse, toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { hostSpiffeId } from '../credential/index.ts';
 import { verifyInitiator } from '../identity/index.ts';
@@ -70,10 +70,16 @@ export async function isRevokedKey({ akName }: HostFacts, { revocations }: Decis
 export function requireOneRecord(host: HostFacts, wanted: string): void {
   const ok =
     host.hostId === wanted &&
-    hostId(parsePublic(host.ekPublic)) === wanted &&
+    hostIdOf(host.ekPublic) === wanted &&
     equalBytes(objectName(host.akPublic), host.akName);
   if (!ok) refuse('host-record', 'the keys of the host’s record don’t belong together');
 }
+
+/** The same hosts ask again and again: which id a public area gives, by its bytes. */
+const hostIds = new Recent<string>(4096);
+
+const hostIdOf = (ekPublic: Uint8Array): string =>
+  hostIds.of(toHex(ekPublic), () => hostId(parsePublic(ekPublic)));
 
 /** For whom an execution acts: what its token said when it was verified. */
 export interface ActingInitiator {

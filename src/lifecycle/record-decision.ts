@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { Refusal, toBase64url, toHex } from '../base/index.ts';
+import { Refusal, toBase64url } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { verifyInitiator } from '../identity/index.ts';
 import type { PolicyRequest } from '../policy/index.ts';
@@ -239,7 +239,7 @@ function verifierOf(deps: DecisionDeps): DecisionInputs['verifier'] {
     developer: verifier.developer,
     authorizationKid: keys.authorization.kid,
     earKid: keys.ear.kid,
-    svidAuthority: toHex(new Uint8Array(createHash('sha256').update(keys.svid.certificate).digest())),
+    svidAuthority: hash('sha256', keys.svid.certificate, 'hex'),
   };
 }
 

@@ -31,8 +31,8 @@ export interface LoadedPolicy extends LoadedBundle {
 const KEPT = 2;
 
 /**
- * The policy that decides. Which bundle is active is read anew for every decision, with its MAC; what is expensive (the
- * parsed bundle, its engine, its IMA rules) is kept by digest. A bundle that can't be loaded decides nothing.
+ * The policy that decides. Which bundle is active is asked for every decision, and compared with the row at its commit; what
+ * is expensive (the parsed bundle, its engine, its IMA rules) is kept by digest. A bundle that can't be loaded decides nothing.
  */
 export class ActivePolicies {
   readonly #source: PolicySource;

@@ -32,6 +32,7 @@ import { HostEvents } from './host-events.ts';
 import { ImaVerifier } from './ima-verifier.ts';
 import { LiveExecutions } from './live-executions.ts';
 import { LogClock } from './log-clock.ts';
+import { rememberRecords } from './remembered-records.ts';
 import { StatusLists } from './status-lists.ts';
 import type { WitnessDesk } from './witness-desk.ts';
 import { ledgerForHosts, openWitnessDesk, openWitnessing } from './witnesses.ts';
@@ -109,7 +110,7 @@ export async function compose({
   const origin = logOrigin(config);
   const logKeys = logKeysOf(ring, config);
   const [logKey] = logKeys;
-  const store = await openStore({ files, ring, random }, origin);
+  const store = rememberRecords(await openStore({ files, ring, random }, origin));
   try {
     const head = await store.head();
     await requireHighWater(files.highWater, { size: BigInt(head?.size ?? 0), tiles: store.tiles }, logKeys);

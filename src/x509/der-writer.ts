@@ -1,20 +1,19 @@
-import { Writer, concat, utf8 } from '../base/index.ts';
+import { Recent, Writer, concat, utf8 } from '../base/index.ts';
 import { TAG } from './der.ts';
 
 /** One TLV with a definite, minimal length (X.690 §10.1). */
 function tlv(tag: number, content: Uint8Array): Uint8Array {
-  const writer = new Writer().u8(tag);
   const { length } = content;
-  if (length < 0x80) writer.u8(length);
-  else if (length <= 0xff) writer.u8(0x81).u8(length);
-  else if (length <= 0xffff) writer.u8(0x82).u16(length);
-  // Range-checked by the writer: nothing here comes near 16 MiB.
-  else
-    writer
-      .u8(0x83)
-      .u8(length >>> 16)
-      .u16(length & 0xffff);
-  return writer.bytes(content).finish();
+  // Nothing here comes near 16 MiB.
+  if (length > 0xff_ffff) throw new RangeError(`DER: ${String(length)} bytes of content`);
+  const size = length < 0x80 ? 0 : length <= 0xff ? 1 : length <= 0xffff ? 2 : 3;
+  const out = new Uint8Array(2 + size + length);
+  out[0] = tag;
+  out[1] = size === 0 ? length : 0x80 | size;
+  // What is stored in a byte is its lowest 8 bits.
+  for (let i = 0; i < size; i++) out[2 + i] = length >>> (8 * (size - 1 - i));
+  out.set(content, 2 + size);
+  return out;
 }
 
 /** Big-endian magnitude → INTEGER content: no needless zeros, a leading 00 when the top bit is set. */
@@ -23,6 +22,11 @@ function unsigned(bytes: Uint8Array): Uint8Array {
   const magnitude = start < 0 ? new Uint8Array(1) : bytes.slice(start);
   return (magnitude[0] ?? 0) >= 0x80 ? concat([new Uint8Array(1), magnitude]) : magnitude;
 }
+
+/** Object identifiers are few, and the same in every certificate. */
+const oids = new Recent<Uint8Array>(256);
+
+const oid = (text: string): Uint8Array => oids.of(text, () => tlv(TAG.oid, oidContent(text)));
 
 function oidContent(text: string): Uint8Array {
   if (!/^[0-2](\.(0|[1-9]\d*))+$/.test(text)) throw new TypeError(`not an object identifier: ${text}`);
@@ -74,7 +78,8 @@ export const der = {
   integer: (bytes: Uint8Array) => tlv(TAG.integer, unsigned(bytes)),
   smallInteger: (value: number) => tlv(TAG.integer, unsigned(new Writer().u32(value).finish())),
   boolean: (value: boolean) => tlv(TAG.boolean, new Uint8Array([value ? 0xff : 0])),
-  oid: (text: string) => tlv(TAG.oid, oidContent(text)),
+  /** Not to be changed: others get the same. */
+  oid,
   octetString: (bytes: Uint8Array) => tlv(TAG.octetString, bytes),
   utf8String: (text: string) => tlv(TAG.utf8String, utf8(text)),
   null: () => tlv(TAG.null, new Uint8Array()),

@@ -8,6 +8,7 @@ import type { Certificate } from './certificate.ts';
 import { der } from './der-writer.ts';
 import { OID } from './oids.ts';
 import { parseSpki } from './spki.ts';
+import type { SubjectPublicKey } from './spki.ts';
 
 /** What the SAN of an EK or AK certificate says about the TPM (TCG EK Credential Profile §3.2.9). */
 export interface TpmIdentityInput {
@@ -64,7 +65,7 @@ export function issueCertificate(order: CertificateOrder): Uint8Array {
   const { certificate } = order.issuer;
   const issuer = certificate instanceof Uint8Array ? parseCertificate(certificate) : certificate;
   const ownKeyId = keyIdentifier(publicKey);
-  const issuerKeyId = issuer === undefined ? ownKeyId : keyIdentifier(issuer.publicKey.der);
+  const issuerKeyId = issuer === undefined ? ownKeyId : identifierOf(issuer.publicKey);
   const extensions = [
     ...purposeExtensions(order.purpose, publicKey, subjectRdns(order).length === 0),
     extension.subjectKeyId(ownKeyId),
@@ -99,8 +100,9 @@ function subjectRdns({ subject }: CertificateOrder): readonly RdnInput[] {
 }
 
 /** RFC 7093 §2 method 1: the leftmost 160 bits of SHA-256 over the key's BIT STRING content. */
-function keyIdentifier(spki: Uint8Array): Uint8Array {
-  const { key, canonical } = parseSpki(spki);
+const keyIdentifier = (spki: Uint8Array): Uint8Array => identifierOf(parseSpki(spki));
+
+function identifierOf({ key, canonical }: SubjectPublicKey): Uint8Array {
   const bits = key.type === 'ec' ? key.point : key.type === 'ed25519' ? key.key : canonical;
   return new Uint8Array(createHash('sha256').update(bits).digest()).slice(0, 20);
 }
@@ -140,10 +142,7 @@ function purposeExtensions(
         ...alternativeNames(purpose.uri === undefined ? [] : [generalName.uri(purpose.uri)], emptySubject),
       ];
     case 'x509-svid':
-      return [
-        ...signer(OID.serverAuth, OID.clientAuth),
-        ...alternativeNames([generalName.uri(purpose.id)], emptySubject),
-      ];
+      return [...SVID_SIGNER, ...alternativeNames([generalName.uri(purpose.id)], emptySubject)];
     case 'code-signing':
       return signer(OID.codeSigning);
   }
@@ -157,6 +156,9 @@ function signer(...purposes: readonly string[]): ExtensionInput[] {
     extension.extKeyUsage(...purposes),
   ];
 }
+
+/** The same for every workload. */
+const SVID_SIGNER = signer(OID.serverAuth, OID.clientAuth).map((one) => Object.freeze(one));
 
 /** The extension is critical when the subject is empty (RFC 5280 §4.2.1.6). */
 function alternativeNames(names: readonly Uint8Array[], emptySubject: boolean): ExtensionInput[] {

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JsonValue } from '../../src/base/index.ts';
-import { canonicalJson, jcsSha256, parseJson, parseJsonObject, toHex, utf8 } from '../../src/base/index.ts';
+import {
+  Refusal,
+  canonicalJson,
+  jcsSha256,
+  parseJson,
+  parseJsonObject,
+  toHex,
+  utf8,
+} from '../../src/base/index.ts';
 import { expectRefusal } from '../support/refusals.ts';
 
 const LIMITS = { maxBytes: 10_000 };
@@ -18,6 +26,35 @@ describe('parseJson', () => {
         expect(parse(text)).toEqual(JSON.parse(text));
       }),
     );
+  });
+
+  it.each([
+    ['a large integer', '9007199254740992'],
+    ['a large integer in a list', '[0,-9007199254740992]'],
+    ['a large integer in a member', '{"a":1000000000000000000000}'],
+    ['an integer with an exponent', '1e+21'],
+    ['a member twice', '{"a":1,"a":1}'],
+    ['a name that is forbidden', '{"__proto__":{}}'],
+    ['a lone surrogate', '"\\ud800"'],
+  ])('refuses what the engine would write just so: %s', (_, text) => {
+    expect(() => parse(text)).toThrow(/malformed/);
+  });
+
+  it('counts values and depth alike, written densely and with space', () => {
+    for (const text of ['[[1,2],{"a":[]}]', '[]', '{"a":{}}', '[",[{"]', '7']) {
+      for (const maxDepth of [0, 1, 2, 3])
+        for (const maxValues of [0, 1, 2, 3, 4, 5, 6, 7, 8]) {
+          const limits = { ...LIMITS, maxDepth, maxValues };
+          const outcome = (one: string): string => {
+            try {
+              return JSON.stringify(parseJson(utf8(one), 'X', limits));
+            } catch (error) {
+              return error instanceof Refusal ? error.check : 'another error';
+            }
+          };
+          expect(outcome(text)).toBe(outcome(` ${text}`));
+        }
+    }
   });
 
   it.each([

@@ -69,6 +69,7 @@ export class BenchVerifier implements AsyncDisposable {
   readonly #factory = ekFactory(Date.now());
   #child: ChildProcess | undefined;
   #operator: VerifierClient | undefined;
+  #nodeArguments: readonly string[] = [];
   policyHash = '';
 
   private constructor(directory: string, address: BenchVerifier['address'], logKey: string) {
@@ -90,8 +91,11 @@ export class BenchVerifier implements AsyncDisposable {
     return this.#operator;
   }
 
-  /** Installs, starts, publishes a policy that allows the hosts of this benchmark. */
-  static async start(): Promise<BenchVerifier> {
+  /**
+   * Installs, starts, publishes a policy that allows the hosts of this benchmark.
+   * @param nodeArguments for the verifier's process, e.g. to profile it
+   */
+  static async start(nodeArguments: readonly string[] = []): Promise<BenchVerifier> {
     if (!existsSync(MAIN)) throw new Error('build first: node scripts/build.js');
     const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-bench-'));
     const url = `https://localhost:${String(await freePort())}`;
@@ -99,6 +103,7 @@ export class BenchVerifier implements AsyncDisposable {
     const plan = planInstallation({ ...order, now: Date.now() }, systemRandom);
     writeInstallation(directory, plan.files);
     const verifier = new BenchVerifier(directory, { url, caFingerprint: plan.caFingerprint }, plan.logKey);
+    verifier.#nodeArguments = nodeArguments;
     verifier.#trustFactory();
     await verifier.run();
     await verifier.#publish();
@@ -108,7 +113,7 @@ export class BenchVerifier implements AsyncDisposable {
   /** Starts the process (again). */
   async run(): Promise<void> {
     const config = path.join(this.directory, 'sealgate.yaml');
-    const child = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
+    const child = spawn(process.execPath, [...this.#nodeArguments, MAIN, 'serve', '--config', config], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...ENVIRONMENT },
     });
