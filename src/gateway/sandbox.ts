@@ -115,10 +115,13 @@ let probed: Promise<Isolation | undefined> | undefined;
 
 /**
  * What this machine allows, found out by doing it: containers and kernels forbid namespaces in many ways. Undefined when
- * not even setpriv is there.
+ * not even setpriv is there. Only the best is remembered: a probe that failed on a busy machine weakens no later run.
  */
 export function probeIsolation(): Promise<Isolation | undefined> {
-  probed ??= probe();
+  probed ??= probe().then((found) => {
+    if (found !== 'bubblewrap') probed = undefined;
+    return found;
+  });
   return probed;
 }
 
