@@ -2,6 +2,7 @@ import { randomUUID, constants } from 'node:crypto';
 import type { FastifyRequest, FastifyServerOptions } from 'fastify';
 import type { Server } from 'node:https';
 import { toPem } from '../x509/index.ts';
+import { clientErrorAnswer } from './client-error.ts';
 import type { Services } from './compose.ts';
 
 /** Where log lines go; by default standard error. */
@@ -43,6 +44,7 @@ export function serverOptions(
     return503OnClosing: true,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false, caseSensitive: true },
     trustProxy: false,
+    clientErrorHandler: clientErrorAnswer(services.denials),
     requestIdHeader: false,
     genReqId: () => randomUUID(),
     logger: {

@@ -327,6 +327,28 @@ describe('connections', () => {
     second.destroy();
   });
 
+  it.each([
+    ['no HTTP', 'garbage\r\n\r\n', 400, 'malformed-request'],
+    ['headers that are too large', `GET / HTTP/1.1\r\nx: ${'a'.repeat(1 << 17)}\r\n\r\n`, 413, 'too-large'],
+  ])('with %s get the problem document of every other refusal', async (_name, bytes, status, code) => {
+    const { port } = verifier.server.address;
+    const text = await new Promise<string>((resolve) => {
+      let all = '';
+      const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+        socket.write(bytes);
+      });
+      socket.on('data', (chunk: Buffer) => (all += chunk.toString()));
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        resolve(all);
+      });
+    });
+    const [head = '', body = ''] = text.split('\r\n\r\n');
+    expect(head).toContain(`HTTP/1.1 ${String(status)} `);
+    expect(head).toContain('content-type: application/problem+json');
+    expect(JSON.parse(body)).toMatchObject({ status, code, stage: 'request' });
+  });
+
   it('ask at most as often as configured, by address and by certificate', async () => {
     const other = path.join(temporaryDirectory(), 'limited');
     install(other);
