@@ -17,7 +17,7 @@ export async function configReference(): Promise<string> {
     },
     {
       title: 'Profile: how to reach a verifier',
-      text: 'Named by `--profile NAME` (`profiles/NAME.yaml` in `$SEALGATE_HOME` or `~/.config/sealgate`) or by a path. Its environment variables are not read: a profile is one thing.',
+      text: 'Named by `--profile NAME` (`NAME.yaml` in `$SEALGATE_PROFILES`, `./operators` or `~/.config/sealgate/profiles`) or by a path. Its environment variables are not read: a profile is one thing.',
       schema: PROFILE_SCHEMA,
     },
   ]);

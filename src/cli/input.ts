@@ -1,5 +1,6 @@
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { refuse } from '../base/index.ts';
+import { readSecretFile } from '../config/index.ts';
 import { UsageError } from './errors.ts';
 
 /**
@@ -28,4 +29,17 @@ export function readInput(file: string, structure: string, maxBytes: number): Ui
   } finally {
     closeSync(descriptor);
   }
+}
+
+/**
+ * Reads a file with a secret that the caller named, which must be theirs alone.
+ * @throws UsageError when it can't be opened (exit 2); Refusal `secret-file` when others can use it (exit 1)
+ */
+export function readSecretInput(file: string, maxBytes?: number): Uint8Array {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw new UsageError(`can't open ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return readSecretFile(file, maxBytes);
 }

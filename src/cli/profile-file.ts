@@ -4,10 +4,10 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { fromUtf8, refuse } from '../base/index.ts';
 import { VerifierClient } from '../client/index.ts';
-import { MAX_CONFIG, PROFILE_SCHEMA, readConfig, readSecretFile } from '../config/index.ts';
+import { MAX_CONFIG, PROFILE_SCHEMA, readConfig } from '../config/index.ts';
 import type { Profile } from '../config/index.ts';
 import { UsageError } from './errors.ts';
-import { readInput } from './input.ts';
+import { readInput, readSecretInput } from './input.ts';
 
 /** A profile, and where it was found. */
 export interface FoundProfile extends Profile {
@@ -99,7 +99,7 @@ export async function connectProfile(profile: FoundProfile): Promise<VerifierCli
       ? {}
       : {
           certificatePem: pem(readInput(at(certificate), 'certificate', 64 * 1024)),
-          keyPem: pem(readSecretFile(at(key))),
+          keyPem: pem(readSecretInput(at(key))),
         }),
   });
 }

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cli } from '../support/cli.ts';
@@ -14,8 +14,8 @@ const caFiles = () => [
 
 describe('sealgate operator', () => {
   it('issues an operator with roles, who may what they say and no more, until revoked', async () => {
-    const directory = path.join(scratch, 'operators');
-    mkdirSync(directory);
+    // It is made where it isn't there.
+    const directory = path.join(scratch, 'new', 'operators');
     const made = await remote.json(
       'operator',
       'add',
@@ -73,7 +73,7 @@ describe('sealgate operator', () => {
     copyFileSync(path.join(remote.directory, 'offline/tls-ca.key'), key);
     const flags = ['--role', 'audit', '--dir', scratch, '--ca-certificate', caFiles()[3] ?? ''];
     const { exit, stderr } = await remote.run('operator', 'add', 'otto', ...flags, '--ca-key', key);
-    expect(exit).toBe(2);
+    expect(exit).toBe(1);
     expect(stderr).toContain('not the key of');
     writeFileSync(path.join(scratch, 'open.key'), readFileSync(key), { mode: 0o644 });
     const open = await remote.run(
@@ -88,6 +88,36 @@ describe('sealgate operator', () => {
   });
 });
 
+describe('what the verifier doesn’t have', () => {
+  it.each([
+    [['host', 'show', 'nobody'], 'not-found'],
+    [['host', 'quarantine', 'nobody', '--reason', 'x'], 'not-found'],
+    [['secret', 'rotate', 'nothing', path.join(remoteFile(), 'value')], 'not-found'],
+    [['policy', 'publish'], 'not-found'],
+  ])('is refused, not wrong use: %j', async (command, code) => {
+    const { exit, document } = await remote.json(...command);
+    expect(exit).toBe(1);
+    expect(document).toMatchObject({ ok: false, denial: { stage: 'request', code, check: code } });
+  });
+
+  it('differs from a file that can’t be opened, which is wrong use', async () => {
+    const enroll = ['host', 'enroll', '--url', 'https://localhost:1', '--ca-fingerprint', 'ab'.repeat(32)];
+    const missing = await cli(...enroll, '--name', 'h', '--token-file', path.join(scratch, 'missing'));
+    expect(missing).toMatchObject({ exit: 2 });
+    const file = path.join(scratch, 'no-token');
+    writeFileSync(file, 'not a token', { mode: 0o600 });
+    const wrong = await cli(...enroll, '--name', 'h', '--token-file', file);
+    expect(wrong).toMatchObject({ exit: 1 });
+    expect(wrong.stderr).toContain('no join token');
+  });
+});
+
+function remoteFile(): string {
+  const directory = temporaryDirectory();
+  writeFileSync(path.join(directory, 'value'), 'secret');
+  return directory;
+}
+
 describe('sealgate secret', () => {
   it('stores, rotates, lists and removes; the value is nowhere in what is printed', async () => {
     const file = path.join(scratch, 'value');
@@ -95,10 +125,10 @@ describe('sealgate secret', () => {
     expect(await remote.json('secret', 'put', 'db', file)).toMatchObject({
       document: { ok: true, name: 'db', version: 1 },
     });
-    expect((await remote.run('secret', 'put', 'db', file)).exit).toBe(2);
+    expect((await remote.run('secret', 'put', 'db', file)).exit).toBe(1);
     writeFileSync(file, 'battery staple');
     expect((await remote.json('secret', 'rotate', 'db', file)).document).toMatchObject({ version: 2 });
-    expect((await remote.run('secret', 'rotate', 'nothing', file)).exit).toBe(2);
+    expect((await remote.run('secret', 'rotate', 'nothing', file)).exit).toBe(1);
     const listed = await remote.run('secret', 'ls');
     expect(listed.stdout).toMatch(/db\s+2\s+stored/);
     expect(listed.stdout).not.toMatch(/horse|staple/);
@@ -113,7 +143,7 @@ describe('sealgate secret', () => {
   it('takes no empty value and none that is too large', async () => {
     const file = path.join(scratch, 'empty');
     writeFileSync(file, '');
-    expect((await remote.run('secret', 'put', 'x', file)).exit).toBe(2);
+    expect((await remote.run('secret', 'put', 'x', file)).exit).toBe(1);
     writeFileSync(file, 'x'.repeat(65_537));
     expect((await remote.run('secret', 'put', 'x', file)).exit).toBe(1);
     expect((await remote.run('secret', 'put', 'x', path.join(scratch, 'nowhere'))).exit).toBe(2);
@@ -124,7 +154,7 @@ describe('sealgate policy, over HTTPS', () => {
   it('builds, signs, stages, publishes and shows', async () => {
     const [directory, bundle] = [path.join(scratch, 'policy'), path.join(scratch, 'bundle.json')];
     expect((await remote.json('policy', 'show')).document).toMatchObject({ ok: true, active: null });
-    expect((await remote.run('policy', 'publish')).exit).toBe(2);
+    expect((await remote.run('policy', 'publish')).exit).toBe(1);
     expect((await cli('policy', 'init', directory, '--trust-domain', 'example.org')).exit).toBe(0);
     const built = await cli('policy', 'build', directory, '-o', bundle, '--json');
     const { policyHash } = JSON.parse(built.stdout) as { policyHash: string };
@@ -162,7 +192,7 @@ describe('sealgate exec and revoke', () => {
     const id = '0198f2a0-5c1e-7f3a-9d52-0c4a8e7b1d20';
     expect((await remote.json('exec', 'show', id)).document).toMatchObject({ denial: { code: 'not-found' } });
     expect((await remote.run('exec', 'show', 'x')).exit).toBe(1);
-    expect((await remote.run('exec', 'ls', '--host', 'nobody')).exit).toBe(2);
+    expect((await remote.run('exec', 'ls', '--host', 'nobody')).exit).toBe(1);
   });
 
   it('revokes an artifact once, and knows what can be revoked', async () => {

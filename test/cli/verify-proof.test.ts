@@ -115,6 +115,12 @@ describe('sealgate verify proof', () => {
     expect((await cli('verify', 'proof', proof, '--log-key', 'x+y')).exit).toBe(2);
     expect((await cli('verify', 'proof', proof, '--guess')).exit).toBe(2);
     expect((await cli('verify', 'proof')).exit).toBe(2);
+    const broken = path.join(path.dirname(proof), 'broken');
+    writeFileSync(broken, 'no proof');
+    expect(await json(broken, '--log-key', 'x+y', '--leaf', 'missing')).toMatchObject({
+      exit: 1,
+      document: { ok: false, denial: { check: 'malformed' } },
+    });
     expect(await json(proof, '--log-key', 'x+y')).toMatchObject({ exit: 2, document: { ok: false } });
   });
 

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_STATE, enrollHost, tctiOf } from '../../agent/index.ts';
-import { readSecretFile } from '../../config/index.ts';
+import { refuse } from '../../base/index.ts';
 import { EK_TEMPLATES } from '../../tpm/index.ts';
 import type { EkTemplateName } from '../../tpm/index.ts';
 import { UsageError } from '../errors.ts';
+import { readSecretInput } from '../input.ts';
 import { printJson, printable, table } from '../output.ts';
 import type { CommandContext } from '../run.ts';
 import { group } from './group.ts';
@@ -84,11 +85,11 @@ async function enroll({ io, json }: CommandContext, options: EnrollOptions): Pro
   io.stdout(table(Object.entries(members).map(([key, value]) => [`  ${key}`, printable(value)])));
 }
 
-/** @throws Refusal `secret-file`; UsageError for what is no token */
+/** @throws Refusal `secret-file`, `malformed`; UsageError when it can't be opened */
 function readToken(file: string): string {
-  const bytes = file === '-' ? new Uint8Array(readFileSync(0)) : readSecretFile(file, MAX_TOKEN);
+  const bytes = file === '-' ? new Uint8Array(readFileSync(0)) : readSecretInput(file, MAX_TOKEN);
   const text = Buffer.from(bytes).toString('latin1').trim();
-  if (!/^[A-Za-z0-9_-]{43}$/.test(text)) throw new UsageError('--token-file: no join token is there');
+  if (!/^[A-Za-z0-9_-]{43}$/.test(text)) refuse('malformed', '--token-file: no join token is there');
   return text;
 }
 

@@ -1,6 +1,8 @@
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { X509Certificate } from 'node:crypto';
 import type { Command } from 'commander';
+import { refuse } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { listOperators, revokeOperator } from '../../client/index.ts';
 import {
@@ -10,7 +12,6 @@ import {
   profileText,
   readCertificate,
   readPrivateKey,
-  readSecretFile,
   writeNewFile,
 } from '../../config/index.ts';
 import type { Role } from '../../config/index.ts';
@@ -18,6 +19,7 @@ import { OID, attributesOf, parseCertificate, toPem } from '../../x509/index.ts'
 import type { Certificate } from '../../x509/index.ts';
 import { systemClock } from '../clock.ts';
 import { UsageError } from '../errors.ts';
+import { readSecretInput } from '../input.ts';
 import { cell, table } from '../output.ts';
 import { findProfile, withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
@@ -101,7 +103,7 @@ function add(name: string, options: AddOptions): JsonObject {
   if (!/^[1-9]\d{0,3}$/.test(options.days)) throw new UsageError('--days: a whole number of days');
   const { url, caFingerprint, logKey } = findProfile(options);
   const ca = readCertificate(options.caCertificate);
-  const key = readPrivateKey('operator-ca', readSecretFile(options.caKey), 'P-256');
+  const key = readPrivateKey('operator-ca', readSecretInput(options.caKey), 'P-256');
   requirePair(ca, key);
   const trustDomain = trustDomainOf(ca);
   const order = { trustDomain, name, roles };
@@ -128,18 +130,20 @@ function rolesOf(names: readonly string[]): readonly Role[] {
 /** `init` names the trust domain in the CA: an operator of another one would be refused. */
 function trustDomainOf(ca: Certificate): string {
   const found = attributesOf(ca.subject).find(({ oid }) => oid === OID.organizationName);
-  if (found === undefined) throw new UsageError('--ca-certificate: not the operator CA of an installation');
+  if (found === undefined)
+    return refuse('key-file', '--ca-certificate: not the operator CA of an installation');
   return found.value;
 }
 
 /** With another key, certificates would come out that nobody accepts. */
 function requirePair(ca: Certificate, key: ReturnType<typeof readPrivateKey>): void {
   if (!new X509Certificate(ca.raw).checkPrivateKey(key))
-    throw new UsageError('--ca-key is not the key of --ca-certificate');
+    refuse('key-file', '--ca-key is not the key of --ca-certificate');
 }
 
 function write(file: string, content: string, mode: number): void {
   try {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
     writeNewFile(file, content, mode);
   } catch (error) {
     throw new UsageError(`can't write ${file}: ${error instanceof Error ? error.message : String(error)}`);

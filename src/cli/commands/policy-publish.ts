@@ -6,7 +6,7 @@ import type { JsonObject } from '../../base/index.ts';
 import { policyHistory, publishPolicy, showPolicy, stagePolicy } from '../../client/index.ts';
 import type { VerifierClient } from '../../client/index.ts';
 import { BUNDLE_LIMITS } from '../../policy/index.ts';
-import { UsageError } from '../errors.ts';
+import { UsageError, refuseState } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { cell } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
@@ -93,6 +93,7 @@ function readManifest(file: string): JsonObject {
 async function stagedDigest(client: VerifierClient): Promise<string> {
   const { staged = null } = await showPolicy(client);
   const digest = isJsonObject(staged) ? staged['digest'] : undefined;
-  if (typeof digest !== 'string') throw new UsageError('nothing is staged: sealgate policy stage');
+  if (typeof digest !== 'string')
+    refuseState('not-found', 'nothing is staged', 'sealgate policy stage stages a signed bundle.');
   return digest;
 }

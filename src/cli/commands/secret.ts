@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { JsonObject } from '../../base/index.ts';
-import { toBase64url } from '../../base/index.ts';
+import { refuse, toBase64url } from '../../base/index.ts';
 import { listSecrets, putSecret, removeSecret } from '../../client/index.ts';
 import type { VerifierClient } from '../../client/index.ts';
-import { UsageError } from '../errors.ts';
+import { UsageError, refuseState } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { cell } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
@@ -34,7 +34,11 @@ export function registerSecret(program: Command, context: CommandContext): void 
       const value = readValue(file);
       await withVerifier(options, async (client) => {
         if (await exists(client, name))
-          throw new UsageError(`there is a secret ${name}: sealgate secret rotate`);
+          refuseState(
+            'conflict',
+            `there is a secret ${name}`,
+            'sealgate secret rotate stores the next version.',
+          );
         printDone(context, 'stored', await putSecret(client, name, toBase64url(value)));
       });
     });
@@ -44,7 +48,11 @@ export function registerSecret(program: Command, context: CommandContext): void 
       const value = readValue(file);
       await withVerifier(options, async (client) => {
         if (!(await exists(client, name)))
-          throw new UsageError(`there is no secret ${name}: sealgate secret put`);
+          refuseState(
+            'not-found',
+            `there is no secret ${name}`,
+            'sealgate secret put stores the first version.',
+          );
         printDone(context, 'rotated', await putSecret(client, name, toBase64url(value)));
       });
     });
@@ -82,7 +90,7 @@ function readValue(file = '-'): Uint8Array {
   if (file === '-' && process.stdin.isTTY)
     throw new UsageError('give the value in a file, or by standard input from another command');
   const value = file === '-' ? new Uint8Array(readFileSync(0)) : readInput(file, 'secret', MAX_SECRET);
-  if (value.length === 0) throw new UsageError('the value is empty');
-  if (value.length > MAX_SECRET) throw new UsageError(`the value is over ${String(MAX_SECRET)} bytes`);
+  if (value.length === 0) refuse('malformed', 'the value is empty');
+  if (value.length > MAX_SECRET) refuse('malformed', `the value is over ${String(MAX_SECRET)} bytes`);
   return value;
 }

@@ -42,25 +42,27 @@ export function registerVerifyProof(program: Command, context: CommandContext): 
 }
 
 function verifyProof(file: string, options: Options, context: CommandContext): void {
-  const logKeys = pinnedLogKeys(options);
-  const unchecked = [
+  let logKeys: ReturnType<typeof pinnedLogKeys>;
+  const unchecked = (): string[] => [
     ...(logKeys === undefined ? ['log-signature'] : []),
     ...(options.leaf === undefined ? ['log-inclusion'] : []),
   ];
   let proof: UnverifiedLogProof | undefined;
   try {
     proof = parseLogProof(readInput(file, 'tlog-proof', MAX_LOG_PROOF));
+    // After the form of FILE: what is no proof is refused whatever the flags say.
+    logKeys = pinnedLogKeys(options);
     const leaf = options.leaf === undefined ? undefined : readInput(options.leaf, 'leaf', MAX_ENTRY);
     verifyLogProof(proof, {
       ...(logKeys === undefined ? {} : { logKeys }),
       ...(leaf === undefined ? {} : { leafHash: leafHash(leaf) }),
     });
-    printAnswer(context, proof, unchecked);
+    printAnswer(context, proof, unchecked());
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     context.exit(1);
     printDenial(toDenial(error, 'audit'), context.io, context.json, {
-      unchecked,
+      unchecked: unchecked(),
       proof: proof === undefined ? null : proofJson(proof),
     });
   }
