@@ -1,12 +1,12 @@
 import {
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -46,10 +46,11 @@ export class StateDirectory {
 
   /**
    * One that is there, with every file's mode judged.
-   * @throws Refusal `agent-not-enrolled` when it isn't there; `secret-file` when others can use it
+   * @throws Refusal `agent-not-enrolled` when it isn't there; `agent-state-access` when it is somebody else's;
+   *   `secret-file` when others can use it
    */
   static open(directory: string): StateDirectory {
-    if (!existsSync(directory))
+    if (!isThere(directory))
       refuse('agent-not-enrolled', 'there is no state directory: this host is not enrolled', { directory });
     checkSecretDirectory(directory);
     const state = new StateDirectory(directory);
@@ -71,7 +72,7 @@ export class StateDirectory {
   /** A file's content; undefined when it isn't there. @throws Refusal `secret-file` */
   read(name: string): Uint8Array | undefined {
     const file = this.at(name);
-    return existsSync(file) ? readSecretFile(file, MAX_FILE) : undefined;
+    return isThere(file) ? readSecretFile(file, MAX_FILE) : undefined;
   }
 
   /** Writes a file as a whole; it is on disk when this returns. */
@@ -100,6 +101,20 @@ export class StateDirectory {
   tidy(): void {
     for (const name of readdirSync(this.path))
       if (name.endsWith('.new')) rmSync(this.at(name), { force: true });
+  }
+}
+
+/**
+ * Only what is missing is missing: what this user may not look at belongs to somebody else, and is no host that isn't
+ * enrolled.
+ * @throws Refusal `agent-state-access`
+ */
+function isThere(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    return refuse('agent-state-access', `this user can't use the host’s state (${reason})`, { file });
   }
 }
 

@@ -1,7 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -229,5 +237,17 @@ describe('the measured logs', () => {
     expectRefusal('agent-log', () => evidenceLogs({ eventLog, imaList }).eventLog());
     mkdirSync(imaList);
     expectRefusal('agent-log', () => evidenceLogs({ eventLog: imaList, imaList }).eventLog());
+  });
+});
+
+describe('a state directory that can’t be looked at', () => {
+  it('is no host that isn’t enrolled', () => {
+    const state = fresh();
+    const loop = path.join(temporaryDirectory(), 'loop');
+    symlinkSync(loop, loop);
+    expectRefusal('agent-state-access', () => StateDirectory.open(path.join(loop, 'state')));
+    symlinkSync(path.join(loop, 'x'), state.at('identity.json'));
+    expectRefusal('agent-state-access', () => StateDirectory.open(state.path));
+    expectRefusal('agent-not-enrolled', () => StateDirectory.open(path.join(temporaryDirectory(), 'none')));
   });
 });
