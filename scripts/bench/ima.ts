@@ -20,7 +20,7 @@ import {
   verifyImaWith,
 } from '../../src/evidence/index.ts';
 import type { CompiledImaRules, ImaQuestion } from '../../src/evidence/index.ts';
-import { ImaWorkers } from '../../src/server/ima-workers.ts';
+import { ImaWorkers } from '../../src/server/ima/ima-workers.ts';
 import { KERNEL_HASHES } from '../../src/evidence/ima/kernel-hashes.ts';
 import {
   BOOT,

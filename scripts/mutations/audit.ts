@@ -101,14 +101,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'witness-asked-only-after-the-next-commit',
-    file: 'src/server/witnessing.ts',
+    file: 'src/server/witness/witnessing.ts',
     find: 'await this.#round(this.#head, (error) => problems.push(error), true);',
     replace: '',
     test: 'test/server/witness-asked.test.ts',
   },
   {
     name: 'answer-without-the-quorum',
-    file: 'src/server/witnessed-ledger.ts',
+    file: 'src/server/witness/witnessed-ledger.ts',
     find: 'return quorums.length === 0 ? committed : await cosigned(committed, quorums, parts);',
     replace: 'return committed;',
     test: 'test/agent/witnessed.test.ts',
@@ -122,7 +122,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'witness-answer-signed-by-anybody',
-    file: 'src/server/witnessing.ts',
+    file: 'src/server/witness/witnessing.ts',
     find: 'verified?.signature ??',
     replace: 'verified?.signature ?? signatures[0] ??',
     test: 'test/server/witness-asked.test.ts',

@@ -14,14 +14,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'decision-caller-host-not-compared',
-    file: 'src/lifecycle/request-stage.ts',
+    file: 'src/lifecycle/stages/request-stage.ts',
     find: 'if (!equalBytes(utf8(caller.hostId), utf8(hostId)))',
     replace: "if (caller.hostId === '')",
     test,
   },
   {
     name: 'decision-artifact-pcr-not-compared',
-    file: 'src/lifecycle/artifact-stage.ts',
+    file: 'src/lifecycle/stages/artifact-stage.ts',
     find: 'quoted === undefined || !equalBytes(quoted, expected)',
     replace: 'quoted?.length !== expected.length',
     test,
@@ -43,14 +43,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'secret-not-compared-at-commit',
-    file: 'src/lifecycle/sealing-stage.ts',
+    file: 'src/lifecycle/stages/sealing-stage.ts',
     find: 'made.flatMap(({ precondition }) => precondition ?? [])',
     replace: 'made.flatMap(({ precondition }) => precondition ?? []).slice(0, 0)',
     test: 'test/attacks/revocation.test.ts',
   },
   {
     name: 'late-quote-taken-for-a-rollback',
-    file: 'src/lifecycle/quote-stage.ts',
+    file: 'src/lifecycle/stages/quote-stage.ts',
     find: "if (failure.check !== 'e17') return failure;",
     replace: "if (failure.check !== 'quote-overtaken') return failure;",
     test,

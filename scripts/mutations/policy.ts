@@ -173,14 +173,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'policy-published-though-not-staged',
-    file: 'src/server/policy-desk.ts',
+    file: 'src/server/policy/policy-desk.ts',
     find: 'if (staged?.body.digest !== digest)',
     replace: 'if (staged === undefined)',
     test: server,
   },
   {
     name: 'policy-published-twice-at-one-time',
-    file: 'src/server/policy-desk.ts',
+    file: 'src/server/policy/policy-desk.ts',
     find: `      unmoved(active, ACTIVE_POLICY),
       unmoved(staged, STAGED_POLICY),
       { ...policyVersionRef(version), is: 'absent', ...MOVED },`,
@@ -189,14 +189,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'policy-of-a-revoked-authority',
-    file: 'src/server/policy-desk.ts',
+    file: 'src/server/policy/policy-desk.ts',
     find: 'const left = keys.filter(({ key }) => !gone.has(key.fingerprint));',
     replace: 'const left = keys.filter(() => gone.size >= 0);',
     test: server,
   },
   {
     name: 'policy-that-was-revoked',
-    file: 'src/server/policy-desk.ts',
+    file: 'src/server/policy/policy-desk.ts',
     find: 'if (revoked !== undefined)\n    refuse(',
     replace: "if (revoked?.id === '')\n    refuse(",
     test: server,

@@ -3,8 +3,8 @@ import path from 'node:path';
 import type { HashName, SignatureEnvelope, SignatureFormat } from '../artifact/index.ts';
 import { LIMITS } from '../base/index.ts';
 import { SIGNATURE_SUFFIX } from '../client/index.ts';
-import { measureArtifact } from '../gateway/measure-artifact.ts';
-import type { MeasuredArtifact } from '../gateway/measure-artifact.ts';
+import { measureArtifact } from '../gateway/artifact/measure-artifact.ts';
+import type { MeasuredArtifact } from '../gateway/artifact/measure-artifact.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 

@@ -17,8 +17,8 @@ import {
 } from '../lifecycle/index.ts';
 import type { ExecutionProofs, ExecutionRequest } from '../lifecycle/index.ts';
 import { parseAttest } from '../tpm/index.ts';
-import { holderKey } from './parent-holder.ts';
-import type { ParentHolder } from './parent-holder.ts';
+import { holderKey } from './delegate/parent-holder.ts';
+import type { ParentHolder } from './delegate/parent-holder.ts';
 import { verifyAnswer } from './verify-answer.ts';
 import type { VerifiedAnswer } from './verify-answer.ts';
 

@@ -6,9 +6,9 @@ import type { AuthorizationClaims, HolderBinding, OutcomeReport } from '../autho
 import { Refusal, fromBase64url, refuse } from '../base/index.ts';
 import type { Clock } from '../base/index.ts';
 import { reportOutcome } from '../client/agent-api.ts';
-import type { Child, ChildEnd } from './child.ts';
-import { credentialFiles } from './credential-files.ts';
-import type { CredentialsDirectory } from './credentials-dir.ts';
+import type { Child, ChildEnd } from './confine/child.ts';
+import { credentialFiles } from './credentials/credential-files.ts';
+import type { CredentialsDirectory } from './credentials/credentials-dir.ts';
 
 /** Why children end that would go on by themselves. */
 const PARENT_ENDED = new Refusal('parent-ended', 'the execution that started it has ended');

@@ -12,14 +12,14 @@ import type {
 import { refuse } from '../base/index.ts';
 import type { Clock, JsonObject, Random } from '../base/index.ts';
 import { askAgain } from './ask-again.ts';
-import { makeRunGroup } from './cgroup.ts';
-import type { RunGroup } from './cgroup.ts';
-import { credentialsPlace } from './credentials-dir.ts';
+import { makeRunGroup } from './confine/cgroup.ts';
+import type { RunGroup } from './confine/cgroup.ts';
+import { credentialsPlace } from './credentials/credentials-dir.ts';
 import { newExecutionId } from './execution-id.ts';
 import { Executions } from './executions.ts';
 import type { Installation } from './installation.ts';
-import { namedParent } from './parent-holder.ts';
-import type { ParentHolder } from './parent-holder.ts';
+import { namedParent } from './delegate/parent-holder.ts';
+import type { ParentHolder } from './delegate/parent-holder.ts';
 import { clearExecution, lockExecution, sweep } from './places.ts';
 import type { Places } from './places.ts';
 import { prepareRun } from './prepare-run.ts';
@@ -29,12 +29,12 @@ import { ioOf, requireCaller } from './run-io.ts';
 import type { RunIo } from './run-io.ts';
 import { parseRunOrder } from './run-order.ts';
 import type { RunOrder, RunUser } from './run-order.ts';
-import { probeIsolation } from './sandbox.ts';
-import type { Isolation } from './sandbox.ts';
+import { probeIsolation } from './confine/sandbox.ts';
+import type { Isolation } from './confine/sandbox.ts';
 import { startExecution } from './start-execution.ts';
 import type { StartTerms } from './start-execution.ts';
-import { leaseUser } from './user-lease.ts';
-import type { UserLease } from './user-lease.ts';
+import { leaseUser } from './confine/user-lease.ts';
+import type { UserLease } from './confine/user-lease.ts';
 
 /** What a gateway works with. */
 export interface GatewayOptions {

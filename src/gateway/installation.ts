@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseJsonObject, refuse, shape, toHex } from '../base/index.ts';
 import type { Fail } from '../base/index.ts';
-import { hashFile } from './hash-file.ts';
+import { hashFile } from './artifact/hash-file.ts';
 
 /** What a program found out about its own files. */
 export interface Installation {

@@ -7,8 +7,8 @@ import { parseClaims, requireChildOf, requireRoot } from '../authorization/index
 import type { AuthorizationClaims } from '../authorization/index.ts';
 import { fromBase64url } from '../base/index.ts';
 import type { ClaimedAnswer } from './answer.ts';
-import { decisionOf } from './own-execution.ts';
-import type { OwnExecution } from './own-execution.ts';
+import { decisionOf } from './delegate/own-execution.ts';
+import type { OwnExecution } from './delegate/own-execution.ts';
 
 /** The decision's leaf: besides what any leaf says, of this one execution, artifact, parent and initiator. */
 export function judgeExecutionLeaf(answer: ClaimedAnswer, own: OwnExecution): JudgedLeaf {

@@ -3,10 +3,10 @@ import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { loadNative } from '../agent/open-tpm.ts';
-import { wipeDirectory } from './credentials-dir.ts';
-import { sweepRunGroup } from './cgroup.ts';
-import { removeCopy } from './private-copy.ts';
-import { sweepUsers } from './user-lease.ts';
+import { wipeDirectory } from './credentials/credentials-dir.ts';
+import { sweepRunGroup } from './confine/cgroup.ts';
+import { removeCopy } from './artifact/private-copy.ts';
+import { sweepUsers } from './confine/user-lease.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 

@@ -7,21 +7,21 @@ import type { Clock, JsonValue } from '../base/index.ts';
 import { toDenial } from '../lifecycle/index.ts';
 import type { Stage } from '../lifecycle/index.ts';
 import type { ExecutionPlan } from './ask-execution.ts';
-import { CredentialsDirectory } from './credentials-dir.ts';
-import { interpreterOf } from './interpreter.ts';
+import { CredentialsDirectory } from './credentials/credentials-dir.ts';
+import { interpreterOf } from './artifact/interpreter.ts';
 import type { Places } from './places.ts';
-import { entryPoint } from './entry-point.ts';
-import type { MeasuredArtifact } from './measure-artifact.ts';
-import { copyPath, copyPrivately, showToKernel } from './private-copy.ts';
-import type { PrivateCopy } from './private-copy.ts';
-import { readArtifact } from './read-artifact.ts';
-import { denyUntrusted, requireTrustedHere } from './trusted-here.ts';
-import { childSocketPath } from './child-socket.ts';
-import type { ParentHolder } from './parent-holder.ts';
+import { entryPoint } from './artifact/entry-point.ts';
+import type { MeasuredArtifact } from './artifact/measure-artifact.ts';
+import { copyPath, copyPrivately, showToKernel } from './artifact/private-copy.ts';
+import type { PrivateCopy } from './artifact/private-copy.ts';
+import { readArtifact } from './artifact/read-artifact.ts';
+import { denyUntrusted, requireTrustedHere } from './artifact/trusted-here.ts';
+import { childSocketPath } from './delegate/child-socket.ts';
+import type { ParentHolder } from './delegate/parent-holder.ts';
 import { CHILD_SOCKET_VARIABLE, CREDENTIALS_VARIABLE } from './run-order.ts';
 import type { TakeTurn } from './run-desk.ts';
 import type { RunOrder, RunUser } from './run-order.ts';
-import type { Isolation } from './sandbox.ts';
+import type { Isolation } from './confine/sandbox.ts';
 
 /** An execution that is ready to be asked for: everything that selects what will run is fixed. */
 export interface PreparedRun {

@@ -3,25 +3,25 @@ import type { Host } from '../agent/index.ts';
 import type { LocalCaller, RunEnd } from '../agent/runner-port.ts';
 import type { Clock, JsonObject } from '../base/index.ts';
 import type { OpenedExecution } from './ask-execution.ts';
-import { grouped } from './cgroup.ts';
-import type { RunGroup } from './cgroup.ts';
-import { startChild } from './child.ts';
-import type { Child, ChildEnd } from './child.ts';
-import { ChildSocket, childSocketPath, mayStartOthers } from './child-socket.ts';
-import { credentialFiles, releasedCredentials } from './credential-files.ts';
-import { CredentialsDirectory } from './credentials-dir.ts';
+import { grouped } from './confine/cgroup.ts';
+import type { RunGroup } from './confine/cgroup.ts';
+import { startChild } from './confine/child.ts';
+import type { Child, ChildEnd } from './confine/child.ts';
+import { ChildSocket, childSocketPath, mayStartOthers } from './delegate/child-socket.ts';
+import { credentialFiles, releasedCredentials } from './credentials/credential-files.ts';
+import { CredentialsDirectory } from './credentials/credentials-dir.ts';
 import { Execution, tellOutcome } from './execution.ts';
 import type { Executions } from './executions.ts';
 import type { Installation } from './installation.ts';
-import type { ParentHolder } from './parent-holder.ts';
+import type { ParentHolder } from './delegate/parent-holder.ts';
 import type { Places } from './places.ts';
 import type { PreparedRun } from './prepare-run.ts';
 import { connectSignals, ioOf, requireCaller } from './run-io.ts';
 import type { RunIo } from './run-io.ts';
 import type { RunOrder, RunUser } from './run-order.ts';
-import { bubblewrap, withoutNamespaces } from './sandbox.ts';
-import type { ConfinedCommand, Confinement } from './sandbox.ts';
-import type { UserLease } from './user-lease.ts';
+import { bubblewrap, withoutNamespaces } from './confine/sandbox.ts';
+import type { ConfinedCommand, Confinement } from './confine/sandbox.ts';
+import type { UserLease } from './confine/user-lease.ts';
 
 /** What starting an execution needs of its gateway. */
 export interface StartTerms {

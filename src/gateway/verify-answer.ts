@@ -12,8 +12,8 @@ import type { SealedObject } from '../tpm/index.ts';
 import { parseAnswer } from './answer.ts';
 import { judgeExecutionLeaf, judgeFirst } from './judge-execution.ts';
 import { judgeArtifact } from './judge-policy.ts';
-import { decisionOf } from './own-execution.ts';
-import type { OwnExecution } from './own-execution.ts';
+import { decisionOf } from './delegate/own-execution.ts';
+import type { OwnExecution } from './delegate/own-execution.ts';
 
 declare const verified: unique symbol;
 

@@ -10,7 +10,7 @@ import { platformOf } from '../policy/index.ts';
 import { parsePublic } from '../tpm/index.ts';
 import { admitAttestation, attestationQualifyingData } from './attestation-request.ts';
 import type { AdmittedAttestation } from './attestation-request.ts';
-import { namedEvidence, signResult, unchanged } from './authorization-stage.ts';
+import { namedEvidence, signResult, unchanged } from './stages/authorization-stage.ts';
 import { commitDecision } from './commit-decision.ts';
 import {
   denialChange,
@@ -27,24 +27,24 @@ import {
 import type { KeptBody, LeafFacts } from './decision-leaf.ts';
 import { deny, denialOf } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
-import { storedEventLog, validateEnvironment } from './environment-stage.ts';
+import { storedEventLog, validateEnvironment } from './stages/environment-stage.ts';
 import { ATTESTED } from './execution-record.ts';
 import { countersOf, rememberEvidence } from './host-memory.ts';
-import { identifyHost } from './identity-stage.ts';
+import { identifyHost } from './stages/identity-stage.ts';
 import { endExecution } from './outcome.ts';
 import type { StoredExecution } from './outcome.ts';
-import { enrolled } from './policy-stage.ts';
+import { enrolled } from './stages/policy-stage.ts';
 import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 import { preparedAllow } from './prepared.ts';
 import type { CommittedAnswer, Decided, Prepared } from './prepared.ts';
-import { authenticateQuote, quotedSelection } from './quote-stage.ts';
-import type { SignedQuote } from './quote-stage.ts';
-import { recordDecision } from './record-decision.ts';
-import type { Recording } from './record-decision.ts';
+import { authenticateQuote, quotedSelection } from './stages/quote-stage.ts';
+import type { SignedQuote } from './stages/quote-stage.ts';
+import { recordDecision } from './repeat/record-decision.ts';
+import type { Recording } from './repeat/record-decision.ts';
 import { findRenewed, renewExecution } from './renewal.ts';
 import type { Attested, Renewal } from './renewal.ts';
 import { RenewalRoom } from './renewal-room.ts';
-import type { Released } from './sealing-stage.ts';
+import type { Released } from './stages/sealing-stage.ts';
 
 /** Answer to a host attestation (docs/PROTOCOL.md, "Host attestation"). */
 export interface AttestationAnswer extends CommittedAnswer {

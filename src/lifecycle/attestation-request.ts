@@ -7,7 +7,7 @@ import type { ClaimedEvidence } from './evidence-collection.ts';
 import { labelledDigest } from './execution-request.ts';
 import type { ActivePolicy } from './policy-port.ts';
 import type { Caller, DecisionDeps, RecordVersion } from './ports.ts';
-import { requireAddressee, requireCaller, requireLogSize, requirePolicy } from './request-stage.ts';
+import { requireAddressee, requireCaller, requireLogSize, requirePolicy } from './stages/request-stage.ts';
 
 /** An execution that is to go on: named by the authorization that it has now. */
 export interface RenewalRequest {

@@ -3,9 +3,9 @@ import type { Change, Ledger, OnceOnly, Precondition } from '../audit/index.ts';
 import { toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { platformOf } from '../policy/index.ts';
-import { approveArtifact } from './artifact-stage.ts';
-import { budgetsOf, mintAuthorization, unchanged } from './authorization-stage.ts';
-import type { MintedAuthorization } from './authorization-stage.ts';
+import { approveArtifact } from './stages/artifact-stage.ts';
+import { budgetsOf, mintAuthorization, unchanged } from './stages/authorization-stage.ts';
+import type { MintedAuthorization } from './stages/authorization-stage.ts';
 import { commitDecision } from './commit-decision.ts';
 import {
   LATE,
@@ -25,27 +25,27 @@ import {
 import type { LeafFacts } from './decision-leaf.ts';
 import { denialOf, deny } from './deny.ts';
 import type { Denial, Stage } from './denial.ts';
-import { storedEventLog, validateEnvironment } from './environment-stage.ts';
+import { storedEventLog, validateEnvironment } from './stages/environment-stage.ts';
 import { EXECUTION, executionBody } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import { executionQualifyingData, parseExecutionSubmission } from './execution-request.ts';
 import { countersOf, rememberDenied, rememberEvidence, rememberRun } from './host-memory.ts';
-import { identifyHost, identifyPrincipals } from './identity-stage.ts';
-import type { Principals } from './identity-stage.ts';
+import { identifyHost, identifyPrincipals } from './stages/identity-stage.ts';
+import type { Principals } from './stages/identity-stage.ts';
 import { ancestorPreconditions } from './parent.ts';
-import { enrolled, evaluatePolicy } from './policy-stage.ts';
-import type { PolicyApproval, VerifiedRequest } from './policy-stage.ts';
+import { enrolled, evaluatePolicy } from './stages/policy-stage.ts';
+import type { PolicyApproval, VerifiedRequest } from './stages/policy-stage.ts';
 import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 import { preparedAllow } from './prepared.ts';
 import type { Decided, ExecutionAnswer, Prepared, PreparedAllow } from './prepared.ts';
-import { authenticateQuote, quotedSelection } from './quote-stage.ts';
-import type { AuthenticQuote, SignedQuote } from './quote-stage.ts';
-import { recordDecision } from './record-decision.ts';
-import type { Recording } from './record-decision.ts';
-import { admitRequest } from './request-stage.ts';
-import type { AdmittedRequest, Submission } from './request-stage.ts';
-import { sealRelease } from './sealing-stage.ts';
-import type { SealedRelease } from './sealing-stage.ts';
+import { authenticateQuote, quotedSelection } from './stages/quote-stage.ts';
+import type { AuthenticQuote, SignedQuote } from './stages/quote-stage.ts';
+import { recordDecision } from './repeat/record-decision.ts';
+import type { Recording } from './repeat/record-decision.ts';
+import { admitRequest } from './stages/request-stage.ts';
+import type { AdmittedRequest, Submission } from './stages/request-stage.ts';
+import { sealRelease } from './stages/sealing-stage.ts';
+import type { SealedRelease } from './stages/sealing-stage.ts';
 
 /** What is known when a stage says no. */
 interface Progress {

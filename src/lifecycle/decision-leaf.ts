@@ -6,16 +6,16 @@ import type { JsonObject } from '../base/index.ts';
 import type { QuoteAttest } from '../tpm/index.ts';
 import { CHALLENGE_LIFETIME_MS } from './challenge.ts';
 import type { ChallengePurpose } from './challenge.ts';
-import { inputsBytes } from './decision-inputs.ts';
-import type { DecisionInputs } from './decision-inputs.ts';
+import { inputsBytes } from './repeat/decision-inputs.ts';
+import type { DecisionInputs } from './repeat/decision-inputs.ts';
 import type { Denial } from './denial.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import type { ExecutionRequest } from './execution-request.ts';
-import type { ActingInitiator } from './identity-stage.ts';
+import type { ActingInitiator } from './stages/identity-stage.ts';
 import type { ActivePolicy } from './policy-port.ts';
 import type { DecisionDeps, HostFacts } from './ports.ts';
-import type { SignedQuote } from './quote-stage.ts';
-import type { Released } from './sealing-stage.ts';
+import type { SignedQuote } from './stages/quote-stage.ts';
+import type { Released } from './stages/sealing-stage.ts';
 
 /** What was established when a decision ended. */
 export interface LeafFacts {

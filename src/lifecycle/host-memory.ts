@@ -2,17 +2,17 @@ import type { Change, CounterAdvance } from '../audit/index.ts';
 import { Refusal, refuse } from '../base/index.ts';
 import { encodeImaState } from '../evidence/index.ts';
 import type { BootCounters } from '../evidence/index.ts';
-import { verifySignatures } from './artifact-stage.ts';
-import { unchanged } from './authorization-stage.ts';
+import { verifySignatures } from './stages/artifact-stage.ts';
+import { unchanged } from './stages/authorization-stage.ts';
 import { issuedAtOf } from './challenge.ts';
 import type { IssuedChallenge } from './challenge.ts';
-import { authorisedDigests } from './environment-stage.ts';
-import type { Environment } from './environment-stage.ts';
+import { authorisedDigests } from './stages/environment-stage.ts';
+import type { Environment } from './stages/environment-stage.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
 import { BOOT_EVIDENCE, IMA_STATE, RUN_DIGESTS } from './execution-record.ts';
 import type { HostFacts } from './ports.ts';
-import type { AuthenticQuote } from './quote-stage.ts';
-import type { AdmittedRequest } from './request-stage.ts';
+import type { AuthenticQuote } from './stages/quote-stage.ts';
+import type { AdmittedRequest } from './stages/request-stage.ts';
 
 /** Files of one boot that are remembered; a host that runs more different ones has to be restarted. */
 const MAX_RUN_DIGESTS = 20_000;

@@ -13,14 +13,14 @@ export * from './execution-record.ts';
 export * from './execution-request.ts';
 export { RELEASE_LOST, endExecution, ranOut, reportOutcome, revokeExecution } from './outcome.ts';
 export type { Outcome, StoredExecution, VerifierEnd } from './outcome.ts';
-export { buildPackage } from './package-build.ts';
-export type { PackageSources } from './package-build.ts';
-export { MAX_PACKAGE, PACKAGE_TYPE, formatPackage, parsePackage } from './package-format.ts';
-export type { PackagePins } from './package-trust.ts';
-export { openPackage, verifyPackage } from './package-verify.ts';
-export type { OpenedPackage, PackageReport } from './package-verify.ts';
-export { simulateDecision } from './simulate.ts';
-export type { Simulated } from './simulate.ts';
+export { buildPackage } from './package/build.ts';
+export type { PackageSources } from './package/build.ts';
+export { MAX_PACKAGE, PACKAGE_TYPE, formatPackage, parsePackage } from './package/format.ts';
+export type { PackagePins } from './package/trust.ts';
+export { openPackage, verifyPackage } from './package/verify.ts';
+export type { OpenedPackage, PackageReport } from './package/verify.ts';
+export { simulateDecision } from './repeat/simulate.ts';
+export type { Simulated } from './repeat/simulate.ts';
 export type * from './policy-port.ts';
 export type * from './ports.ts';
 export { finishDecision } from './prepared.ts';
@@ -32,6 +32,6 @@ export type {
   PreparedAllow,
   PreparedDenial,
 } from './prepared.ts';
-export { quotedSelection, sealedSelection } from './quote-stage.ts';
+export { quotedSelection, sealedSelection } from './stages/quote-stage.ts';
 export { initiatorOf, restsOn } from './rests-on.ts';
-export { requirePolicy } from './request-stage.ts';
+export { requirePolicy } from './stages/request-stage.ts';

@@ -3,7 +3,7 @@ import type { Change, LeafActor, OutcomeLeaf } from '../audit/index.ts';
 import { verifyOutcomeReport } from '../authorization/index.ts';
 import type { OutcomeReport } from '../authorization/index.ts';
 import { refuse } from '../base/index.ts';
-import { unchanged } from './authorization-stage.ts';
+import { unchanged } from './stages/authorization-stage.ts';
 import { ALIVE, EXECUTION, HOST_EXECUTIONS, executionBody } from './execution-record.ts';
 import type { ExecutionRecord, ExecutionState } from './execution-record.ts';
 import type { Caller, DecisionDeps, RecordVersion, Revocable } from './ports.ts';

@@ -7,7 +7,7 @@ import { ALIVE } from './execution-record.ts';
 import type { ExecutionRecord } from './execution-record.ts';
 import { ekAuthorities, requireNotRevoked } from './not-revoked.ts';
 import type { DecisionDeps, HostFacts, RecordVersion } from './ports.ts';
-import type { AdmittedRequest } from './request-stage.ts';
+import type { AdmittedRequest } from './stages/request-stage.ts';
 import { initiatorOf } from './rests-on.ts';
 import { workloadKey } from './workload-key.ts';
 

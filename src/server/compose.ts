@@ -29,14 +29,14 @@ import { governance } from './governance.ts';
 import type { Governance } from './governance.ts';
 import { HighWater, requireHighWater } from './high-water.ts';
 import { HostEvents } from './host-events.ts';
-import { ImaVerifier } from './ima-verifier.ts';
+import { ImaVerifier } from './ima/ima-verifier.ts';
 import { LiveExecutions } from './live-executions.ts';
 import { LogClock } from './log-clock.ts';
 import { rememberRecords } from './remembered-records.ts';
 import { StatusLists } from './status-lists.ts';
-import type { WitnessDesk } from './witness-desk.ts';
-import { ledgerForHosts, openWitnessDesk, openWitnessing } from './witnesses.ts';
-import type { Witnessing } from './witnessing.ts';
+import type { WitnessDesk } from './witness/witness-desk.ts';
+import { ledgerForHosts, openWitnessDesk, openWitnessing } from './witness/witnesses.ts';
+import type { Witnessing } from './witness/witnessing.ts';
 
 /** Everything that routes use; made once at start. */
 export interface Services {

@@ -6,10 +6,10 @@ import { loadCedar } from '../policy/index.ts';
 import type { TrustChain } from '../policy/index.ts';
 import { deriveKey } from '../store/index.ts';
 import type { StoreOperations } from '../store/index.ts';
-import { ActivePolicies } from './active-policy.ts';
+import { ActivePolicies } from './policy/active-policy.ts';
 import { revocationsOf } from './decision-records.ts';
-import type { PolicyDesk } from './policy-desk.ts';
-import { policyParser } from './policy-parser.ts';
+import type { PolicyDesk } from './policy/policy-desk.ts';
+import { policyParser } from './policy/policy-parser.ts';
 import { secretsPort } from './secrets.ts';
 
 /** Policy and secrets of a running verifier. */

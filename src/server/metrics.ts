@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ChallengePurpose, CommittedAnswer, Decided } from '../lifecycle/index.ts';
-import type { WitnessStanding } from './witnessing.ts';
+import type { WitnessStanding } from './witness/witnessing.ts';
 
 /** What the verifier counts; labels have few values, none is foreign text. */
 export class Metrics {

@@ -6,7 +6,7 @@ import { openFirstTrustBundle, openNextTrustBundle } from '../policy/index.ts';
 import type { VerifiedTrustBundle } from '../policy/index.ts';
 import type { Services } from './compose.ts';
 import { readHead } from './log-proof-text.ts';
-import { readBundleRecord } from './policy-records.ts';
+import { readBundleRecord } from './policy/policy-records.ts';
 import { AdminProblem } from './problem.ts';
 
 type PackageServices = Pick<Services, 'store' | 'records' | 'trust' | 'decisions'>;

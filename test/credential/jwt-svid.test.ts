@@ -5,7 +5,7 @@ import { signJws, thumbprint, verifyJwtSvid } from '../../src/authorization/inde
 import type { JsonObject } from '../../src/base/index.ts';
 import { issueJwtSvid } from '../../src/credential/index.ts';
 import type { JwtSvidKey, JwtSvidOrder } from '../../src/credential/index.ts';
-import { credentialFiles, releasedCredentials } from '../../src/gateway/credential-files.ts';
+import { credentialFiles, releasedCredentials } from '../../src/gateway/credentials/credential-files.ts';
 import { readBundle } from '../../src/policy/index.ts';
 import { parseSpiffeId } from '../../src/x509/index.ts';
 import { build } from '../policy/support.ts';

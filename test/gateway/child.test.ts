@@ -1,9 +1,9 @@
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { startChild } from '../../src/gateway/child.ts';
-import type { Child } from '../../src/gateway/child.ts';
-import { bubblewrap, withoutNamespaces } from '../../src/gateway/sandbox.ts';
-import type { Confinement } from '../../src/gateway/sandbox.ts';
+import { startChild } from '../../src/gateway/confine/child.ts';
+import type { Child } from '../../src/gateway/confine/child.ts';
+import { bubblewrap, withoutNamespaces } from '../../src/gateway/confine/sandbox.ts';
+import type { Confinement } from '../../src/gateway/confine/sandbox.ts';
 
 const confinement: Confinement = {
   user: process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : { uid: 0, gid: 0 },

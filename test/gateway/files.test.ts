@@ -11,11 +11,11 @@ import {
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/index.ts';
-import { CredentialsDirectory } from '../../src/gateway/credentials-dir.ts';
+import { CredentialsDirectory } from '../../src/gateway/credentials/credentials-dir.ts';
 import { clearExecution, lockExecution, sweep } from '../../src/gateway/places.ts';
-import { copyPrivately } from '../../src/gateway/private-copy.ts';
-import { readArtifact } from '../../src/gateway/read-artifact.ts';
-import { bubblewrap, withoutNamespaces } from '../../src/gateway/sandbox.ts';
+import { copyPrivately } from '../../src/gateway/artifact/private-copy.ts';
+import { readArtifact } from '../../src/gateway/artifact/read-artifact.ts';
+import { bubblewrap, withoutNamespaces } from '../../src/gateway/confine/sandbox.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -17,11 +17,11 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/index.ts';
-import { measureArtifact } from '../../src/gateway/measure-artifact.ts';
-import { copyPrivately } from '../../src/gateway/private-copy.ts';
-import { Reading, readArtifact } from '../../src/gateway/read-artifact.ts';
-import { readTar } from '../../src/gateway/tar-stream.ts';
-import type { TarEntry } from '../../src/gateway/tar-stream.ts';
+import { measureArtifact } from '../../src/gateway/artifact/measure-artifact.ts';
+import { copyPrivately } from '../../src/gateway/artifact/private-copy.ts';
+import { Reading, readArtifact } from '../../src/gateway/artifact/read-artifact.ts';
+import { readTar } from '../../src/gateway/artifact/tar-stream.ts';
+import type { TarEntry } from '../../src/gateway/artifact/tar-stream.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

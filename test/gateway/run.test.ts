@@ -27,7 +27,7 @@ import { askExecution } from '../../src/gateway/ask-execution.ts';
 import { newExecutionId } from '../../src/gateway/execution-id.ts';
 import { clearExecution, lockExecution } from '../../src/gateway/places.ts';
 import { prepareRun } from '../../src/gateway/prepare-run.ts';
-import { requireTrustedHere } from '../../src/gateway/trusted-here.ts';
+import { requireTrustedHere } from '../../src/gateway/artifact/trusted-here.ts';
 import { systemRandom } from '../support/random.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

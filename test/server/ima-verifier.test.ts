@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { compileImaRules, verifyIma } from '../../src/evidence/index.ts';
 import type { ImaQuestion } from '../../src/evidence/index.ts';
-import { ImaVerifier } from '../../src/server/ima-verifier.ts';
+import { ImaVerifier } from '../../src/server/ima/ima-verifier.ts';
 import { BOOT, bootAggregate, file, listOf, quoted, replayed, rules } from '../support/ima.ts';
 import { expectRejection } from '../support/refusals.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/base/index.ts';
 import { bundleBytes, manifestOf } from '../../src/policy/index.ts';
-import { policyParser } from '../../src/server/policy-parser.ts';
+import { policyParser } from '../../src/server/policy/policy-parser.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { bundleOf } from './policy-world.ts';
 

@@ -12,8 +12,8 @@ import {
 } from '../../src/audit/index.ts';
 import type { NoteSigner, QuorumRule, WitnessedHead } from '../../src/audit/index.ts';
 import { Refusal, fromUtf8, utf8 } from '../../src/base/index.ts';
-import { Witnessing } from '../../src/server/witnessing.ts';
-import type { WitnessReply } from '../../src/server/witnessing.ts';
+import { Witnessing } from '../../src/server/witness/witnessing.ts';
+import type { WitnessReply } from '../../src/server/witness/witnessing.ts';
 import { MemoryLog, entry } from '../audit/support/log.ts';
 import { expectRejection } from '../support/refusals.ts';
 

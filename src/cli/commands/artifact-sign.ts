@@ -22,7 +22,7 @@ import type {
 } from '../../artifact/index.ts';
 import { LIMITS, toHex } from '../../base/index.ts';
 import { parsePem } from '../../x509/index.ts';
-import type { MeasuredArtifact } from '../../gateway/measure-artifact.ts';
+import type { MeasuredArtifact } from '../../gateway/artifact/measure-artifact.ts';
 import { measureInput, signaturePath, writeWhole } from '../artifact-files.ts';
 import { systemClock } from '../clock.ts';
 import { UsageError } from '../errors.ts';

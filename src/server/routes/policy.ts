@@ -5,8 +5,8 @@ import { BUNDLE_LIMITS } from '../../policy/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../compose.ts';
-import { publishPolicy, stagePolicy } from '../policy-desk.ts';
-import type { PolicyStep } from '../policy-desk.ts';
+import { publishPolicy, stagePolicy } from '../policy/policy-desk.ts';
+import type { PolicyStep } from '../policy/policy-desk.ts';
 import {
   ACTIVE_POLICY,
   POLICY_VERSION,
@@ -15,7 +15,7 @@ import {
   readBundleRecord,
   readPointer,
   readVersion,
-} from '../policy-records.ts';
+} from '../policy/policy-records.ts';
 import { AdminProblem } from '../problem.ts';
 import { asJson, operatorOf, route } from '../route.ts';
 import type { Route } from '../route.ts';

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { compileImaRules, digestEntries, verifyIma, verifyImaWith } from '../../../src/evidence/index.ts';
 import type { EntryDigester, ImaQuestion } from '../../../src/evidence/index.ts';
-import { ImaWorkers } from '../../../src/server/ima-workers.ts';
+import { ImaWorkers } from '../../../src/server/ima/ima-workers.ts';
 import {
   BOOT,
   bootAggregate,
