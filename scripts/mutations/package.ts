@@ -92,4 +92,11 @@ export const mutations: readonly Mutation[] = [
     replace: "if (sha256 === '')",
     test: packages,
   },
+  {
+    name: 'package-log-key-rotated-away',
+    file: 'src/lifecycle/package/trust.ts',
+    find: 'verifyCheckpoint(checkpoint, currentLogKeys(trust, pins));',
+    replace: 'verifyCheckpoint(checkpoint, packageLogKeys(trust, pins));',
+    test: packages,
+  },
 ];

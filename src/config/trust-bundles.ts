@@ -1,4 +1,15 @@
-import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
 import { formatVkey, noteSigner } from '../audit/index.ts';
 import { equalBytes, jwkThumbprint, parseJsonObject, refuse, utf8 } from '../base/index.ts';
 import { openTrustChain } from '../policy/index.ts';
@@ -8,7 +19,6 @@ import type { KeyRing } from './installation.ts';
 import { logOrigin } from './verifier-files.ts';
 import type { VerifierFiles } from './verifier-files.ts';
 import type { VerifierConfig } from './verifier-schema.ts';
-import { writeNewFile } from './write-files.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -29,8 +39,9 @@ export function readTrustBundles(files: VerifierFiles, config: VerifierConfig, r
 
 /**
  * Appends the next version to the file of trust bundles: signed by the threshold of the version before, and with the keys
- * that this verifier uses. The file is replaced whole.
- * @throws Refusal as {@link readTrustBundles}, and then nothing was changed
+ * that this verifier uses. The file is replaced whole, and between reading and replacing it nobody else publishes: of two
+ * that follow one version the second would take the place of the first, which hosts may have seen.
+ * @throws Refusal `trust-bundle-lock`, and as {@link readTrustBundles}, and then nothing was changed
  */
 export function publishTrustBundle(
   envelope: Uint8Array,
@@ -38,16 +49,44 @@ export function publishTrustBundle(
   config: VerifierConfig,
   ring: KeyRing,
 ): TrustChain {
-  const { chain } = readTrustBundles(files, config, ring);
-  const next = parseJsonObject(envelope, 'DSSE envelope', { maxBytes: envelope.length, maxDepth: 4 });
-  const text = `${JSON.stringify([...chain, next])}\n`;
-  const published = openTrustChain(utf8(text), config.trustDomain);
-  requireOwnKeys(published.current, config, ring);
-  const temporary = `${files.trustBundles}.${String(process.pid)}.new`;
-  rmSync(temporary, { force: true });
-  writeNewFile(temporary, text, 0o644);
-  renameSync(temporary, files.trustBundles);
-  return published;
+  const next = `${files.trustBundles}.new`;
+  const descriptor = openAlone(next);
+  try {
+    const { chain } = readTrustBundles(files, config, ring);
+    const last = parseJsonObject(envelope, 'DSSE envelope', { maxBytes: envelope.length, maxDepth: 4 });
+    const text = utf8(`${JSON.stringify([...chain, last])}\n`);
+    const published = openTrustChain(text, config.trustDomain);
+    requireOwnKeys(published.current, config, ring);
+    writeAll(descriptor, text);
+    renameSync(next, files.trustBundles);
+    return published;
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw error;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** The file that will take the place of the other, made by one publisher at a time. @throws Refusal `trust-bundle-lock` */
+function openAlone(next: string): number {
+  try {
+    return openSync(next, 'wx', 0o644);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    return refuse(
+      'trust-bundle-lock',
+      `${path.basename(next)} is there: another version is being published`,
+      {
+        file: next,
+      },
+    );
+  }
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done);
+  fsyncSync(descriptor);
 }
 
 /** @throws Refusal `trust-bundle-keys` naming the key that the bundle doesn't have */

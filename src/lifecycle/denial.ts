@@ -1626,6 +1626,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'Put certificates/trust-bundles.json back from the backup; init made it.',
   ),
+  'trust-bundle-lock': rule(
+    'request',
+    'verifier-fault',
+    'Try again; when nobody publishes any more, one was killed: remove the file that is named.',
+  ),
   'trust-bundle-keys': rule(
     'request',
     'verifier-fault',

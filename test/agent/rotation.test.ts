@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
@@ -170,6 +170,15 @@ describe('the log’s key is rotated', () => {
       },
     );
     expect(createHash('sha256').update(readFileSync(bundles)).digest('hex')).not.toBe(digest);
+    expect(existsSync(`${bundles}.new`)).toBe(false);
+    // Between another's reading and its replacing the file nobody publishes, and what it left is not taken away.
+    const begun = `${bundles}.new`;
+    writeFileSync(begun, '', { flag: 'wx' });
+    expect(await command('trust-bundle', 'publish', `${file}.dsse.json`, '--config', config())).toMatchObject(
+      { exit: 1, denial: { check: 'trust-bundle-lock' } },
+    );
+    expect(existsSync(begun)).toBe(true);
+    rmSync(begun);
     // A key that hosts can't hear of by the bundle, and one that there isn't.
     for (const name of ['master', 'nonsense'])
       expect((await cli('key', 'rotate', name, '--prepare', '--config', config())).exit).toBe(2);

@@ -6,6 +6,7 @@ import {
   formatCheckpoint,
   formatLogProof,
   formatNote,
+  formatVkey,
   leafHash,
   noteSigner,
   signNote,
@@ -15,13 +16,21 @@ import type { JsonObject, JsonValue } from '../../src/base/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { verifyPackage } from '../../src/lifecycle/index.ts';
 import type { PackageReport } from '../../src/lifecycle/index.ts';
-import { bundleBytes, loadCedar } from '../../src/policy/index.ts';
+import {
+  TRUST_BUNDLE_TYPE,
+  bundleBytes,
+  loadCedar,
+  readTrustBundle,
+  signAsAuthority,
+  trustBundleBytes,
+} from '../../src/policy/index.ts';
 import { logVkey } from '../../src/server/index.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { DecisionWorld, claimsOf } from './decision-world.ts';
 import type { Allowed } from './decision-world.ts';
 import { MeasuredHost, learnGolden } from './measured-world.ts';
+import { authorityKey } from './policy-world.ts';
 
 // Decisions over HTTPS on hosts whose kernel measures, exported, and verified with nothing else at hand.
 let world: DecisionWorld;
@@ -224,6 +233,49 @@ describe('sealgate verify package', () => {
     }
     expect((await verify(bytes, '--log-key', 'none')).exit).toBe(2);
     expect((await cli('exec', 'export', '-o', file('x'), '--profile', profile)).exit).toBe(2);
+  });
+});
+
+describe('a log key that was rotated away', () => {
+  /** A package's chain of trust bundles with a version more, whose log has these keys. */
+  const rotatedTo = (exportedOnce: Record<string, JsonValue>, log: readonly string[]): JsonValue[] => {
+    const [first] = exportedOnce['trust'] as [{ payload: string }];
+    const { document, digest } = readTrustBundle(new Uint8Array(Buffer.from(first.payload, 'base64')));
+    const next = trustBundleBytes({ ...document, version: 2, previous: digest, log: [...log] });
+    const envelope = signAsAuthority(next, TRUST_BUNDLE_TYPE, authorityKey(file('v')));
+    const signatures = (envelope['signatures'] as { sig: string }[]).map(({ sig }) => ({ sig }));
+    return [first, { ...envelope, signatures }];
+  };
+  const newKey = (): string =>
+    formatVkey(noteSigner('example.org/log', 'note', generateKeyPairSync('ed25519').privateKey).key);
+  const strict = async (bytes: Uint8Array, trust: readonly JsonValue[], ...flags: string[]) => {
+    writeFileSync(file('rotated.json'), JSON.stringify(trust));
+    writeFileSync(file('package.json'), bytes);
+    const pin = ['--trust-bundle', file('rotated.json'), '--strict', '--json'];
+    const { exit, stdout } = await cli('verify', 'package', file('package.json'), ...pin, ...flags);
+    return { exit, document: JSON.parse(stdout) as Record<string, unknown> };
+  };
+  const told = async (bytes: Uint8Array, trust: readonly JsonValue[]): Promise<readonly string[]> =>
+    (await verifyPackage(bytes, { trustBundle: utf8(JSON.stringify(trust)) }, loadCedar)).unchecked;
+
+  it('is told where it signed the log of a package, and refused where nothing may be open', async () => {
+    const own = logVkey(world.verifier.server.services);
+    const exportedOnce = plain(await exported(idOf(parent)));
+    const chain = rotatedTo(exportedOnce, [newKey()]);
+    const bytes = packed({ ...exportedOnce, trust: chain });
+    expect(await told(bytes, chain)).toContain('log-key');
+    const reason = 'the log’s key was rotated away: export again, or pin it with --log-key';
+    const refused = { denial: { check: 'package-incomplete', reason } };
+    expect(await strict(bytes, chain)).toMatchObject({ exit: 1, document: refused });
+    // Cut off before the rotation: whoever knows of it pins a version that the package doesn't have.
+    const cutOff = packed(exportedOnce);
+    expect(await told(cutOff, chain)).toContain('log-key');
+    expect(await strict(cutOff, chain)).toMatchObject({ exit: 1, document: refused });
+    // While both sign, and where that key is the pinned one, it is a key of the log.
+    const both = rotatedTo(exportedOnce, [own, newKey()]);
+    expect(await told(packed({ ...exportedOnce, trust: both }), both)).not.toContain('log-key');
+    expect(await strict(packed({ ...exportedOnce, trust: both }), both)).toMatchObject({ exit: 0 });
+    expect(await strict(bytes, chain, '--log-key', own)).toMatchObject({ exit: 0 });
   });
 });
 

@@ -26,6 +26,7 @@ const UNCHECKED: Readonly<Record<string, string>> = {
   state:
     'what the verifier read when it decided (host record, clock marks, revocations): it is its word of that time',
   witnesses: 'the witnesses that the trust bundle names: too few of them cosigned this checkpoint',
+  'log-key': 'whether the log still stood by its signature: it is by a key that was rotated away since',
   'authorization-in-log':
     'an authorization of the chain that no entry here names: its verifier signed it, the log may not have it',
   decision: 'the decision itself: what it takes to make it again is missing',
@@ -40,7 +41,7 @@ Everything that is there is verified: the chain of trust bundles, the log's sign
 digests of request, evidence, policy and answers, signatures of policy, attestation result and authorizations, and the
 decision itself, made again from its inputs to the same bytes. What is missing (evidence is deleted after its retention
 time) and what nobody can verify is listed. Exit 0: all that is there verifies. --strict also asks for a decision that
-was repeated, with nothing missing, and for a pinned trust bundle.
+was repeated, with nothing missing, for a pinned trust bundle, and for a key that the log still has.
 
 Example:
   sealgate verify package execution.json --trust-bundle trust-bundle.json --strict
@@ -57,7 +58,10 @@ export function registerVerifyPackage(program: Command, context: CommandContext)
     )
     .option('--log-key <vkey>', 'the log’s public key: NAME+ID+KEY')
     .option('--profile <name>', 'take the log’s key from this profile')
-    .option('--strict', 'exit 1 unless it is complete, repeated and under a pinned trust bundle')
+    .option(
+      '--strict',
+      'exit 1 unless it is complete, repeated, and under a pinned trust bundle and its log key',
+    )
     .option('--json', 'one JSON document')
     .addHelpText('after', HELP)
     .action(async (file: string, options: Options) => {
@@ -83,11 +87,15 @@ async function run(file: string, options: Options, context: CommandContext): Pro
 }
 
 /** @throws Refusal `package-incomplete` */
-function requireComplete({ repeated, missing, trust }: PackageReport): void {
+function requireComplete({ repeated, missing, trust, unchecked }: PackageReport): void {
   if (!repeated || missing.length > 0)
     refuse('package-incomplete', 'the decision could not be repeated', { missing: [...missing] });
   if (!trust.pinned)
     refuse('package-incomplete', 'no trust bundle is pinned', { unchecked: ['trust-bundle'] });
+  if (unchecked.includes('log-key'))
+    refuse('package-incomplete', 'the log’s key was rotated away: export again, or pin it with --log-key', {
+      unchecked: ['log-key'],
+    });
 }
 
 function pinsOf({ trustBundle, ...log }: Options): PackagePins {

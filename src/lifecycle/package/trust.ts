@@ -3,7 +3,7 @@ import type { UnverifiedCheckpoint, VerifierKey } from '../../audit/index.ts';
 import type { VerificationKey } from '../../authorization/index.ts';
 import { Refusal, canonicalJson, isJsonObject, parseJson, refuse, utf8 } from '../../base/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
-import { openFirstTrustBundle, openNextTrustBundle } from '../../policy/index.ts';
+import { openFirstTrustBundle, openNextTrustBundle, readTrustBundle } from '../../policy/index.ts';
 import type { Authorities, VerifiedTrustBundle } from '../../policy/index.ts';
 import { requirePlain } from './envelope.ts';
 import type { RepeatTrust } from '../repeat/repeat-deps.ts';
@@ -52,11 +52,14 @@ function domainOf(envelope: JsonObject | undefined): string {
   return typeof trustDomain === 'string' ? trustDomain : refuse('package-trust', 'a bundle without a domain');
 }
 
-function payloadOf(envelope: JsonValue | undefined): JsonObject {
+function payloadBytes(envelope: JsonValue | undefined): Uint8Array {
   const payload = isJsonObject(envelope) ? envelope['payload'] : undefined;
   if (typeof payload !== 'string') return refuse('package-trust', 'a trust bundle is not a DSSE envelope');
-  const bytes = Uint8Array.from(Buffer.from(payload, 'base64'));
-  const value = parseJson(bytes, 'trust bundle', PIN_LIMITS);
+  return Uint8Array.from(Buffer.from(payload, 'base64'));
+}
+
+function payloadOf(envelope: JsonValue | undefined): JsonObject {
+  const value = parseJson(payloadBytes(envelope), 'trust bundle', PIN_LIMITS);
   return isJsonObject(value) ? value : refuse('package-trust', 'a trust bundle is not an object');
 }
 
@@ -65,8 +68,7 @@ function payloadOf(envelope: JsonValue | undefined): JsonObject {
  * chain is believed because its signatures were followed.
  */
 function requirePinned(envelopes: readonly JsonObject[], pinned: Uint8Array): void {
-  const value = parseJson(pinned, 'pinned trust bundle', PIN_LIMITS);
-  const pins = Array.isArray(value) ? (value as readonly JsonValue[]) : [value];
+  const pins = pinnedVersions(pinned);
   const own = new Map(envelopes.map((envelope) => [versionOf(envelope), canonicalJson(payloadOf(envelope))]));
   let met = 0;
   for (const pin of pins) {
@@ -79,6 +81,11 @@ function requirePinned(envelopes: readonly JsonObject[], pinned: Uint8Array): vo
     met++;
   }
   if (met === 0) refuse('package-trust', 'the package doesn’t reach the trust bundle that is pinned');
+}
+
+function pinnedVersions(pinned: Uint8Array): readonly JsonValue[] {
+  const value = parseJson(pinned, 'pinned trust bundle', PIN_LIMITS);
+  return Array.isArray(value) ? (value as readonly JsonValue[]) : [value];
 }
 
 function versionOf(envelope: JsonValue): number {
@@ -112,22 +119,49 @@ export function packageLogKeys({ versions }: PackageTrust, { logKeys }: PackageP
 }
 
 /**
- * The checkpoint is the log's; whether its witnesses cosigned it is told, not required: who kept an earlier checkpoint
- * needs none.
+ * The checkpoint is the log's. Whether its witnesses cosigned it is told, not required: who kept an earlier checkpoint
+ * needs none. So is whether a key signed it that the log still has: an older export stays verifiable after a rotation, but
+ * a key that was rotated away may be in anybody's hands.
  * @throws Refusal `log-origin`, `log-signature`
  */
 export function judgeCheckpoint(
   checkpoint: UnverifiedCheckpoint,
   trust: PackageTrust,
   pins: PackagePins,
-): { readonly witnesses: readonly string[]; readonly witnessed: boolean } {
+): { readonly witnessed: boolean; readonly currentKey: boolean } {
   verifyCheckpoint(checkpoint, packageLogKeys(trust, pins));
   const { witnesses } = trust.newest;
-  if (witnesses === null) return { witnesses: [], witnessed: false };
+  const currentKey = holds(() => {
+    verifyCheckpoint(checkpoint, currentLogKeys(trust, pins));
+  });
+  const witnessed = witnesses !== null && holds(() => verifyQuorum(checkpoint, { ...witnesses, logs: [] }));
+  return { witnessed, currentKey };
+}
+
+function holds(check: () => unknown): boolean {
   try {
-    return { witnesses: verifyQuorum(checkpoint, { ...witnesses, logs: [] }), witnessed: true };
+    check();
+    return true;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return { witnesses: [], witnessed: false };
+    return false;
   }
 }
+
+/**
+ * The pinned keys, or those of the newest trust bundle that is known here. A package can be cut off before a rotation: then
+ * the newest one is the pin's.
+ */
+function currentLogKeys(
+  { newest }: PackageTrust,
+  { logKeys, trustBundle }: PackagePins,
+): readonly VerifierKey[] {
+  if (logKeys !== undefined) return logKeys;
+  const last =
+    trustBundle === undefined ? undefined : [...pinnedVersions(trustBundle)].sort(byVersion).at(-1);
+  if (last === undefined || versionOf(last) <= newest.version) return newest.log;
+  // Believed because it is pinned: its signatures add nothing.
+  return readTrustBundle(payloadBytes(last)).log;
+}
+
+const byVersion = (a: JsonValue, b: JsonValue): number => versionOf(a) - versionOf(b);

@@ -87,7 +87,7 @@ export async function openPackage(
 ): Promise<OpenedPackage> {
   const claimed = parsePackage(bytes);
   const trust = openPackageTrust(claimed.trust, pins);
-  const { checkpoint, witnessed } = verifyEntries(claimed, trust, pins);
+  const { checkpoint, witnessed, currentKey } = verifyEntries(claimed, trust, pins);
   const decision = decisionOf(claimed);
   const parts = requireReferenced(claimed, decision, inputsOf(claimed, decision));
   requireManifests(claimed, decision, trust);
@@ -115,6 +115,7 @@ export async function openPackage(
       'state',
       ...(pins.trustBundle === undefined ? ['trust-bundle'] : []),
       ...(trust.newest.witnesses !== null && !witnessed ? ['witnesses'] : []),
+      ...(currentKey ? [] : ['log-key']),
       ...chained,
       ...(repeated?.unchecked ?? ['decision']),
     ],
@@ -127,11 +128,11 @@ function verifyEntries(
   { entries }: ClaimedPackage,
   trust: PackageTrust,
   pins: PackagePins,
-): { readonly checkpoint: UnverifiedLogProof; readonly witnessed: boolean } {
+): { readonly checkpoint: UnverifiedLogProof; readonly witnessed: boolean; readonly currentKey: boolean } {
   const [first] = entries;
   if (first === undefined) return refuse('package-entry', 'a package without an entry');
   const { proof: checkpoint } = first;
-  const { witnessed } = judgeCheckpoint(checkpoint, trust, pins);
+  const judged = judgeCheckpoint(checkpoint, trust, pins);
   const logKeys = packageLogKeys(trust, pins);
   for (const { bytes, proof } of entries) {
     if (!equalBytes(proof.checkpoint, checkpoint.checkpoint))
@@ -140,7 +141,7 @@ function verifyEntries(
       refuse('package-entry', 'a proof carries something that nobody authenticates');
     verifyLogProof(proof, { logKeys, leafHash: leafHash(bytes) });
   }
-  return { checkpoint, witnessed };
+  return { checkpoint, ...judged };
 }
 
 /** The execution that a decision made; null for a denial, and for an attestation. */
