@@ -202,6 +202,21 @@ export const mutations: readonly Mutation[] = [
     test: run,
   },
   {
+    name: 'renewal-told-before-its-files',
+    file: 'src/gateway/execution.ts',
+    find: '    const names = credentials.length === 0 ? [] : asked;',
+    replace:
+      '    if (onRenew !== undefined) this.signal(`SIG${onRenew}`);\n    await new Promise((resolve) => setTimeout(resolve, 300));\n    const names = credentials.length === 0 ? [] : asked;',
+    test: 'test/agent/renewal.test.ts',
+  },
+  {
+    name: 'renewal-told-by-any-signal',
+    file: 'src/gateway/run-order.ts',
+    find: 'onRenew: oneOf(...RENEW_SIGNALS)',
+    replace: 'onRenew: text({}) as unknown as Shape<(typeof RENEW_SIGNALS)[number]>',
+    test: 'test/gateway/run-order.test.ts',
+  },
+  {
     name: 'renewal-for-another-lineage',
     file: 'src/agent/judge/renewal.ts',
     find: 'lineage: claims.txn === before.txn,',

@@ -1,6 +1,8 @@
 import { accessSync, constants, existsSync, lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fromUtf8, toBase64url } from '../base/index.ts';
+import { RENEW_SIGNALS } from '../client/index.ts';
+import type { RenewSignal } from '../client/index.ts';
 import type { RunOrder } from '../gateway/index.ts';
 import { readBeside, readNamed } from './artifact-files.ts';
 import { UsageError } from './errors.ts';
@@ -13,6 +15,7 @@ export interface RunFlags {
   readonly signature: readonly string[];
   readonly env: readonly string[];
   readonly initiator?: string;
+  readonly onRenew?: string;
 }
 
 /** A command that can't be started, as shells say it: 127 when there is none, 126 when it is none. */
@@ -51,7 +54,16 @@ export function makeOrder(
     initiatorKey: initiator?.key ?? null,
     parent: null,
     parentKey: null,
+    ...(flags.onRenew === undefined ? {} : { onRenew: renewSignal(flags.onRenew) }),
   };
+}
+
+/** As `kill` takes them: with SIG or without. @throws UsageError */
+function renewSignal(wanted: string): RenewSignal {
+  const name = wanted.toUpperCase().replace(/^SIG/, '');
+  const found = RENEW_SIGNALS.find((signal) => signal === name);
+  if (found === undefined) throw new UsageError(`--on-renew is one of ${RENEW_SIGNALS.join(', ')}`);
+  return found;
 }
 
 /** As shells look: a name with a slash is a path, others are looked up. */

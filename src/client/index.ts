@@ -52,12 +52,13 @@ export { DEFAULT_SOCKET, askAgent } from './local/ask-agent.ts';
 export type { HolderAnswer, LocalStreams, ProofQuestion } from './local/ask-agent.ts';
 export {
   CHILD_SOCKET_VARIABLE,
+  RENEW_SIGNALS,
   SIGNATURE_SUFFIX,
   ownExecution,
   proveHolder,
   runChild,
 } from './local/run-child.ts';
-export type { ChildOrder, ChildOutcome } from './local/run-child.ts';
+export type { ChildOrder, ChildOutcome, RenewSignal } from './local/run-child.ts';
 export { MAX_ANSWER_BYTES, VerifierClient } from './verifier-client.ts';
 export type { RequestOptions, VerifierAddress } from './verifier-client.ts';
 export { VerifierRefusal } from './verifier-refusal.ts';

@@ -5,6 +5,7 @@ import { makeHolderProof, makeOutcomeReport, parseClaims } from '../authorizatio
 import type { AuthorizationClaims, HolderBinding, OutcomeReport } from '../authorization/index.ts';
 import { Refusal, fromBase64url, refuse } from '../base/index.ts';
 import type { Clock } from '../base/index.ts';
+import type { RenewSignal } from '../client/index.ts';
 import { reportOutcome } from '../client/agent-api.ts';
 import type { Child, ChildEnd } from './confine/child.ts';
 import { credentialFiles } from './credentials/credential-files.ts';
@@ -28,6 +29,8 @@ export interface ExecutionParts {
   readonly authorization: string;
   readonly child: Child;
   readonly clock: Clock;
+  /** Sent to the child after each renewal, when its files are there. */
+  readonly onRenew?: RenewSignal | undefined;
   readonly graceMs?: number;
 }
 
@@ -102,7 +105,7 @@ export class Execution {
 
   /** Puts a renewed authorization and its credentials in place; the agent has judged them. */
   async renew({ authorization, credentials }: RenewedExecution): Promise<void> {
-    const { host, workload, asked } = this.#parts;
+    const { host, workload, asked, onRenew } = this.#parts;
     const { trust } = await host();
     // Ended while the attestation was under way: what was renewed is for nobody.
     if (this.#denial !== null) return;
@@ -116,6 +119,8 @@ export class Execution {
     this.#sequence++;
     clearTimeout(this.#timer);
     this.#timer = this.#expire();
+    // Now that all of it is there. What was told to end meanwhile has nothing left to read.
+    if (onRenew !== undefined && !this.over.aborted) this.signal(`SIG${onRenew}`);
   }
 
   /** TERM, and after a grace KILL; its credentials are gone at once. */

@@ -4,6 +4,7 @@ import type { Host } from '../agent/index.ts';
 import { parseDsse } from '../artifact/index.ts';
 import { Refusal, fromBase64url, isJsonObject, parseJsonObject, refuse, toHex } from '../base/index.ts';
 import type { Clock, JsonValue } from '../base/index.ts';
+import type { RenewSignal } from '../client/index.ts';
 import { toDenial } from '../lifecycle/index.ts';
 import type { Stage } from '../lifecycle/index.ts';
 import type { ExecutionPlan } from './ask-execution.ts';
@@ -31,6 +32,8 @@ export interface PreparedRun {
   readonly isolation: Isolation;
   /** What is started: interpreter and its argument for scripts, then argv. */
   readonly command: readonly string[];
+  /** What it is told by that its credentials were renewed. */
+  readonly onRenew: RenewSignal | undefined;
 }
 
 /** What preparing needs besides the order. */
@@ -79,6 +82,7 @@ export async function prepareRun(host: Host, preparation: Preparation): Promise<
   return {
     copy,
     user: preparation.user,
+    onRenew: order.onRenew,
     isolation: preparation.isolation,
     command: interpreter === null ? argv : [interpreter.path, ...interpreter.args, ...argv],
     plan: {

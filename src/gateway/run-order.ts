@@ -1,7 +1,7 @@
 import type { ProvedParent } from '../agent/runner-port.ts';
 import type { HolderBinding } from '../authorization/index.ts';
 import { isJsonObject, refuse, shape } from '../base/index.ts';
-import { CHILD_SOCKET_VARIABLE } from '../client/index.ts';
+import { CHILD_SOCKET_VARIABLE, RENEW_SIGNALS } from '../client/index.ts';
 import type { Fail, JsonObject, Shape } from '../base/index.ts';
 
 const { base64url, list, map, nullable, object, oneOf, set, text } = shape;
@@ -19,22 +19,26 @@ const fail: Fail = (path, want) => refuse('run-order', `${path} is not ${want}`,
 /**
  * What is to run, as data: `artifact` is the file or tree that was signed, `entry` the file of a tree that starts (empty
  * for a file), `initiatorKey` and `parentKey` private keys (PKCS #8 PEM) by which their holders prove themselves. A parent
- * without its key is proved by whoever asks, when the request is made.
+ * without its key is proved by whoever asks, when the request is made. `onRenew`, where it is there, is the signal that the
+ * command gets after each renewal of its files.
  */
-const orderShape = object({
-  artifact: absolute,
-  entry: text({ min: 0, max: 4096, pattern: /^(?!\/)[^\0]*$/, want: 'a path below the artifact' }),
-  args: list(noNul(128 * 1024), 1023),
-  environment: map(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, noNul(128 * 1024), 255),
-  cwd: absolute,
-  scopes: set(name, 64),
-  credentials: set(name, 32),
-  signatures: list(object({ format: oneOf('dsse', 'cms', 'ssh'), data: base64url(350_000) }), 16),
-  initiator: nullable(text({ max: 16_384 })),
-  initiatorKey: nullable(text({ max: 8192 })),
-  parent: nullable(text({ max: 16_384 })),
-  parentKey: nullable(text({ max: 8192 })),
-});
+const orderShape = object(
+  {
+    artifact: absolute,
+    entry: text({ min: 0, max: 4096, pattern: /^(?!\/)[^\0]*$/, want: 'a path below the artifact' }),
+    args: list(noNul(128 * 1024), 1023),
+    environment: map(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, noNul(128 * 1024), 255),
+    cwd: absolute,
+    scopes: set(name, 64),
+    credentials: set(name, 32),
+    signatures: list(object({ format: oneOf('dsse', 'cms', 'ssh'), data: base64url(350_000) }), 16),
+    initiator: nullable(text({ max: 16_384 })),
+    initiatorKey: nullable(text({ max: 8192 })),
+    parent: nullable(text({ max: 16_384 })),
+    parentKey: nullable(text({ max: 8192 })),
+  },
+  { onRenew: oneOf(...RENEW_SIGNALS) },
+);
 
 /** An order to run one artifact. */
 export type RunOrder = ReturnType<typeof orderShape>;

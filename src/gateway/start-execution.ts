@@ -83,6 +83,7 @@ export async function startExecution(terms: StartTerms, run: StartedRun): Promis
       ...{ host: terms.host, executionId, workload: plan.workload, credentials: directory },
       ...{ asked: request.credentials, claims, authorization, clock },
       child: await launch(terms, run, directory),
+      onRenew: prepared.onRenew,
       ...(graceMs === undefined ? {} : { graceMs }),
     });
     children?.serve(execution);

@@ -243,8 +243,10 @@ describe('sealgate/client', () => {
       command: [path.join(directory, 'tree/bin/run')] as const,
       artifact: path.join(directory, 'tree'),
     };
-    await runChild({ ...tree, signatures: [] }, {}, socket);
-    expect(sent).toMatchObject({ order: { artifact: path.join(directory, 'tree'), entry: 'bin/run' } });
+    await runChild({ ...tree, signatures: [], onRenew: 'USR2' }, {}, socket);
+    expect(sent).toMatchObject({
+      order: { artifact: path.join(directory, 'tree'), entry: 'bin/run', onRenew: 'USR2' },
+    });
   });
 });
 

@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, existsSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, systemClock } from '../../src/agent/index.ts';
 import type { Gateway } from '../../src/gateway/index.ts';
+import { CHILD_PROGRAM } from '../support/child-program.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { GatewayWorld, OWN_USER } from '../gateway/world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -64,6 +66,60 @@ describe('a host attests with its executions', () => {
       reason,
     );
     for (const end of await Promise.all(runs)) expect(end).toMatchObject({ denial: reason });
+  });
+
+  it('and those that want it are told by a signal, children too, when all of their new files are there', async () => {
+    // What a shell's handler reads is what is there when the signal comes.
+    const read =
+      'sha256sum "$CREDENTIALS_DIRECTORY"/_authorization.jwt "$CREDENTIALS_DIRECTORY"/workload.pem';
+    const told = (signal: string): string => `trap 'echo "$0 ${signal}"; ${read}' ${signal}\n`;
+    const loop = 'echo runs\nwhile :; do sleep 0.05; done\n';
+    const child = world.file('told-child', `#!/bin/sh\n${told('USR1')}${loop}`);
+    const order = await world.order(child, { credentials: ['workload'], onRenew: 'USR1' });
+    const asks = JSON.stringify({ v: 1, op: 'run', order });
+    const parent = world.file(
+      'told-parent',
+      CHILD_PROGRAM.replace(
+        '\nimport ',
+        `\nimport signal, subprocess\nsignal.signal(signal.SIGHUP, lambda *_: print('parent HUP', subprocess.getoutput('${read}'), flush=True))\nimport `,
+      ),
+    );
+    const stdout = new PassThrough();
+    let text = '';
+    stdout.on('data', (part: Buffer) => (text += part.toString()));
+    const quiet = () => new PassThrough().resume();
+    const run = gateway.runArtifact(await world.order(parent, { args: [asks], onRenew: 'HUP' }), OWN_USER, {
+      streams: { stdin: quiet(), stdout, stderr: quiet() },
+    });
+    run.catch(() => undefined);
+    const printed = async (wanted: string): Promise<void> => {
+      while (!text.includes(wanted)) await Promise.race([sleep(20), run]);
+    };
+    await printed('runs\n');
+    const before = gateway.active();
+    expect(before).toHaveLength(2);
+    expect(text).not.toMatch(/HUP|USR1/);
+    const { renewed } = await attestHost(world.host, before, systemClock);
+    await gateway.renew(renewed);
+    await printed('parent HUP');
+    await printed('USR1\n');
+    for (const { authorization, credentials } of renewed) {
+      const [svid] = credentials;
+      const pem = (svid?.['certificatesPem'] as readonly string[]).join('');
+      for (const [name, content] of [
+        ['_authorization.jwt', `${authorization}\n`],
+        ['workload.pem', pem],
+      ] as const) {
+        const digest = createHash('sha256').update(content).digest('hex');
+        await printed(`${digest}  ${world.credentials}`);
+        expect(text).toMatch(new RegExp(`${digest}  .*/${name}`));
+      }
+    }
+    await gateway.end(
+      before.map(({ executionId }) => executionId),
+      { check: 'test', reason: 'the test is over' },
+    );
+    expect(await run).toMatchObject({ denial: { check: 'test' } });
   });
 
   it('and none of them by the proof of another key', async () => {

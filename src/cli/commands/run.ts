@@ -38,6 +38,9 @@ Signatures are found beside the command (CMD.dsse.json, CMD.p7s, CMD.sig), or be
 is the artifact. The command gets no environment but what --env names, and CREDENTIALS_DIRECTORY. A token X.jwt is proved
 by the key X.key beside it. Without an agent's socket, or with --state, everything happens in this process.
 
+While the command runs, its authorization and credentials are renewed: their files are replaced, each at once. With
+--on-renew HUP it is told by that signal when all of them are there; without a handler for it, it would end by it.
+
 Inside a governed run, SEALGATE_CHILD_SOCKET names that run's own socket: then this starts a child of it, which gets at
 most what its parent has. To start one on another host, name that host's agent with --socket and the parent with --parent:
 its token with the key beside it, or JSON { "v": 1, "authorization": "…", "socket": "…" } with its child socket.
@@ -63,6 +66,7 @@ export function registerRun(program: Command, context: CommandContext): void {
     .option('--env <name>', 'variable that the command gets, NAME or NAME=VALUE (repeatable)', more, [])
     .option('--parent <file>', 'the execution that starts this one: token or JSON')
     .option('--initiator <file>', 'token of whoever starts it')
+    .option('--on-renew <signal>', 'send the command HUP, USR1 or USR2 when its credentials were renewed')
     .option('--report <file>', 'write what happened, as JSON')
     .option('--state <directory>', 'run in this process, with this host’s state')
     .option('--tcti <tcti>', 'how to reach the TPM (default: as at enrollment)')

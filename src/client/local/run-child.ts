@@ -16,6 +16,10 @@ export const SIGNATURE_SUFFIX: Readonly<Record<SignatureFormat, string>> = {
   ssh: '.sig',
 };
 
+/** Signals by which a command may be told that its credentials were renewed: those that ask processes to read again. */
+export const RENEW_SIGNALS = ['HUP', 'USR1', 'USR2'] as const;
+export type RenewSignal = (typeof RENEW_SIGNALS)[number];
+
 /** A child to start: at most what its parent has, and at most what is named here. */
 export interface ChildOrder {
   /** The program, as an absolute path that this host sees too, and its arguments. */
@@ -31,6 +35,8 @@ export interface ChildOrder {
   readonly environment?: Readonly<Record<string, string>>;
   /** Where it starts; `/` when left out. */
   readonly cwd?: string;
+  /** Sent to the program after renewed files were put in its credentials directory; none when left out. */
+  readonly onRenew?: RenewSignal;
 }
 
 /** How a child ended. */
@@ -104,7 +110,7 @@ function own(socket: string | undefined): string {
 /** The order as it is sent: closed, every member there. */
 function wireOrder({ command, artifact = command[0], signatures, ...order }: ChildOrder): JsonObject {
   const [program, ...args] = command;
-  const { scopes = [], credentials = [], environment = {}, cwd = '/' } = order;
+  const { scopes = [], credentials = [], environment = {}, cwd = '/', onRenew } = order;
   return {
     artifact: path.resolve(artifact),
     entry: path.relative(artifact, program),
@@ -118,6 +124,7 @@ function wireOrder({ command, artifact = command[0], signatures, ...order }: Chi
       data: toBase64url(bytes),
     })),
     ...{ initiator: null, initiatorKey: null, parent: null, parentKey: null },
+    ...(onRenew === undefined ? {} : { onRenew }),
   };
 }
 
