@@ -227,7 +227,7 @@ async function again({ host, body }: Load['answered'][number]): Promise<'release
     return 'released';
   } catch (error) {
     // Counters are compared before the once-only ids: an older quote is refused by either.
-    const known = ['replay-nonce', 'replay-execution', 'e17', 'state-moved'];
+    const known = ['replay-nonce', 'replay-execution', 'quote-overtaken', 'e17', 'state-moved'];
     // The clock went ahead meanwhile: too late is no answer to whether it was decided.
     if (error instanceof VerifierRefusal && error.denial.check === 'nonce-expired') return 'late';
     if (error instanceof VerifierRefusal && known.includes(error.denial.check)) return 'refused';
