@@ -1,7 +1,6 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../src/base/index.ts';
 import { UsageError } from '../../src/cli/errors.ts';
 import { makeOrder } from '../../src/cli/run-command.ts';
 import { parseRunOrder } from '../../src/gateway/run-order.ts';
