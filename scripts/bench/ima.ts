@@ -84,21 +84,20 @@ const CHUNK = 1024 * 1024;
 let peak = 0;
 
 /**
- * Reads the file again each time it is iterated, and looks at the memory with each chunk.
- * @param passing each chunk in the memory of the one before, which suits who is done with it when asking for the next
+ * Reads the file again each time it is iterated, each chunk in the memory of the one before, and looks at the process's
+ * memory with each.
  */
-function chunksOf(name: string, passing: boolean): Iterable<Uint8Array> {
+function chunksOf(name: string): Iterable<Uint8Array> {
   const memory = new Uint8Array(CHUNK);
   return {
     *[Symbol.iterator]() {
       const descriptor = openSync(name, 'r');
       try {
         for (;;) {
-          const chunk = passing ? memory : new Uint8Array(CHUNK);
-          const length = readSync(descriptor, chunk);
+          const length = readSync(descriptor, memory);
           peak = Math.max(peak, process.memoryUsage.rss());
           if (length === 0) return;
-          yield length === CHUNK ? chunk : chunk.subarray(0, length);
+          yield length === CHUNK ? memory : memory.subarray(0, length);
         }
       } finally {
         closeSync(descriptor);
@@ -126,7 +125,7 @@ function prepare(one: Case, folder: string): Prepared {
   }
   closeSync(descriptor);
   return {
-    list: chunksOf(list, one.cores === 1),
+    list: chunksOf(list),
     question: { pcrs: quoted({ sha256: pcr10 }), boot: BOOT, rules },
   };
 }

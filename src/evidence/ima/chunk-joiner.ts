@@ -16,7 +16,7 @@ export class ChunkJoiner {
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #received = 0;
-  /** What {@link take} joins into when its result is used up at once. */
+  /** What {@link take} joins into. */
   #memory = new Uint8Array();
 
   constructor(maxBytes: number) {
@@ -34,9 +34,9 @@ export class ChunkJoiner {
 
   /**
    * Adds a chunk; gives everything that waits, or undefined while that is too little to bother.
-   * @param passing as for {@link take}
+   * What it gives is valid until the next call, and the caller's memory is the caller's again then.
    */
-  add(chunk: Uint8Array, passing: boolean): Joined | undefined {
+  add(chunk: Uint8Array): Joined | undefined {
     this.#received += chunk.length;
     if (this.#received > this.#maxBytes) {
       refuse('malformed', `IMA list: over the limit of ${String(this.#maxBytes)} bytes`, {
@@ -47,17 +47,16 @@ export class ChunkJoiner {
     const enough = this.#waitingBytes >= MIN_JOIN;
     // What waits is a copy, so that the caller may fill the same memory with the next chunk.
     this.#waiting.push(enough ? chunk : Uint8Array.prototype.slice.call(chunk));
-    return enough ? this.take(passing) : undefined;
+    return enough ? this.take() : undefined;
   }
 
   /**
-   * Everything that waits, also when it is little.
-   * @param passing the stretch is done with before the next is asked for, so that all can have the same memory: a long
-   * list makes no work for the garbage collector, which would look at the whole allow-list each time
+   * Everything that waits, also when it is little. All stretches have the same memory, so that a long list makes no
+   * work for the garbage collector, which would look at the whole allow-list each time.
    */
-  take(passing: boolean): Joined {
+  take(): Joined {
     const [only, ...more] = this.#waiting;
-    const bytes = only !== undefined && more.length === 0 ? only : this.#joined(passing);
+    const bytes = only !== undefined && more.length === 0 ? only : this.#joined();
     const base = this.offset;
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -72,9 +71,8 @@ export class ChunkJoiner {
     this.#waitingBytes = bytes.length - at;
   }
 
-  #joined(passing: boolean): Uint8Array {
+  #joined(): Uint8Array {
     const size = this.#waitingBytes;
-    if (!passing) return Buffer.concat(this.#waiting, size);
     if (this.#memory.length < size) this.#memory = new Uint8Array(size);
     let at = 0;
     for (const part of this.#waiting) {

@@ -15,14 +15,17 @@ const MAX_DATA = 1024 * 1024;
 /** Bytes that the first template's name is padded to before it is hashed (IMA_EVENT_NAME_LEN_MAX + 1). */
 const LEGACY_NAME = 256;
 /** Different templates in one batch; a kernel uses two or three. */
-const MAX_TEMPLATES = 64;
+export const MAX_TEMPLATES = 64;
 /** PCRs of a TPM (PC Client profile). */
 const PCRS = 24;
 
 /** Numbers per entry in {@link DigestedEntries.table}. */
-export const STRIDE = 6;
-/** Columns of the table; positions count from the start of the batch. */
-export const COLUMN = { pcr: 0, template: 1, sha1: 2, data: 3, length: 4, flags: 5 } as const;
+export const STRIDE = 7;
+/**
+ * Columns of the table; positions count from the start of the batch. `known` is the index in {@link KnownDigests} of
+ * an entry with that flag.
+ */
+export const COLUMN = { pcr: 0, template: 1, sha1: 2, data: 3, length: 4, flags: 5, known: 6 } as const;
 /** Bits of the column `flags`. */
 export const FLAG = { violation: 1, known: 2 } as const;
 
@@ -55,6 +58,8 @@ export interface DigestOrder {
   readonly known?: KnownDigests | undefined;
   /** Memory of the batch before: what it gave is overwritten. Left out where results are kept or handed on. */
   readonly memory?: DigestMemory | undefined;
+  /** No more entries than these are taken, so that memory for as many is enough. */
+  readonly maxEntries?: number;
 }
 
 /**
@@ -62,7 +67,12 @@ export interface DigestOrder {
  * bytes outside its heap, and each of its runs looks at the whole allow-list: half of the time of a replay.
  */
 export class DigestMemory {
-  readonly #arrays = new Map<string, Uint8Array>();
+  readonly #arrays: Map<string, Uint8Array>;
+
+  /** @param given memory that the caller has, each from the start of its buffer: `table`, or a bank's name */
+  constructor(given: Iterable<readonly [string, Uint8Array]> = []) {
+    this.#arrays = new Map(given);
+  }
 
   /** At least `size` bytes; the content is whatever was there. */
   take(name: string, size: number): Uint8Array {
@@ -165,8 +175,11 @@ class Frame {
   }
 }
 
-/** Data up to this size is hashed in a scratch area; larger data, which is rare, through a view of its own. */
-const SCRATCH = 4096;
+/**
+ * Data up to this size is hashed in a scratch area; larger data, which is rare, through a view of its own. The memory
+ * `work` has these bytes and those of the batch.
+ */
+export const SCRATCH = 4096;
 
 /** Template digests of one bank under way. */
 interface BankDigests {
@@ -187,6 +200,7 @@ class Entries {
   readonly #templates: string[] = [];
   readonly #banks: readonly BankDigests[];
   readonly #table: Uint32Array;
+  readonly #room: number;
   #count = 0;
   #consumed = 0;
   /** Known entries, and where to look them up; undefined when there is no SHA-256 to look up. */
@@ -205,7 +219,8 @@ class Entries {
     this.#base = order.base;
     this.#reader = new Reader(bytes, 'IMA list', order.base);
     // An entry has more than 32 bytes: room grows with what was received, never with a number in it.
-    const room = Math.ceil(bytes.length / 33);
+    const room = Math.min(Math.ceil(bytes.length / 33), order.maxEntries ?? Infinity);
+    this.#room = room;
     this.#table = new Uint32Array(memory.take('table', room * STRIDE * 4).buffer);
     this.#banks = order.banks
       .filter((bank) => bank !== 'sha1')
@@ -222,7 +237,7 @@ class Entries {
   take(): boolean {
     const frame = this.#frame;
     const count = this.#count;
-    if (!frame.read(this.#reader, this.#bytes)) return false;
+    if (count === this.#room || !frame.read(this.#reader, this.#bytes)) return false;
     const template = this.#templateIndex(frame.nameAt, frame.nameLength);
     const hashed = this.#hashed();
     for (const { bank, words, out } of this.#banks) hashWords(bank, hashed, out, count * words);
@@ -250,6 +265,7 @@ class Entries {
     }
     // The same data was hashed with SHA-1 when the rules were compiled.
     if (!known.hasSha1(index, this.#bytes, at)) this.#wrongSha1(at, hashed);
+    this.#table[this.#count * STRIDE + COLUMN.known] = index;
     return FLAG.known;
   }
 

@@ -5,6 +5,11 @@ import { digestSize } from '../../tpm/index.ts';
 /** What `crypto.hash` takes besides the encodings that its type lists: any encoding of a Buffer. */
 const UTF16 = 'utf16le' as 'binary';
 
+// Below, a word's first byte in memory is its lowest. On any other machine digests would be wrong and nothing match.
+if (new Uint8Array(Uint32Array.of(1).buffer)[0] !== 1) {
+  throw new Error('IMA lists are verified on little-endian machines only');
+}
+
 /**
  * Hashes into words: the digest's bytes are those of `out` from word `at` on.
  *

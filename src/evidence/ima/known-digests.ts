@@ -65,6 +65,11 @@ export class KnownDigests {
     }
   }
 
+  /** True when entry `index` is the one whose SHA-256 begins at word `at` of `digests`. */
+  is(index: number, digests: Uint32Array, at: number): boolean {
+    return sameWords(this.memory.sha256, index * SHA256_WORDS, digests, at);
+  }
+
   /** True when the bytes at `at` are the SHA-1 of a known entry. */
   hasSha1(index: number, bytes: Uint8Array, at: number): boolean {
     const { sha1 } = this.memory;

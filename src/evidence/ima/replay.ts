@@ -102,17 +102,17 @@ export class ImaReplay {
    * @throws Refusal `malformed`, `ima-template-digest`
    */
   push(chunk: Uint8Array): void {
-    const joined = this.#joiner.add(chunk, true);
+    const joined = this.#joiner.add(chunk);
     if (joined !== undefined) this.#digestAll(joined);
   }
 
   /**
    * As {@link push} for a caller that digests elsewhere: gives a stretch of the list, or undefined while there is too
-   * little. The caller takes whole entries off it, hands back the rest with {@link keep}, and gives the digested
-   * entries to {@link consume} in the list's order.
+   * little. The caller takes whole entries off it, hands back the rest with {@link keep} before the next call, and gives
+   * the digested entries to {@link consume} in the list's order.
    */
   join(chunk: Uint8Array): Joined | undefined {
-    return this.#joiner.add(chunk, false);
+    return this.#joiner.add(chunk);
   }
 
   /** Keeps what follows `at` for the next chunk. */
@@ -143,7 +143,7 @@ export class ImaReplay {
    * @throws Refusal `malformed` when it ends inside an entry
    */
   finish(): ReplayResult {
-    if (this.#joiner.waitingBytes > 0) this.#digestAll(this.#joiner.take(true));
+    if (this.#joiner.waitingBytes > 0) this.#digestAll(this.#joiner.take());
     if (this.#joiner.waitingBytes > 0) {
       const { offset } = this.#joiner;
       refuse('malformed', `IMA list: ends inside the entry at offset ${String(offset)}`, {

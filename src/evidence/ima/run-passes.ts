@@ -1,7 +1,7 @@
 import { Reader } from '../../base/index.ts';
-import { frameEntries } from './entries.ts';
-import type { DigestOrder, DigestedEntries } from './entries.ts';
 import type { Joined } from './chunk-joiner.ts';
+import type { DigestLane, EntryDigester } from './digest-lane.ts';
+import { frameEntries } from './entries.ts';
 import { ImaReplay } from './replay.ts';
 import type { ReplayResult } from './replay.ts';
 import { verification } from './verify.ts';
@@ -9,7 +9,8 @@ import type { ImaQuestion, Pass, VerifiedIma } from './verify.ts';
 
 /**
  * A binary list in chunks of any size. It may be iterated twice (older kernels need another try), and is never held
- * in memory as a whole: an array, or an object whose iterator reads a file from its start.
+ * in memory as a whole: an array, or an object whose iterator reads a file from its start. The memory of a chunk may
+ * be that of the one before.
  */
 export type ImaList = Iterable<Uint8Array>;
 
@@ -22,16 +23,6 @@ export function verifyIma(list: ImaList, question: ImaQuestion): VerifiedIma {
   let step = passes.next();
   while (step.done !== true) step = passes.next(runPass(list, step.value));
   return step.value;
-}
-
-/**
- * Digests batches somewhere else, e.g. in a worker: `digestEntries` with the same arguments. Batches may finish
- * in any order.
- */
-export interface EntryDigester {
-  digest(batch: Uint8Array, order: DigestOrder): Promise<DigestedEntries>;
-  /** Batches that may wait at a time; memory grows with it, not with the list. */
-  readonly depth: number;
 }
 
 /** As {@link verifyIma}, with the hashing of entries done by `digester` and only the chain of extends done here. */
@@ -55,49 +46,48 @@ function runPass(list: ImaList, { order }: Pass): ReplayResult {
 /** Runs one pass with batches under way; the order in which they are consumed is the list's. */
 async function runPassWith(list: ImaList, { order }: Pass, digester: EntryDigester): Promise<ReplayResult> {
   const replay = new ImaReplay(order);
-  const waiting: Waiting[] = [];
-  const take = async (): Promise<void> => {
-    const next = waiting.shift();
-    if (next !== undefined) replay.consume(next.batch, next.base, await next.digested);
-  };
-  for (const chunk of list) {
-    const joined = replay.join(chunk);
-    if (joined === undefined) continue;
-    for (const part of wholeEntries(replay, joined)) {
-      const digested = digester.digest(part.batch, replay.digestOrder(part.base));
-      // It is awaited in its turn; failing before that must not count as unhandled.
-      digested.catch(() => undefined);
-      waiting.push({ ...part, digested });
-      if (waiting.length >= digester.depth) await take();
+  const lane = digester.begin(replay.digestOrder(0));
+  try {
+    const take = async (): Promise<void> => {
+      const { bytes, base, digested } = await lane.take();
+      replay.consume(bytes, base, digested);
+    };
+    for (const chunk of list) {
+      const joined = replay.join(chunk);
+      if (joined === undefined) continue;
+      for (const part of wholeEntries(replay, joined, lane)) {
+        if (lane.waiting === lane.depth) await take();
+        lane.put(part);
+      }
     }
+    while (lane.waiting > 0) await take();
+  } finally {
+    lane.end();
   }
-  while (waiting.length > 0) await take();
   return replay.finish();
 }
 
 interface Part {
-  readonly batch: Uint8Array;
+  readonly bytes: Uint8Array;
   readonly base: number;
+  readonly count: number;
 }
 
-interface Waiting extends Part {
-  readonly digested: Promise<DigestedEntries>;
-}
-
-/** Entries a batch: large enough that handing it over costs nothing. */
-const BATCH_ENTRIES = 4096;
-
-function* wholeEntries(replay: ImaReplay, joined: Joined): Generator<Part> {
+function* wholeEntries(replay: ImaReplay, joined: Joined, lane: DigestLane): Generator<Part> {
   const { bytes, base } = joined;
-  const reader = new Reader(bytes, 'IMA list', base);
   let at = 0;
-  for (;;) {
+  for (let window = lane.batchBytes; at < bytes.length;) {
     const rest = new Reader(bytes, 'IMA list', base);
     rest.skip(at);
-    const { consumed, count } = frameEntries(rest.rest(), base + at, BATCH_ENTRIES);
-    if (count === 0) break;
-    yield { batch: reader.bytes(consumed), base: base + at };
-    at += consumed;
+    const view = rest.bytes(Math.min(window, rest.remaining));
+    const { consumed, count } = frameEntries(view, base + at, lane.batchEntries);
+    if (count > 0) {
+      yield { bytes: new Reader(view, 'IMA list', base + at).bytes(consumed), base: base + at, count };
+      at += consumed;
+      window = lane.batchBytes;
+    } else if (rest.remaining === 0) break;
+    // One entry that is longer than a batch.
+    else window *= 2;
   }
   replay.keep(joined, at);
 }

@@ -1,120 +1,84 @@
 import { Worker } from 'node:worker_threads';
-import { digestEntries } from '../../evidence/index.ts';
-import type { DigestOrder, DigestedEntries, EntryDigester, KnownDigests } from '../../evidence/index.ts';
+import type { DigestLane, DigestOrder, EntryDigester } from '../../evidence/index.ts';
+import { ImaLane } from './ima-lane.ts';
+import type { LaneThreads } from './ima-lane.ts';
 import type { ImaWorkerAnswer, ImaWorkerRequest } from './ima-worker.ts';
 
-/** Batches that wait in one worker: one that it works on, one that it needn't wait for. */
-const PER_WORKER = 2;
-
-interface Waiting {
-  readonly batch: Uint8Array;
-  readonly order: DigestOrder;
-  readonly resolve: (digested: DigestedEntries) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** One worker thread with the batches that were given to it. */
+/** One worker thread. */
 class ImaWorkerThread {
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, Waiting>();
-  #known: KnownDigests | undefined;
-  #next = 0;
+  /** Passes that use it. */
+  #lanes = 0;
+  #ended = false;
 
-  constructor() {
+  /**
+   * @param answered a batch of that lane is done
+   * @param ended the thread is no more, and will do nothing of what it was given
+   */
+  constructor(answered: (lane: number) => void, ended: () => void) {
     // Built code is JavaScript; run from source, the thread needs the same loader as this one.
     const source = import.meta.url.endsWith('.ts');
     const file = new URL(source ? './ima-worker.ts' : './ima-worker.js', import.meta.url);
     this.#worker = new Worker(file, source ? { execArgv: ['--import', 'tsx'] } : {});
     this.#worker.on('message', (answer: ImaWorkerAnswer) => {
-      this.#answered(answer);
+      answered(answer);
     });
-    this.#worker.on('error', () => {
-      this.#failed();
-    });
-    this.#worker.on('exit', () => {
-      this.#failed();
-    });
+    const gone = (): void => {
+      this.#ended = true;
+      ended();
+    };
+    this.#worker.on('error', gone);
+    this.#worker.on('exit', gone);
     // An idle thread must not keep the process alive; a busy one must.
     this.#worker.unref();
   }
 
-  /** Batches under way; Infinity when the thread has ended. */
-  load = 0;
+  get ended(): boolean {
+    return this.#ended;
+  }
 
-  digest(batch: Uint8Array, order: DigestOrder): Promise<DigestedEntries> {
-    return new Promise((resolve, reject) => {
-      const id = this.#next++;
-      this.#waiting.set(id, { batch, order, resolve, reject });
-      if (this.load++ === 0) this.#worker.ref();
-      // A copy: the view may be of a list of many megabytes, which would be cloned as a whole.
-      const copy = Uint8Array.prototype.slice.call(batch);
-      const { banks, base, known } = order;
-      const request: ImaWorkerRequest = {
-        id,
-        batch: copy,
-        banks,
-        base,
-        ...(known !== this.#known && { known: known?.memory ?? null }),
-      };
-      this.#known = known;
-      this.#worker.postMessage(request, [copy.buffer]);
-    });
+  tell(request: ImaWorkerRequest): void {
+    if ('begin' in request && this.#lanes++ === 0) this.#worker.ref();
+    if ('end' in request && --this.#lanes === 0) this.#worker.unref();
+    this.#worker.postMessage(request);
   }
 
   async close(): Promise<void> {
     await this.#worker.terminate();
   }
-
-  #answered({ id, digested }: ImaWorkerAnswer): void {
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return;
-    this.#waiting.delete(id);
-    if (--this.load === 0) this.#worker.unref();
-    if (digested === null) here(waiting);
-    else waiting.resolve(digested);
-  }
-
-  /** A thread that ended is not missed: what it had is digested here. */
-  #failed(): void {
-    this.load = Infinity;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    waiting.forEach(here);
-  }
-}
-
-/** Digests here, which also says why a batch is refused. */
-function here({ batch, order, resolve, reject }: Waiting): void {
-  try {
-    resolve(digestEntries(batch, order));
-  } catch (error) {
-    reject(error);
-  }
 }
 
 /**
- * Worker threads that digest the entries of large IMA lists, for `verifyImaWith`. When all have enough to do, the
- * calling thread takes a batch itself, so that no core waits.
+ * Worker threads that digest the entries of large IMA lists, for `verifyImaWith`. Batches lie in memory that all see;
+ * a batch that no worker has begun when it is wanted is digested by the calling thread, so that no core waits.
  */
 export class ImaWorkers implements EntryDigester {
-  readonly depth: number;
   readonly #threads: readonly ImaWorkerThread[];
+  readonly #lanes = new Map<number, ImaLane>();
+  #next = 0;
 
   /** @param threads besides the calling one */
   constructor(threads: number) {
-    this.#threads = Array.from({ length: threads }, () => new ImaWorkerThread());
-    this.depth = PER_WORKER * threads + 1;
+    const answered = (lane: number): void => {
+      this.#lanes.get(lane)?.wake();
+    };
+    const ended = (): void => {
+      for (const lane of this.#lanes.values()) lane.wake();
+    };
+    this.#threads = Array.from({ length: threads }, () => new ImaWorkerThread(answered, ended));
   }
 
-  digest(batch: Uint8Array, order: DigestOrder): Promise<DigestedEntries> {
-    let idle: ImaWorkerThread | undefined;
-    for (const thread of this.#threads) {
-      if (thread.load < (idle?.load ?? PER_WORKER)) idle = thread;
-    }
-    if (idle !== undefined) return idle.digest(batch, order);
-    return new Promise((resolve, reject) => {
-      here({ batch, order, resolve, reject });
-    });
+  begin(order: Omit<DigestOrder, 'base' | 'memory' | 'maxEntries'>): DigestLane {
+    const id = this.#next++;
+    const threads: LaneThreads = {
+      count: this.#threads.length,
+      isEnded: (thread) => this.#threads[thread]?.ended !== false,
+      tell: (thread, request) => this.#threads[thread]?.tell(request),
+      end: () => this.#lanes.delete(id),
+    };
+    const lane = new ImaLane(id, { banks: order.banks, known: order.known }, threads);
+    this.#lanes.set(id, lane);
+    return lane;
   }
 
   /** Ends the threads. */
