@@ -1,15 +1,5 @@
+import { UPDATED_LISTS } from './references.ts';
 import type { AllowedDigest, EventLogReferences, ReferenceUpdate, ReferenceValues } from './references.ts';
-
-/** Lists of an event log's references that an update may add to. */
-export const UPDATED_LISTS = [
-  'bootApplications',
-  'drivers',
-  'bootFiles',
-  'stubParameters',
-  'systemExtensions',
-  'mok',
-  'firmware',
-] as const satisfies readonly (keyof EventLogReferences)[];
 
 const isOpen = ({ notBefore, notAfter }: ReferenceUpdate, now: number): boolean =>
   Date.parse(notBefore) <= now && now <= Date.parse(notAfter);

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../base/index.ts';
-import { UPDATED_LISTS } from './reference-updates.ts';
+import { UPDATED_LISTS } from './references.ts';
 
 const HEX32 = '^[0-9a-f]{64}$';
 const closed = (

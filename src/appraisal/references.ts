@@ -3,7 +3,6 @@ import { refuse, shape } from '../base/index.ts';
 import { NO_IMA_RULES, imaRulesShape } from '../evidence/ima/index.ts';
 import type { ImaRules } from '../evidence/ima/index.ts';
 import type { HashName } from '../tpm/index.ts';
-import type { UPDATED_LISTS } from './reference-updates.ts';
 
 /** A digest that is allowed, and what people call it. Several may stand for one thing: old ∪ new during an update. */
 export interface AllowedDigest {
@@ -85,6 +84,17 @@ export interface ReferenceValues {
   /** Values that are allowed besides, each for a time: how packages are updated without a gap. */
   readonly updates?: readonly ReferenceUpdate[];
 }
+
+/** Lists of an event log's references that an update may add to. */
+export const UPDATED_LISTS = [
+  'bootApplications',
+  'drivers',
+  'bootFiles',
+  'stubParameters',
+  'systemExtensions',
+  'mok',
+  'firmware',
+] as const satisfies readonly (keyof EventLogReferences)[];
 
 /** Values that are allowed from one moment to another, both included, besides the ordinary ones. */
 export interface ReferenceUpdate {

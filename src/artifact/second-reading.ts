@@ -1,6 +1,11 @@
 import { ContentInfo, SignedData } from 'pkijs';
 import { equalBytes, refuse } from '../base/index.ts';
-import type { CmsFile } from './cms.ts';
+
+/** What a first reading found. */
+interface FirstReading {
+  readonly certificates: readonly Uint8Array[];
+  readonly signatures: readonly { readonly signature: Uint8Array }[];
+}
 
 /**
  * Reads a CMS file a second time, with pkijs, and compares what its verification rests on: detached content, the
@@ -8,7 +13,7 @@ import type { CmsFile } from './cms.ts';
  * @param der the SignedData's ContentInfo
  * @throws Refusal `cms-second-reading`
  */
-export function requireSameReading(der: Uint8Array, { certificates, signatures }: CmsFile): void {
+export function requireSameReading(der: Uint8Array, { certificates, signatures }: FirstReading): void {
   const other = read(der);
   const differs = (what: string): never =>
     refuse('cms-second-reading', `two parsers read another ${what} in the CMS file`, { what });

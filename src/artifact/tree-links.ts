@@ -1,5 +1,5 @@
 import { fromUtf8, refuse } from '../base/index.ts';
-import type { TreeEntry } from './tree.ts';
+import type { TreeEntry } from './tree-entry.ts';
 
 /** Links followed for one path (Linux: 40), and components walked for one link. */
 const MAX_HOPS = 40;

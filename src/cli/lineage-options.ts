@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { systemClock } from './clock.ts';
 import { UsageError } from './errors.ts';
 import type { LineageOptions } from './lineage-reader.ts';
-import type { CommandContext } from './run.ts';
+import type { CommandContext } from './context.ts';
 
 /** Flags of commands that read lineage. */
 export interface LineageFlags {

@@ -1,6 +1,8 @@
 import type { JsonObject } from '../base/index.ts';
-import { factRows, paint, printJson, table } from './output.ts';
-import type { CommandContext } from './run.ts';
+import type { ReportedDenial } from '../client/verifier-refusal.ts';
+import type { CommandContext } from './context.ts';
+import { factRows, paint, printJson, printable, table } from './output.ts';
+import type { Io } from './output.ts';
 
 /** Prints what a command did: a word and facts for people, one document for programs. */
 export function printDone({ io, json }: CommandContext, word: string, facts: JsonObject): void {
@@ -28,4 +30,17 @@ export function printList(
   }
   const head = Object.keys(columns).map((column) => column.toUpperCase());
   io.stdout(table([head, ...items.map((item) => Object.values(columns).map((cell) => cell(item)))]));
+}
+
+/** A denial as people read it (stderr) or as JSON with `members` of the command's own answer (stdout). */
+export function printDenial(denial: ReportedDenial, io: Io, json: boolean, members: JsonObject = {}): void {
+  if (json) {
+    printJson(io, { ok: false, denial: { ...denial }, ...members });
+    return;
+  }
+  const { stage, code, check, reason, remedy } = denial;
+  io.stderr(
+    `${paint(io, 'red', 'denied')} ${printable(stage)} ${printable(code)} [${printable(check)}]\n` +
+      `  reason  ${printable(reason)}\n  remedy  ${printable(remedy)}\n`,
+  );
 }

@@ -1,16 +1,13 @@
 import { Command, CommanderError } from 'commander';
 import { Refusal } from '../base/index.ts';
-import type { JsonObject } from '../base/index.ts';
 import { VerifierRefusal } from '../client/verifier-refusal.ts';
-import type { ReportedDenial } from '../client/verifier-refusal.ts';
 import { toDenial } from '../lifecycle/denial.ts';
 import { COMMANDS } from './commands/index.ts';
 import { UsageError } from './errors.ts';
-import { paint, printJson, printable } from './output.ts';
+import type { ExitCode } from './context.ts';
+import { printJson, printable } from './output.ts';
 import type { Io } from './output.ts';
-
-/** 0 done; 1 refused or failed; 2 usage (docs: DESIGN "Exit codes"). */
-export type ExitCode = number;
+import { printDenial } from './report.ts';
 
 /**
  * Parses the arguments, runs the command and turns every outcome into one exit code and, with `--json`, exactly one
@@ -28,14 +25,6 @@ export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode>
   } catch (error) {
     return report(error, io, json);
   }
-}
-
-/** What a command gets besides its own options. */
-export interface CommandContext {
-  readonly io: Io;
-  readonly json: boolean;
-  /** Sets the exit code of a command that answers "no" without throwing. */
-  readonly exit: (code: ExitCode) => void;
 }
 
 function buildProgram(io: Io, json: boolean, exit: (code: ExitCode) => void): Command {
@@ -90,17 +79,4 @@ function usage(message: string, io: Io, json: boolean, alreadyPrinted: boolean):
   if (json) printJson(io, { ok: false, denial: null, usage: message });
   else if (!alreadyPrinted) io.stderr(`sealgate: ${printable(message)}\n`);
   return 2;
-}
-
-/** A denial as people read it (stderr) or as JSON with `members` of the command's own answer (stdout). */
-export function printDenial(denial: ReportedDenial, io: Io, json: boolean, members: JsonObject = {}): void {
-  if (json) {
-    printJson(io, { ok: false, denial: { ...denial }, ...members });
-    return;
-  }
-  const { stage, code, check, reason, remedy } = denial;
-  io.stderr(
-    `${paint(io, 'red', 'denied')} ${printable(stage)} ${printable(code)} [${printable(check)}]\n` +
-      `  reason  ${printable(reason)}\n  remedy  ${printable(remedy)}\n`,
-  );
 }

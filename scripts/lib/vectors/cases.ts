@@ -1,6 +1,5 @@
-import type { Outcome } from '../../../src/authorization/index.ts';
 import { PURPOSE_MEMBER } from '../../../src/authorization/index.ts';
-import type { Json } from './world.ts';
+import type { Case } from './case.ts';
 import {
   NONCE,
   REQUEST_DIGEST,
@@ -20,9 +19,6 @@ import { RIGHTS_CASES } from './rights-cases.ts';
 import { SIGNATURE_CASES } from './signature-cases.ts';
 import { STATUS_CASES } from './status-cases.ts';
 import { USE_CASES } from './use-cases.ts';
-
-/** One vector: its outcome, its name, why it is there, and what it is made of. */
-export type Case = readonly [outcome: Outcome, name: string, description: string, vector: Json];
 
 /** Every vector of `test/data/authorization`, in the order of the checks. */
 export const vectorCases = (): readonly Case[] =>

@@ -1,4 +1,4 @@
-import type { Case } from './cases.ts';
+import type { Case } from './case.ts';
 import { at, set, withDetails } from './edits.ts';
 import type { Json } from './world.ts';
 import { NOW, artifact, audienceOf, chainOf, claimsAt, hashText, parHash, vectorAt } from './world.ts';

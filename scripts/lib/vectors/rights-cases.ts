@@ -1,4 +1,4 @@
-import type { Case } from './cases.ts';
+import type { Case } from './case.ts';
 import { at, withConstraint, withDetails } from './edits.ts';
 import type { Json } from './world.ts';
 import { chainOf, vectorAt } from './world.ts';

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { Case } from './cases.ts';
+import type { Case } from './case.ts';
 import { set } from './edits.ts';
 import type { Json } from './world.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Case } from './cases.ts';
+import type { Case } from './case.ts';
 import type { Json, StatusOptions } from './world.ts';
 import {
   ISSUER,

@@ -1,4 +1,4 @@
-import type { Case } from './cases.ts';
+import type { Case } from './case.ts';
 import { set } from './edits.ts';
 import type { Json } from './world.ts';
 import { DOMAIN, NOW, audienceOf, chainOf, hostOf, vectorAt } from './world.ts';

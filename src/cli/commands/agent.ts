@@ -10,7 +10,7 @@ import { findAgentConfig } from '../agent-config.ts';
 import { systemClock } from '../clock.ts';
 import { printable } from '../output.ts';
 import { systemRandom } from '../random.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 /** `sealgate agent`: the host's daemon, until SIGTERM or SIGINT. */
 export function registerAgent(program: Command, { io }: CommandContext): void {

@@ -17,7 +17,7 @@ import type { LogOptions, OpenedLog } from '../opened-log.ts';
 import { withProfileOptions } from '../profile-file.ts';
 import { rememberCheckpoint } from '../remembered-checkpoint.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface ExportOptions extends LogOptions {

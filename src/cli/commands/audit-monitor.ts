@@ -16,7 +16,7 @@ import type { LogOptions, OpenedLog } from '../opened-log.ts';
 import { paint, printJson, printable, safeJson } from '../output.ts';
 import { withProfileOptions } from '../profile-file.ts';
 import { rememberCheckpoint } from '../remembered-checkpoint.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface MonitorOptions extends LogOptions {

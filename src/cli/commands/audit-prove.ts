@@ -9,7 +9,7 @@ import { checkpointJson } from '../opened-log.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { logKeysOf } from '../remembered-checkpoint.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface ProveOptions extends ProfileOptions {

@@ -12,7 +12,7 @@ import type { Io } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { logKeysOf } from '../remembered-checkpoint.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface TailOptions extends ProfileOptions {

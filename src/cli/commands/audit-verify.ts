@@ -11,7 +11,7 @@ import { withProfileOptions } from '../profile-file.ts';
 import { readState, writeState } from '../reading-state.ts';
 import { rememberCheckpoint } from '../remembered-checkpoint.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface VerifyOptions extends LogOptions {

@@ -10,8 +10,8 @@ import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
 import { paint, printJson, printable, table } from '../output.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface Options {

@@ -6,7 +6,7 @@ import { fromHex } from '../../base/index.ts';
 import { parsePcrSelectionText } from '../../tpm/index.ts';
 import { UsageError, inUsage } from '../errors.ts';
 import { printJson, printable } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface CollectOptions {

@@ -21,7 +21,7 @@ import { printLineage } from '../lineage-text.ts';
 import { printJson } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { lineageOptions, pagingOf, progressOf } from '../lineage-options.ts';
 import type { LineageFlags } from '../lineage-options.ts';
 import { group } from './group.ts';

@@ -14,7 +14,7 @@ import { cell, printJson, printable, table } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { printList } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 interface ListOptions extends ProfileOptions, LineageFlags {
   readonly host?: string;

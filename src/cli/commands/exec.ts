@@ -4,7 +4,7 @@ import { cell } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { registerExecList } from './exec-list.ts';
 import { group } from './group.ts';
 

@@ -4,7 +4,7 @@ import { DEFAULT_SOCKET, DEFAULT_STATE, askAgent, attestHost, openHost } from '.
 import type { JsonObject } from '../../base/index.ts';
 import { systemClock } from '../clock.ts';
 import { printJson, table } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface AttestOptions {

@@ -6,7 +6,7 @@ import { labelChangesOf, labelsOf } from '../labels.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 import { collect, hostJson } from './host-list.ts';
 

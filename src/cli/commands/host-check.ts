@@ -4,7 +4,7 @@ import { DEFAULT_SOCKET, DEFAULT_STATE, tctiOf } from '../../agent/index.ts';
 import { checkHost } from '../../agent/check-host.ts';
 import { KERNEL_LOGS } from '../../agent/collect-evidence.ts';
 import { paint, printJson, printable } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface CheckOptions {

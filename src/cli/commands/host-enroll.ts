@@ -8,7 +8,7 @@ import type { EkTemplateName } from '../../tpm/index.ts';
 import { UsageError } from '../errors.ts';
 import { readSecretInput } from '../input.ts';
 import { printJson, printable, table } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface EnrollOptions {

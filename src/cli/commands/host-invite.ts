@@ -9,7 +9,7 @@ import { labelsOf } from '../labels.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 import { collect } from './host-list.ts';
 

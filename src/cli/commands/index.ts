@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { registerAgent } from './agent.ts';
 import { registerAuditExport } from './audit-export.ts';
 import { registerAuditMonitor } from './audit-monitor.ts';

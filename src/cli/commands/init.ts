@@ -6,7 +6,7 @@ import { systemClock } from '../clock.ts';
 import { UsageError } from '../errors.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import { systemRandom } from '../random.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 interface Options {
   readonly trustDomain: string;

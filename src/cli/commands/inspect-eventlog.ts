@@ -29,8 +29,8 @@ import { readInput } from '../input.ts';
 import { printJson } from '../output.ts';
 import { MAX_PCR_FILE, decodePcrs } from '../quote-files.ts';
 import { addQuirk } from '../quirks.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface Options {

@@ -6,7 +6,7 @@ import type { ImaReport } from '../../evidence/index.ts';
 import { readInput } from '../input.ts';
 import { printJson, printable, table } from '../output.ts';
 import type { Io } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 const ASCII_NOTE =

@@ -16,7 +16,7 @@ import {
 import type { Attest, PublicArea } from '../../tpm/index.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import { isSized, readStructure } from '../quote-files.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { attestJson, publicJson, quoteJson } from '../tpm-json.ts';
 import { group } from './group.ts';
 

@@ -25,7 +25,7 @@ import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { printDone, printList } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 interface RotateOptions {
   readonly config?: string;

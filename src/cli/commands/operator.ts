@@ -25,7 +25,7 @@ import { findProfile, withProfileOptions, withVerifier } from '../profile-file.t
 import type { ProfileOptions } from '../profile-file.ts';
 import { systemRandom } from '../random.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 import { collect } from './host-list.ts';
 

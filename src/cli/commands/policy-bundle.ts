@@ -22,7 +22,7 @@ import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { printJson, printable } from '../output.ts';
 import { readSources, writeStarter } from '../policy-files.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 /** `sealgate policy init|build|sign|schema`: from a directory to a signed bundle. */

@@ -28,8 +28,9 @@ import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { factRows, paint, printJson, printable, table } from '../output.ts';
 import { readSources } from '../policy-files.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
+import { changesText } from '../policy-changes.ts';
 import { showRemotePolicy } from './policy-publish.ts';
 
 /** `sealgate policy show|diff|test`: what a bundle says, offline. */
@@ -150,12 +151,7 @@ function registerDiff(policy: Command, { io, json }: CommandContext): void {
         return;
       }
       if (changes.length === 0) io.stdout('the same policy\n');
-      for (const change of changes) {
-        const mark = { added: '+', removed: '-', changed: '~' }[change.kind];
-        const values = [change.before, change.after].filter((value) => value !== undefined);
-        const text = values.map((value) => JSON.stringify(value)).join(' → ');
-        io.stdout(`${mark} ${printable(change.path)}  ${printable(text.slice(0, 500))}\n`);
-      }
+      else io.stdout(changesText(changes));
     });
 }
 

@@ -4,7 +4,7 @@ import { referencesJson } from '../../appraisal/index.ts';
 import type { Learned } from '../../appraisal/index.ts';
 import { learnFromDirectory } from '../learn-evidence.ts';
 import { printJson, printable } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface LearnOptions {

@@ -6,13 +6,15 @@ import type { JsonObject } from '../../base/index.ts';
 import { policyHistory, publishPolicy, showPolicy, stagePolicy } from '../../client/index.ts';
 import type { VerifierClient } from '../../client/index.ts';
 import { BUNDLE_LIMITS } from '../../policy/index.ts';
+import type { PolicyChange } from '../../policy/index.ts';
 import { UsageError, refuseState } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { cell } from '../output.ts';
+import { changesOf, changesText } from '../policy-changes.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { printDone, printList } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 /** `sealgate policy stage|publish`: from a signed bundle to the active one. */
@@ -31,7 +33,7 @@ export function registerPolicyPublish(program: Command, context: CommandContext)
       );
       const manifest = readManifest(options.signatures ?? `${file}.dsse.json`);
       await withVerifier(options, async (client) => {
-        printDone(context, 'staged', await stagePolicy(client, bundle, manifest));
+        await printStep(context, client, 'staged', await stagePolicy(client, bundle, manifest));
       });
     });
   withProfileOptions(policy.command('publish [digest]').description('make the staged bundle the active one'))
@@ -42,7 +44,8 @@ export function registerPolicyPublish(program: Command, context: CommandContext)
     )
     .action(async (digest: string | undefined, options: ProfileOptions) => {
       await withVerifier(options, async (client) => {
-        printDone(context, 'published', await publishPolicy(client, digest ?? (await stagedDigest(client))));
+        const answer = await publishPolicy(client, digest ?? (await stagedDigest(client)));
+        await printStep(context, client, 'published', answer);
       });
     });
 }
@@ -55,7 +58,8 @@ export async function showRemotePolicy(
   await withVerifier(options, async (client) => {
     if (options.history !== true) {
       const { active = null, staged = null } = await showPolicy(client);
-      printDone(context, active === null ? 'no policy is active' : 'active', { active, staged });
+      const changes = isJsonObject(staged) ? await changesOf(client, staged) : null;
+      printChanged(context, active === null ? 'no policy is active' : 'active', { active, staged }, changes);
       return;
     }
     const policies: JsonObject[] = [];
@@ -68,6 +72,31 @@ export async function showRemotePolicy(
       entry: (one) => cell(one['auditIndex']),
     });
   });
+}
+
+/** A bundle that was staged or published, and what it changes of the one before. */
+async function printStep(
+  context: CommandContext,
+  client: VerifierClient,
+  word: string,
+  answer: JsonObject,
+): Promise<void> {
+  printChanged(context, word, answer, await changesOf(client, answer));
+}
+
+function printChanged(
+  context: CommandContext,
+  word: string,
+  facts: JsonObject,
+  changes: readonly PolicyChange[] | null,
+): void {
+  if (context.json) {
+    const all = changes?.map((change) => ({ ...change })) ?? null;
+    printDone(context, word, { ...facts, changes: all });
+    return;
+  }
+  printDone(context, word, facts);
+  if (changes !== null) context.io.stdout(`changes\n${changesText(changes)}`);
 }
 
 /** Newest first: each names the one before it, without a gap, down to version 1. */

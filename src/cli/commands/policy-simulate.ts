@@ -6,7 +6,7 @@ import { BUNDLE_LIMITS, loadCedar, parseBundle } from '../../policy/index.ts';
 import type { PolicyBundle } from '../../policy/index.ts';
 import { readInput } from '../input.ts';
 import { paint, printJson, printable } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface Options {

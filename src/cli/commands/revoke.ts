@@ -4,7 +4,7 @@ import { UsageError } from '../errors.ts';
 import { withProfileOptions, withVerifier } from '../profile-file.ts';
 import type { ProfileOptions } from '../profile-file.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 /** What can be revoked, and what its id is. */

@@ -19,8 +19,8 @@ import { readParent } from '../parent-file.ts';
 import type { NamedParent } from '../parent-file.ts';
 import { CommandError, makeOrder } from '../run-command.ts';
 import type { RunFlags } from '../run-command.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 
 interface RunOptions extends RunFlags {
   readonly parent?: string;

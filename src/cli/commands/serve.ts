@@ -3,7 +3,7 @@ import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import { printable } from '../output.ts';
 import { systemRandom } from '../random.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 /** `sealgate serve`: the verifier, until SIGTERM or SIGINT. */
 export function registerServe(program: Command, { io }: CommandContext): void {

@@ -6,7 +6,7 @@ import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { paint, printJson, table } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 const HELP = `

@@ -10,7 +10,7 @@ import { certificateJson } from '../certificate-json.ts';
 import { UsageError, inUsage } from '../errors.ts';
 import { printJson, printable, table } from '../output.ts';
 import { publicJson } from '../tpm-json.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 import type { Tpm } from '../../../native/index.ts';
 

@@ -13,7 +13,7 @@ import { writeWhole } from '../artifact-files.ts';
 import { findConfig } from '../config-file.ts';
 import { readInput } from '../input.ts';
 import { printDone } from '../report.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 const FILE = 'the verifier’s configuration file';
 

@@ -7,7 +7,7 @@ import { readCertificates } from '../certificate-files.ts';
 import { systemClock } from '../clock.ts';
 import { UsageError } from '../errors.ts';
 import { paint, printJson, printable, table } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 import { shippedRoots } from '../shipped-roots.ts';
 import { defaultTrustFile, readTrustFile, updateTrustFile } from '../trust-file.ts';
 import { group } from './group.ts';

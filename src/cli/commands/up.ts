@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { refuse } from '../../base/index.ts';
 import { printable } from '../output.ts';
-import type { CommandContext } from '../run.ts';
+import type { CommandContext } from '../context.ts';
 
 const HELP = `
 Everything is on this machine and real, but for the TPM, which is swtpm's, and the boot, which was recorded. Needs swtpm,

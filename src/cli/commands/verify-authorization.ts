@@ -12,8 +12,8 @@ import { systemClock } from '../clock.ts';
 import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { factRows, paint, printJson, printable, table } from '../output.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface Options extends AuthorizationFlags {

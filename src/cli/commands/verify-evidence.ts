@@ -5,8 +5,8 @@ import type { EvidenceFiles, EvidenceOutcome } from '../evidence-examination.ts'
 import { evidenceAnswer, evidenceOf, examineEvidence, readReferences } from '../evidence-examination.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import type { Io } from '../output.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 import { addQuirk } from '../quirks.ts';
 import { group } from './group.ts';
 

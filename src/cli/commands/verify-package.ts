@@ -8,8 +8,8 @@ import { loadCedar } from '../../policy/index.ts';
 import { readInput } from '../input.ts';
 import { factRows, paint, printJson, printable, table } from '../output.ts';
 import { pinnedLogKeys } from '../remembered-checkpoint.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface Options {

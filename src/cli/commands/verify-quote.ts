@@ -6,8 +6,8 @@ import { paint, printJson, table } from '../output.ts';
 import type { Io } from '../output.ts';
 import { examineQuoteFiles, quoteAnswer } from '../quote-examination.ts';
 import type { QuoteFiles, QuoteOutcome } from '../quote-examination.ts';
-import { printDenial } from '../run.ts';
-import type { CommandContext } from '../run.ts';
+import { printDenial } from '../report.ts';
+import type { CommandContext } from '../context.ts';
 import { keyJson, quoteJson } from '../tpm-json.ts';
 import { group } from './group.ts';
 
