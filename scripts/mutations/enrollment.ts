@@ -5,7 +5,7 @@ const enroll = 'test/enrollment/enroll.test.ts';
 const states = 'test/enrollment/host-states.test.ts';
 const agents = 'test/enrollment/agent-certificate.test.ts';
 
-/** Invariants 2, 4 and 8 where a host comes in; REFERENCE C on enrollment. */
+/** Invariants 2, 4 and 8 where a host comes in. */
 export const mutations: readonly Mutation[] = [
   {
     name: 'enroll-certificate-of-another-key',

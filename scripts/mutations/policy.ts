@@ -7,7 +7,7 @@ const server = 'test/server/policy.test.ts';
 const secrets = 'test/server/secrets.test.ts';
 const init = 'test/config/init.test.ts';
 
-/** Invariants 2, 5, 6 and 9 where policy, trust bundles and secrets are judged; REFERENCE H. */
+/** Invariants 2, 5, 6 and 9 where policy, trust bundles and secrets are judged. */
 export const mutations: readonly Mutation[] = [
   {
     name: 'policy-below-threshold',

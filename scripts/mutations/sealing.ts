@@ -4,7 +4,7 @@ const sealing = 'test/credential/sealing.test.ts';
 const attacks = 'test/attacks/sealing.test.ts';
 const policy = 'test/tpm/policy-digest.test.ts';
 
-/** Invariants 1 and 2 on the way of a credential to one TPM, session and boot; REFERENCE B.3. */
+/** Invariants 1 and 2 on the way of a credential to one TPM, session and boot. */
 export const mutations: readonly Mutation[] = [
   {
     name: 'sealing-any-expiration',

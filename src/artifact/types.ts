@@ -1,4 +1,4 @@
-/** Hashes that count: SHA-256 or stronger (REFERENCE G). */
+/** Hashes that count: SHA-256 or stronger. */
 export const HASHES = ['sha256', 'sha384', 'sha512'] as const;
 export type HashName = (typeof HASHES)[number];
 

@@ -80,7 +80,7 @@ export interface AuthorizationClaims {
   };
 }
 
-/** Dotted names; a last `*` covers everything below (REFERENCE I). */
+/** Dotted names; a last `*` covers everything below. */
 export const SCOPE_PATTERN = /^[a-z0-9_-]{1,64}(?:\.[a-z0-9_-]{1,64}){0,15}(?:\.\*)?$/;
 /** One scope as it appears in requests and authorizations. */
 export const scopeShape = text({ pattern: SCOPE_PATTERN, want: 'a dotted scope' });
@@ -100,7 +100,7 @@ const DETAILS: Shape<ExecutionDetails> = object({
   constraints: (value, path, fail) => {
     if (isJsonObject(value))
       for (const limit of Object.keys(value))
-        // Not a matter of form: who doesn't know a limit can't keep to it (REFERENCE I).
+        // Not a matter of form: who doesn't know a limit can't keep to it.
         if (!Object.hasOwn(CONSTRAINTS, limit))
           refuse('not_narrower', 'a constraint that is not known here', { constraint: limit.slice(0, 64) });
     return object({}, CONSTRAINTS)(value, path, fail);

@@ -13,7 +13,7 @@ export function scopesCovered(parent: readonly string[], child: readonly string[
 
 /**
  * What a child may get: the parent's rights cut by what it asks for. The result is never wider than the parent
- * (REFERENCE I: meet(parent, request) ⊆ parent).
+ * (meet(parent, request) ⊆ parent).
  * @throws Refusal `not_narrower` when something that is asked for is not covered: asking for more is an error, not
  *   silently less
  */

@@ -10,7 +10,7 @@ export interface ParentAuthorization {
   readonly claims: AuthorizationClaims;
 }
 
-/** A rule for a link, with the link before it where there is one (REFERENCE I). */
+/** A rule for a link, with the link before it where there is one. */
 type LinkRule = (claims: AuthorizationClaims, parent: ParentAuthorization | undefined) => void;
 
 /** The rules between neighbours, in the order in which they are applied: each to the whole chain before the next. */

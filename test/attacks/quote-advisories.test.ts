@@ -16,7 +16,7 @@ import { expectRefusal } from '../support/refusals.ts';
 import { NONCE, quoteOf, signedQuote, softwareAk, valuesOf } from '../support/software-ak.ts';
 import { dataJson } from '../support/vectors.ts';
 
-// One test for each published advisory about the verification of quotes (docs: REFERENCE "Published advisories", B.1)
+// One test for each published advisory about the verification of quotes
 // that concerns this layer. Event logs, TLS and policy have theirs elsewhere.
 
 interface Manifest {

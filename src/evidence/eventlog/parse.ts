@@ -15,7 +15,7 @@ const KNOWN: ReadonlyMap<number, HashName> = new Map(HASH_NAMES.map((name) => [h
 
 /**
  * Parses a TCG event log, crypto-agile (TCG_PCR_EVENT2) or in the SHA-1 format of TPM 1.2 times, over one buffer:
- * digests and data are views of it (PC Client Platform Firmware Profile §9, REFERENCE A (f)).
+ * digests and data are views of it (PC Client Platform Firmware Profile §9).
  *
  * Limits: 4 MiB, 20 000 events, 1–8 digest algorithms, at most one digest of each an event; sizes are compared with what
  * remains before anything is read.
@@ -90,7 +90,7 @@ function readAgileEvent(reader: Reader, index: number, { algorithms }: SpecId): 
   return { index, pcr, type, digests, complete, data: reader.bytes(reader.u32le()) };
 }
 
-/** Out-of-range indices overran arrays in other parsers (REFERENCE B.2: GHSA-qp88-8f4j-wv7q, GHSA-gf8g-2r5c-74c7). */
+/** Out-of-range indices overran arrays in other parsers (GHSA-qp88-8f4j-wv7q, GHSA-gf8g-2r5c-74c7). */
 function checkPcr(reader: Reader, pcr: number, type: number): void {
   if (pcr <= LAST_PCR || (pcr === NO_PCR && type === EV.NO_ACTION)) return;
   reader.malformed(`PCR index ${String(pcr)} with event type 0x${type.toString(16)}`);

@@ -14,7 +14,7 @@ export interface PolicyFile {
   readonly bytes: Uint8Array;
 }
 
-/** Cedar's part of a bundle: the JSON forms, which white space and comments don't change (REFERENCE H 8). */
+/** Cedar's part of a bundle: the JSON forms, which white space and comments don't change. */
 export interface CedarPolicies {
   readonly schema: JsonObject;
   /** By `@id`, sorted. */

@@ -8,7 +8,7 @@ import type { PolicyRequest } from './facts.ts';
 import type { CedarLoader, CedarModule } from './load.ts';
 
 /**
- * The two sets of policies that an engine holds. Its cache never evicts (REFERENCE H 5), so there are two names for
+ * The two sets of policies that an engine holds. Its cache never evicts, so there are two names for
  * ever: the bundle that decides, and the one that is evaluated beside it.
  */
 export type PolicySlot = 'active' | 'staged';
@@ -26,7 +26,7 @@ const SLOTS: readonly PolicySlot[] = ['active', 'staged'];
 const deny = (...errors: string[]): PolicyDecision => ({ allow: false, ids: [], errors });
 
 /**
- * Cedar, kept fail-closed by the rules of REFERENCE H. It is synchronous: one decision sees one set of policies.
+ * Cedar, kept fail-closed. It is synchronous: one decision sees one set of policies.
  */
 export class PolicyEngine {
   readonly #load: CedarLoader;
@@ -75,13 +75,13 @@ export class PolicyEngine {
             entities: [],
             preparsedSchemaName: slot,
             preparsedPolicySetId: slot,
-            // Without a schema an erroring forbid is skipped and the answer is allow (REFERENCE H 1).
+            // Without a schema an erroring forbid is skipped and the answer is allow.
             validateRequest: true,
           }),
         ),
       );
     } catch (error) {
-      // A trap leaves the instance's memory broken for good (REFERENCE H 2): the next question gets a new one. What never
+      // A trap leaves the instance's memory broken for good: the next question gets a new one. What never
       // reached the engine doesn't: nobody buys 25 ms with a malformed request.
       if (!(error instanceof Refusal) || error.check !== 'policy-request') this.#cedar = undefined;
       return deny(error instanceof Refusal ? error.reason : 'the policy engine is unavailable');
@@ -104,7 +104,7 @@ export class PolicyEngine {
 function judge(policies: CedarPolicies, answer: AuthorizationAnswer): PolicyDecision {
   if (answer.type === 'failure') return deny(...answer.errors.map(({ message }) => message));
   const { decision, diagnostics } = answer.response;
-  // The engine's order is random (REFERENCE H 3); decisions are repeated byte by byte.
+  // The engine's order is random; decisions are repeated byte by byte.
   const ids = [...diagnostics.reason].sort();
   const errors = diagnostics.errors.map(({ policyId, error }) => `${policyId}: ${error.message}`).sort();
   const permits = new Set(
@@ -114,7 +114,7 @@ function judge(policies: CedarPolicies, answer: AuthorizationAnswer): PolicyDeci
   return { allow: decision === 'allow' && errors.length === 0 && permitted, ids, errors };
 }
 
-/** A failed preparse keeps the set before active (REFERENCE H 6): its result is a refusal. */
+/** A failed preparse keeps the set before active: its result is a refusal. */
 function preparse(cedar: CedarModule, slot: PolicySlot, policies: CedarPolicies): void {
   const schema = policies.schema as unknown as SchemaJson<string>;
   const parsedSchema = callEngine(cedar, (engine) => engine.preparseSchema(slot, schema));

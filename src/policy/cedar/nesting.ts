@@ -1,6 +1,6 @@
 import type { JsonValue } from '../../base/index.ts';
 
-/** Bounds on policy text, checked before the engine sees it (REFERENCE H 2). */
+/** Bounds on policy text, checked before the engine sees it. */
 export const POLICY_LIMITS = {
   /** UTF-8 bytes of one file. */
   fileBytes: 256 * 1024,

@@ -16,7 +16,7 @@ export type EkQuirk =
   /** Google's "private CA" series has neither an extended key usage nor TPM attributes. */
   'gce-private-ca';
 
-/** Names of the EK templates of the TCG EK Credential Profile (REFERENCE A (g)). */
+/** Names of the EK templates of the TCG EK Credential Profile. */
 export type EkTemplateName = 'L-1' | 'L-2' | 'H-1' | 'H-2' | 'H-3' | 'H-4' | 'H-6' | 'H-7';
 
 /** What is known about a TPM from its EK certificate. */

@@ -19,7 +19,7 @@ const KNOWN = Object.values(ACTION);
 const PCR7_ACTIONS = [ACTION.DEBUG_MODE, ACTION.DMA_PROTECTION_DISABLED];
 /** PCRs whose facts depend on actions. In others firmware of coreboot's kind writes file names as EV_ACTION. */
 const STRICT_PCRS = new Set([4, 5, 7]);
-/** No firmware writes longer ones; a PE image, hashed as "action text", would be (REFERENCE B.4). */
+/** No firmware writes longer ones; a PE image, hashed as "action text", would be. */
 const MAX_TEXT = 256;
 
 /** True where the digest is that of a known action's text, which some firmware hashes with a NUL. */

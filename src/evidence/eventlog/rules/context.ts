@@ -5,7 +5,7 @@ import { hexDigest } from '../fast-hash.ts';
 import type { EventLog, LogEvent, Quirk, Quirks } from '../log.ts';
 import { extendsPcr } from '../replay.ts';
 
-/** Rules of REFERENCE A (f) that a log can break while it still parses; `f` is the section on format and replay. */
+/** Rules that a log can break while it still parses; `f` is the section on format and replay. */
 export type RuleId = 'f' | 'f2' | 'f3' | 'f4' | 'f5' | 'f6' | 'f7' | 'f8' | 'f10';
 
 /** A broken rule: the facts of the event's PCR are left out. */
