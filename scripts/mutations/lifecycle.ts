@@ -51,8 +51,15 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'late-quote-taken-for-a-rollback',
     file: 'src/lifecycle/stages/quote-stage.ts',
-    find: "if (failure.check !== 'e17') return failure;",
-    replace: "if (failure.check !== 'quote-overtaken') return failure;",
+    find: 'isOvertaken(question) ? lateLast(failures) : failures',
+    replace: 'isOvertaken(question) ? failures : failures',
+    test,
+  },
+  {
+    name: 'late-quote-hides-what-it-says-of-the-host',
+    file: 'src/lifecycle/stages/quote-stage.ts',
+    find: "...failures.filter(({ check }) => check !== 'e17'),",
+    replace: '',
     test,
   },
   {

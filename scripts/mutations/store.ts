@@ -118,6 +118,20 @@ export const mutations: readonly Mutation[] = [
     test: 'test/server/ek-authorities.test.ts',
   },
   {
+    name: 'node-of-a-part-from-before-the-log-grew',
+    file: 'src/store/node-store.ts',
+    find: 'this.#blocks.delete(name);',
+    replace: '',
+    test: 'test/store/nodes.test.ts',
+  },
+  {
+    name: 'head-remembered-after-an-unknown-outcome',
+    file: 'src/server/remembered-records.ts',
+    find: 'newest = undefined;',
+    replace: '',
+    test: 'test/server/remembered-records.test.ts',
+  },
+  {
     name: 'remembered-record-outlives-its-commit',
     file: 'src/server/remembered-records.ts',
     find: 'for (const reading of this.#reading.get(key) ?? []) reading.old = true;',

@@ -2,10 +2,12 @@ import type { Change, RecordRef, StoredRecord } from '../audit/index.ts';
 import type { JsonValue } from '../base/index.ts';
 import type { StoreOperations } from '../store/index.ts';
 
-/** UTF-16 units of text that are remembered at the most; a host's records are about 3 000. */
+/** UTF-16 units that what is remembered may come to; a host's records are about 3 000. */
 const MOST_TEXT = 32 * 1024 * 1024;
 /** A record that is larger is read each time: one alone must not drive out all others. */
 const MOST_OF_ONE = MOST_TEXT / 64;
+/** What remembering costs besides the text: whoever asks for ids that don't exist fills the memory with nothing else. */
+const ENTRY = 128;
 
 /** What a record is, also when there is none. */
 interface Remembered {
@@ -41,6 +43,10 @@ export function rememberRecords(store: StoreOperations, mostText = MOST_TEXT): S
         const checkpoint = committed.findLast((one) => one.checkpoint !== undefined)?.checkpoint;
         if (checkpoint !== undefined) newest = newer(newest, checkpoint);
         return committed;
+      } catch (error) {
+        // It may be durable all the same: what the head is only the store knows.
+        newest = undefined;
+        throw error;
       } finally {
         memory.end(touched);
       }
@@ -134,7 +140,7 @@ class RecordMemory {
 
   #remember(key: string, record: StoredRecord | undefined): void {
     this.#drop(key);
-    const size = key.length + (record === undefined ? 0 : freeze(record.body));
+    const size = ENTRY + key.length + (record === undefined ? 0 : freeze(record.body));
     if (size > Math.min(MOST_OF_ONE, this.#mostText)) return;
     for (const oldest of this.#known.keys()) {
       if (this.#text + size <= this.#mostText) break;

@@ -78,8 +78,9 @@ export class NodeStore {
     const name = `${String(level)}/${String(tile)}/${String(block)}`;
     const known = this.#blocks.get(name);
     if (known !== undefined && known.length >= count * HASH_SIZE) return known;
-    this.#blocks.delete(name);
     const read = await this.#part(level, tile, block * WIDTH, count);
+    // Another reading may have ended meanwhile that began when the block had fewer hashes.
+    this.#blocks.delete(name);
     return remembered(this.#blocks, name, MAX_BLOCKS, () => read);
   }
 

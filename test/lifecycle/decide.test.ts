@@ -165,6 +165,31 @@ describe('a denial', () => {
     expect(await decide({}, { hosts })).toMatchObject({ outcome: 'deny', denial: { check, code } });
   });
 
+  it('for what a late quote says of its host, before its being late', async () => {
+    const host = await world.deps.hosts.get(world.host.hostId);
+    const policy = await world.deps.policy.active();
+    if (host === undefined || policy === undefined) throw new Error('no host, or no policy');
+    const lastClock = { clock: 1n << 60n, resetCount: 1 << 30, restartCount: 0, safe: true, at: NOW + 1 };
+    const platforms = new Map(
+      [...policy.bundle.platforms].map(([name, one]) => [
+        name,
+        { ...one, references: { ...one.references, tpm: { firmwareFloor: 'f'.repeat(16) } } },
+      ]),
+    );
+    const decided = await decide(
+      {},
+      {
+        hosts: { get: async () => Promise.resolve({ ...host, lastClock }) },
+        policy: {
+          active: async () => Promise.resolve({ ...policy, bundle: { ...policy.bundle, platforms } }),
+        },
+      },
+    );
+    expect(decided).toMatchObject({
+      denial: { check: 'e18', code: 'environment-integrity-failure' },
+    });
+  });
+
   it('for a caller that is another host, or whose certificate ended', async () => {
     const { body } = await ask(tpm, world, NONCE_TPM);
     const by = async (caller: Partial<World['caller']>) =>

@@ -127,6 +127,20 @@ describe('records that are remembered', () => {
     expect((await store.get(HOST))?.body).toEqual({ state: 'revoked' });
   });
 
+  it('asks for the head after a commit whose outcome is unknown', async () => {
+    const { real, counted } = await makeStore();
+    let lost = false;
+    const commit = async (changes: readonly Change[]) => {
+      const committed = await real.commit(changes);
+      return lost ? await Promise.reject(new Error('the answer was lost')) : committed;
+    };
+    const store = rememberRecords({ ...counted, commit });
+    await store.commit([change({ state: 'active' })]);
+    lost = true;
+    await expect(store.commit([change({ state: 'revoked' })])).rejects.toThrow('lost');
+    expect((await store.head())?.size).toBe('2');
+  });
+
   it('asks again after a read that failed', async () => {
     const { counted } = await makeStore();
     let fails = true;
@@ -150,13 +164,13 @@ describe('records that are remembered', () => {
 
   it('is bounded: the least used goes, and what is too large is not kept', async () => {
     const { counted, asked } = await makeStore();
-    const store = rememberRecords(counted, 40);
+    const store = rememberRecords(counted, 5 * (128 + 10));
     for (const id of ['one', 'two', 'three', 'four', 'five', 'six']) await store.get({ kind: 'kind', id });
     await store.get({ kind: 'kind', id: 'six' });
     expect(asked.gets).toBe(6);
     await store.get({ kind: 'kind', id: 'one' });
     expect(asked.gets).toBe(7);
-    await store.commit([change({ text: 'x'.repeat(100) })]);
+    await store.commit([change({ text: 'x'.repeat(1000) })]);
     await store.get(HOST);
     await store.get(HOST);
     expect(asked.gets).toBe(9);

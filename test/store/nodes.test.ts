@@ -7,6 +7,7 @@ import {
   proveInclusion,
   treeRoot,
 } from '../../src/audit/index.ts';
+import type { TileReader } from '../../src/audit/index.ts';
 import { Refusal, utf8 } from '../../src/base/index.ts';
 import { migrate, openSqlite, tileStore } from '../../src/store/index.ts';
 import { writeTiles } from '../../src/store/tile-store.ts';
@@ -15,7 +16,7 @@ it('proofs made of nodes are those made of whole tiles, while the log grows', as
   const db = openSqlite(':memory:');
   await migrate(db);
   const byNodes = tileStore(db);
-  const byTiles = { readTiles: tileStore(db).readTiles };
+  const byTiles: TileReader = { readTiles: (tiles) => tileStore(db).readTiles(tiles) };
   let edge = EMPTY_EDGE;
   // Borders of blocks and tiles, and what lies between: what was read of a part that grew is not believed to be all of it.
   for (const size of [1, 5, 15, 16, 17, 40, 255, 256, 257, 300, 511, 530, 770]) {
@@ -40,5 +41,22 @@ it('proofs made of nodes are those made of whole tiles, while the log grows', as
     { height: 8, index: 3n },
   ])
     await expect(byNodes.readNodes?.([node])).rejects.toBeInstanceOf(Refusal);
+  await db.destroy();
+});
+
+it('a node is not made of a part that was read before the log grew, by whoever asked at the same time', async () => {
+  const db = openSqlite(':memory:');
+  await migrate(db);
+  const hashes = Array.from({ length: 8 }, (_, i) => leafHash(utf8(String(i))));
+  const small = appendLeaves(EMPTY_EDGE, hashes.slice(0, 2));
+  const whole = appendLeaves(small.edge, hashes.slice(2));
+  await writeTiles(db, small.tiles);
+  const tiles = tileStore(db);
+  const [, , root] = await Promise.all([
+    tiles.readNodes?.([{ height: 1, index: 0n }]),
+    writeTiles(db, whole.tiles),
+    tiles.readNodes?.([{ height: 3, index: 0n }]),
+  ]);
+  expect(root).toEqual(whole.root);
   await db.destroy();
 });

@@ -118,11 +118,17 @@ let probed: Promise<Isolation | undefined> | undefined;
  * not even setpriv is there. Only the best is remembered: a probe that failed on a busy machine weakens no later run.
  */
 export function probeIsolation(): Promise<Isolation | undefined> {
-  probed ??= probe().then((found) => {
-    if (found !== 'bubblewrap') probed = undefined;
-    return found;
-  });
+  probed ??= probeOnce();
   return probed;
+}
+
+async function probeOnce(): Promise<Isolation | undefined> {
+  let found: Isolation | undefined;
+  try {
+    return (found = await probe());
+  } finally {
+    if (found !== 'bubblewrap') probed = undefined;
+  }
 }
 
 async function probe(): Promise<Isolation | undefined> {

@@ -12,11 +12,18 @@ import type { Caller, DecisionDeps, HostFacts } from '../ports.ts';
 const isOvertaken = ({ host: { lastClock }, challenge }: QuoteQuestion): boolean =>
   lastClock?.at !== undefined && issuedAtOf(challenge) < lastClock.at;
 
-/** A quote that was held back on its way is late; that its TPM was rolled back it does not show. */
-function overtaken(failure: Refusal): Refusal {
-  if (failure.check !== 'e17') return failure;
+/**
+ * A quote that was held back on its way is late; that its TPM was rolled back it does not show. Everything else that is
+ * wrong with it speaks first: what it says of the host is no less true for being late.
+ */
+function lateLast(failures: readonly Refusal[]): readonly Refusal[] {
   const reason = 'a later quote of this host was accepted after this one’s challenge was issued';
-  return new Refusal('quote-overtaken', reason, failure.detail);
+  return [
+    ...failures.filter(({ check }) => check !== 'e17'),
+    ...failures
+      .filter(({ check }) => check === 'e17')
+      .map(({ detail }) => new Refusal('quote-overtaken', reason, detail)),
+  ];
 }
 
 /** IMA's PCR and the artifact's. */
@@ -87,7 +94,7 @@ export async function authenticateQuote(
     onSigned({ signed, reserved });
     if (!reserved) refuse('replay-nonce', 'the nonce was presented before');
   }
-  if (verified === null) throw Refusal.join(isOvertaken(question) ? failures.map(overtaken) : failures);
+  if (verified === null) throw Refusal.join(isOvertaken(question) ? lateLast(failures) : failures);
   if (verified.pcrs === null || unchecked.length > 0)
     throw new TypeError(`checks of the quote were left out: ${unchecked.join(', ')}`);
   return { quote: verified, pcrs: verified.pcrs };
