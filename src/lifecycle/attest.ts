@@ -310,6 +310,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAttestati
   const { renewed, ended, deferred, ends } = renewals;
   const authorizations = renewed.map(({ token }) => token);
   const { facts, request } = factsOf(admitted, host, quote.quote.attest, renewed, recording);
+  facts.inputs?.requireKeepable();
   const content = {
     ...leafFacts(facts, { ...releaseOf(allowed), authorization: digestOf(authorizations) }, deps),
     outcome: 'allow' as const,

@@ -201,6 +201,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<Exe
   const { admitted, host, environment } = verified;
   const { request, policy } = admitted;
   const facts = factsOf(allowed, recording);
+  facts.inputs?.requireKeepable();
   const { sealed, released } = release;
   const authorization = textDigest(minted.token);
   const content = {

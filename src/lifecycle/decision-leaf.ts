@@ -6,7 +6,7 @@ import type { JsonObject } from '../base/index.ts';
 import type { QuoteAttest } from '../tpm/index.ts';
 import { CHALLENGE_LIFETIME_MS } from './challenge.ts';
 import type { ChallengePurpose } from './challenge.ts';
-import { inputsBytes } from './repeat/decision-inputs.ts';
+import { inputsBytes, requireKeepable } from './repeat/decision-inputs.ts';
 import type { DecisionInputs } from './repeat/decision-inputs.ts';
 import type { Denial } from './denial.ts';
 import type { ClaimedEvidence } from './evidence-collection.ts';
@@ -196,10 +196,19 @@ export interface KeptBody {
 export interface KeptInputs extends KeptBody {
   /** Bodies that were read: needed as long as these inputs. */
   readonly read: readonly string[];
+  /** Nothing is released by a decision that can't be proved later. @throws Refusal `decision-inputs-bound` */
+  readonly requireKeepable: () => void;
 }
 
 export function keptInputs(inputs: DecisionInputs): KeptInputs {
-  return { ...keptBody(inputsBytes(inputs)), read: inputs.bodies.read };
+  const kept = keptBody(inputsBytes(inputs));
+  return {
+    ...kept,
+    read: inputs.bodies.read,
+    requireKeepable: () => {
+      requireKeepable(inputs, kept.data);
+    },
+  };
 }
 
 /** Earlier evidence is kept as long as the newest decision that rests on it. */

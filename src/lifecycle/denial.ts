@@ -57,6 +57,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Use the inputs of the decision as they were kept; these are none.',
   ),
+  'decision-inputs-bound': rule(
+    'audit',
+    'verifier-fault',
+    'Attest fewer executions at a time, or let initiators’ tokens carry fewer claims.',
+  ),
   'package-form': rule(
     'audit',
     'malformed-request',
@@ -1625,6 +1630,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'request',
     'verifier-fault',
     'Put certificates/trust-bundles.json back from the backup; init made it.',
+  ),
+  'listen-address': rule(
+    'request',
+    'verifier-fault',
+    'Set listen.address and listen.port to what is free and allowed here, or stop the other program.',
   ),
   'trust-bundle-lock': rule(
     'request',

@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { refuse } from '../base/index.ts';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
 import type { ComposeInput, Services } from './compose.ts';
@@ -12,13 +13,13 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** Starts a verifier. @throws Refusal when it can't start safely; Error when the address is taken */
+/** Starts a verifier. @throws Refusal when it can't start safely; `listen-address` where it can't listen */
 export async function startServer(input: ComposeInput, sink?: LogSink): Promise<RunningServer> {
   const services = await compose(input);
   try {
     const app = await buildApp(services, sink);
     const { address, port } = services.config.listen;
-    await app.listen({ host: address, port });
+    await app.listen({ host: address, port }).catch((error: unknown) => refuseAddress(error, address, port));
     const found = app.server.address();
     if (found === null || typeof found === 'string') throw new TypeError('the server has no address');
     let stopping: Promise<void> | undefined;
@@ -35,4 +36,19 @@ export async function startServer(input: ComposeInput, sink?: LogSink): Promise<
     await services.close();
     throw error;
   }
+}
+
+/** What the system says of an address, as an operator reads it. */
+const ADDRESS_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens on this address and port',
+  EACCES: 'this user may not listen on this port',
+  EADDRNOTAVAIL: 'this machine does not have this address',
+};
+
+/** @throws Refusal `listen-address`, or the error itself where it is about something else */
+export function refuseAddress(error: unknown, address: string, port: number): never {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const fault = ADDRESS_FAULTS[code];
+  if (fault === undefined) throw error;
+  return refuse('listen-address', `${fault}: ${address} port ${String(port)}`, { address, port });
 }

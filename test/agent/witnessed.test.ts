@@ -2,7 +2,8 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
-import { formatVkey, parseCheckpoint, verifySignatures } from '../../src/audit/index.ts';
+import { formatVkey, parseCheckpoint, parseQuorumPolicy, verifySignatures } from '../../src/audit/index.ts';
+import { witnessedLedger } from '../../src/server/witness/witnessed-ledger.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { cli } from '../support/cli.ts';
@@ -166,9 +167,20 @@ describe('witnesses that policy names', () => {
       expect(verifySignatures(remembered('a').note, [site.witnessKey, other.witnessKey])).toHaveLength(2);
       await second.server.stop();
       await expectRejection('witness-quorum', attest());
+      // A verifier that asks the trust bundle's witness only is believed by that, and not by the policy.
+      await restart();
       const { services } = world.verifier.server;
-      (services as { hostLedger: typeof services.ledger }).hostLedger = services.ledger;
+      const { ledger, witnessing, store } = services;
+      const bundles = parseQuorumPolicy(new TextEncoder().encode(policyText([site], 1)));
+      const parts = { ledger, witnessing, tiles: store.tiles };
+      (services as { hostLedger: typeof ledger }).hostLedger = witnessedLedger({
+        ...parts,
+        quorums: () => Promise.resolve([bundles]),
+      });
       await expectRejection('log-witnesses', attest());
+      const { text } = await world.verifier.call({ url: '/checkpoint' });
+      const shown = parseCheckpoint(new TextEncoder().encode(text));
+      expect(verifySignatures(shown.note, [site.witnessKey])).toHaveLength(1);
       // Of other actions the quorum isn't asked.
       await world.publish({ witnessed: { policy: policyText([site, other], 2), actions: ['execution'] } });
       await restart(asksBoth);

@@ -164,6 +164,7 @@ describe('sealgate policy, over HTTPS', () => {
     expect((await remote.json('policy', 'stage', bundle)).document).toMatchObject({
       ok: true,
       digest: policyHash,
+      changes: null,
     });
     expect((await remote.json('policy', 'show')).document).toMatchObject({
       active: null,
@@ -180,6 +181,26 @@ describe('sealgate policy, over HTTPS', () => {
     const history = await remote.run('policy', 'show', '--history');
     expect(history.exit).toBe(0);
     expect(history.stdout).toContain(policyHash);
+    // What the next version changes is said by whoever stages, looks and publishes: worked out from both bundles.
+    const sources = path.join(directory, 'policy.yaml');
+    const text = readFileSync(sources, 'utf8');
+    const changed = text
+      .replace(/^version: 1$/m, 'version: 2')
+      .replace(/^previous: null$/m, `previous: "${policyHash}"`)
+      .replace(/expiration: \d+/, 'expiration: 29');
+    writeFileSync(sources, changed);
+    const second = path.join(scratch, 'second.json');
+    expect((await cli('policy', 'build', directory, '-o', second)).exit).toBe(0);
+    expect((await cli('policy', 'sign', second, '--key', key)).exit).toBe(0);
+    const changes = expect.arrayContaining([
+      { kind: 'changed', path: 'sealing.expiration', before: expect.any(Number) as number, after: 29 },
+    ]) as unknown;
+    expect((await remote.json('policy', 'stage', second)).document).toMatchObject({ version: 2, changes });
+    expect((await remote.json('policy', 'show')).document).toMatchObject({ changes });
+    const published = await remote.run('policy', 'publish');
+    expect(published.exit).toBe(0);
+    expect(published.stdout).toMatch(/~ sealing\.expiration {2}\d+ → 29\n/);
+    expect((await remote.json('policy', 'show')).document).toMatchObject({ staged: null, changes: null });
     // The same version again is a rollback or nothing new: refused, whichever the verifier calls it.
     expect((await remote.json('policy', 'stage', bundle)).exit).toBe(1);
     expect((await remote.run('policy', 'show', bundle)).exit).toBe(2);

@@ -4,12 +4,12 @@ import { Tpm } from '../../native/index.ts';
 import { leafHash, parseLeaf } from '../../src/audit/index.ts';
 import { parseLogProof, verifyLogProof } from '../../src/audit/log-proof.ts';
 import { parseClaims } from '../../src/authorization/index.ts';
-import { utf8 } from '../../src/base/index.ts';
+import { LIMITS, utf8 } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import { checkSealed, decryptCredentials, parseSealed } from '../../src/credential/index.ts';
 import type { OwnTerms } from '../../src/credential/index.ts';
 import { decideExecution, finishDecision, prepareExecution } from '../../src/lifecycle/index.ts';
-import type { DecisionDeps } from '../../src/lifecycle/index.ts';
+import type { DecisionDeps, HostFacts } from '../../src/lifecycle/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { parseAttest } from '../../src/tpm/index.ts';
@@ -38,6 +38,34 @@ async function decide(options: AskOptions = {}, change: Partial<DecisionDeps> = 
   const { body } = await ask(tpm, world, NONCE_TPM, options);
   return await decideExecution(body, world.caller, { ...world.deps, ...change }, world.ledger);
 }
+
+describe('a decision that could not be proved later', () => {
+  const factsWith = (change: Partial<HostFacts>): Partial<DecisionDeps> => ({
+    hosts: {
+      get: async (id) => {
+        const facts = await world.deps.hosts.get(id);
+        return facts && { ...facts, ...change };
+      },
+    },
+  });
+  it.each<[string, Partial<HostFacts>, string]>([
+    ['than can be read again', { manufacturer: 'x'.repeat(5 * 1024 * 1024) }, 'inputs'],
+    ['than a member may have', { manufacturer: 'x'.repeat(513) }, 'inputs.hosts[0].facts.manufacturer'],
+  ])('is denied before its commit: it rests on more %s', async (_, change, member) => {
+    const denied = await decide({}, factsWith(change));
+    expect(denied).toMatchObject({
+      outcome: 'deny',
+      denial: { stage: 'audit', code: 'verifier-fault', check: 'decision-inputs-bound', detail: { member } },
+    });
+    // Its leaf is a denial, whose inputs are kept within the same bound or not at all.
+    const [bytes] = await world.store.leaves(Number(denied.auditIndex), 1);
+    const leaf = parseLeaf(bytes ?? new Uint8Array());
+    if (leaf.kind !== 'decision') throw new Error('not a decision');
+    expect(leaf).toMatchObject({ outcome: 'deny', released: [], digests: { authorization: null } });
+    const kept = await world.store.body(String(leaf.digests.inputs).slice('sha256:'.length));
+    expect(kept?.length ?? 0).toBeLessThanOrEqual(LIMITS.json);
+  });
+});
 
 describe('an allowed execution', () => {
   it('gets credentials that its TPM opens, with a leaf and its proof', async () => {

@@ -51,12 +51,12 @@ export const ATTACKS: readonly Attack[] = [
     step: 'expired-deadline',
     what: 'sealed credentials are kept until their deadline has passed, then opened',
     by: 'the TPM',
-    attempt: async (playground) => {
-      const asked = await askByHand(playground);
-      const { expiration } = playground.bundle.document.sealing;
-      await sleep((expiration + 1) * 1000);
-      return await openByHand(playground, asked);
-    },
+    attempt: async (playground) =>
+      await playground.withDeadline(1, async () => {
+        const asked = await askByHand(playground);
+        await sleep(2000);
+        return await openByHand(playground, asked);
+      }),
   },
   {
     step: 'widened-child',

@@ -27,19 +27,26 @@ export interface PlaygroundPolicy {
   readonly artifactSigner: KeyObject;
   readonly issuer: string;
   readonly issuerKeys: JsonObject;
+  /** The bundle that this one follows; null for the first. */
+  readonly previous: PolicyBundle | null;
+  /** Seconds in which a release opens. */
+  readonly expiration: number;
 }
 
 const HOUR_MS = 3_600_000;
 
 /** Builds the playground's bundle, as `sealgate policy build` does from a directory. */
 export function buildPlaygroundPolicy(parts: PlaygroundPolicy): PolicyBundle {
-  const { trustDomain, now, references, artifactSigner, issuer, issuerKeys } = parts;
+  const { trustDomain, now, references, artifactSigner, issuer, issuerKeys, previous, expiration } = parts;
   const second = Math.floor(now / 1000) * 1000;
   const yaml = fromUtf8(sharedFile('playground/policy.yaml'), 'policy.yaml')
     .replaceAll('@TRUST_DOMAIN@', trustDomain)
     .replaceAll('@NOT_BEFORE@', formatTime(second - HOUR_MS))
     .replaceAll('@NOT_AFTER@', formatTime(second + 24 * HOUR_MS))
-    .replaceAll('@ISSUER@', issuer);
+    .replaceAll('@ISSUER@', issuer)
+    .replaceAll('@VERSION@', String((previous?.version ?? 0) + 1))
+    .replaceAll('@PREVIOUS@', previous === null ? 'null' : `"${previous.hash}"`)
+    .replaceAll('@EXPIRATION@', String(expiration));
   const signer = {
     name: 'release',
     key: artifactSigner.export({ type: 'spki', format: 'pem' }),

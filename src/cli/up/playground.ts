@@ -24,12 +24,15 @@ import { systemRandom } from '../random.ts';
 import { sharedFile } from '../shared-files.ts';
 import { measureInput } from '../artifact-files.ts';
 import { buildPlaygroundPolicy, signPolicy } from './playground-policy.ts';
+import type { PlaygroundPolicy } from './playground-policy.ts';
 import { VerifierProcess, freePort } from './verifier-process.ts';
 
 export const TRUST_DOMAIN = 'playground.test';
 const OPERATOR = 'operator';
 const HOST_NAME = 'host-a';
 const ISSUER = 'https://people.playground.test';
+/** Seconds in which a release opens: long enough for a busy machine. */
+const DEADLINE = 60;
 const QUOTED = parsePcrSelectionText('sha256:0,1,2,3,4,5,6,7,8,9,10,14');
 
 /** Where everything of a playground is. */
@@ -75,6 +78,7 @@ export class Playground implements AsyncDisposable {
   #operator: VerifierClient | undefined;
   #host: Host | undefined;
   #bundle: PolicyBundle | undefined;
+  #policy: PlaygroundPolicy | undefined;
 
   private constructor(files: PlaygroundFiles, swtpm: Swtpm, pins: Playground['pins']) {
     this.files = files;
@@ -172,14 +176,17 @@ export class Playground implements AsyncDisposable {
       ima: path.join(this.files.directory, 'no-ima'),
     });
     const { references, learned } = learnFromDirectory(directory, 'playground');
-    this.#bundle = buildPlaygroundPolicy({
+    this.#policy = {
       trustDomain: TRUST_DOMAIN,
       now: systemClock.now(),
       references,
       artifactSigner: this.#signer.publicKey.key,
       issuer: ISSUER,
       issuerKeys: await this.#issuer.jwks(),
-    });
+      previous: null,
+      expiration: DEADLINE,
+    };
+    this.#bundle = buildPlaygroundPolicy(this.#policy);
     return learned;
   }
 
@@ -189,6 +196,22 @@ export class Playground implements AsyncDisposable {
     await this.stage(signPolicy(bundle, this.#authority()));
     await this.operator.request('POST', '/v1/policy/publish', { body: { digest: bundle.hash } });
     return bundle.hash;
+  }
+
+  /** Runs a task under a next version of the policy, in which releases open for so many seconds only. */
+  async withDeadline<T>(seconds: number, task: () => Promise<T>): Promise<T> {
+    await this.#publishDeadline(seconds);
+    try {
+      return await task();
+    } finally {
+      await this.#publishDeadline(DEADLINE);
+    }
+  }
+
+  async #publishDeadline(expiration: number): Promise<void> {
+    const policy = this.#policy ?? refuse('internal', 'there is no policy yet');
+    this.#bundle = buildPlaygroundPolicy({ ...policy, previous: this.bundle, expiration });
+    await this.publish();
   }
 
   /** Asks the verifier to take the bundle under a manifest. */

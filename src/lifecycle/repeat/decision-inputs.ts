@@ -176,6 +176,8 @@ const INPUTS: Shape<DecisionInputs> = object({
   received: object({ request: hex32, proofs: list(nullable(token), 256), imaFirst: nullable(integer()) }),
 });
 
+const INPUTS_LIMITS = { maxBytes: LIMITS.json, maxDepth: 16, maxValues: 1_000_000 } as const;
+
 const fail: Fail = (path, want) => refuse('decision-inputs', `${path} is not ${want}`, { member: path });
 
 /** The canonical bytes: what the digest is over. */
@@ -184,13 +186,24 @@ export function inputsBytes(inputs: DecisionInputs): Uint8Array {
   return utf8(canonicalJson(inputs as unknown as JsonObject));
 }
 
+/**
+ * A decision may only be answered when it can be repeated: its inputs have the bounds that whoever reads them has.
+ * @param bytes canonical bytes of the inputs
+ * @throws Refusal `decision-inputs-bound`
+ */
+export function requireKeepable(inputs: DecisionInputs, bytes: Uint8Array): void {
+  const no = (member: string): never =>
+    refuse('decision-inputs-bound', 'the decision rests on more than can be kept to prove it', {
+      member,
+      bytes: bytes.length,
+    });
+  if (bytes.length > INPUTS_LIMITS.maxBytes) no('inputs');
+  INPUTS(inputs as unknown as JsonObject, 'inputs', no);
+}
+
 /** Reads inputs that were kept: canonical, closed. @throws Refusal `malformed`, `decision-inputs` */
 export function parseDecisionInputs(bytes: Uint8Array): DecisionInputs {
-  const value = parseJsonObject(bytes, 'decision inputs', {
-    maxBytes: LIMITS.json,
-    maxDepth: 16,
-    maxValues: 1_000_000,
-  });
+  const value = parseJsonObject(bytes, 'decision inputs', INPUTS_LIMITS);
   const text = canonicalJson(value);
   if (Buffer.compare(utf8(text), bytes) !== 0) fail('inputs', 'canonical JSON');
   return INPUTS(value, 'inputs', fail);
