@@ -125,6 +125,13 @@ export const mutations: readonly Mutation[] = [
     test: 'test/store/nodes.test.ts',
   },
   {
+    name: 'ready-by-what-is-remembered',
+    file: 'src/server/routes/operation.ts',
+    find: 'await services.store.leaves(0, 1);',
+    replace: 'await services.store.head();',
+    test: 'test/server/ready.test.ts',
+  },
+  {
     name: 'head-remembered-after-an-unknown-outcome',
     file: 'src/server/remembered-records.ts',
     find: 'newest = undefined;',
