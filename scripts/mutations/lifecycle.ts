@@ -76,4 +76,11 @@ export const mutations: readonly Mutation[] = [
     replace: '.u64(BigInt(version) * 0n)',
     test: stored,
   },
+  {
+    name: 'decision-of-inputs-that-are-not-kept',
+    file: 'src/lifecycle/decide.ts',
+    find: 'facts.inputs?.requireKeepable();',
+    replace: '',
+    test: 'test/lifecycle/decide.test.ts',
+  },
 ];
