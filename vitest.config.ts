@@ -6,6 +6,7 @@ import { BaseSequencer } from 'vitest/node';
 /** The files that take the longest, most of it waiting: begun first, none of them is what all wait for at the end. */
 const LONGEST = [
   'attacks/revoked-processes',
+  'attacks/revoked-kinds',
   'agent/witnessed',
   'repository/package',
   'faults/kill',

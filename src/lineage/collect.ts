@@ -93,6 +93,7 @@ export class EntryCollection {
       ...(initiator === null ? [] : [{ kind: 'initiator', id: initiatorId(initiator) }]),
       ...(policy === null ? [] : [{ kind: 'policy', id: policy.digest }]),
       ...leaf.dependencies.filter(({ kind }) => kind === 'signer' || kind === 'authority'),
+      ...leaf.dependencies.flatMap(({ kind, id }) => (kind === 'ek-root' ? [{ kind: 'ek-ca', id }] : [])),
     ] as const;
     // What is not a subject that can be revoked has no entry under this key.
     for (const subject of subjects)

@@ -15,6 +15,7 @@ import { logVkey } from '../../src/server/compose.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { hostId, parsePublic } from '../../src/tpm/index.ts';
+import { addToStore, formatTrustStore, parseCertificate, parseTrustStore } from '../../src/x509/index.ts';
 import { GatewayWorld } from '../gateway/world.ts';
 import { cli } from '../support/cli.ts';
 import { systemRandom } from '../support/random.ts';
@@ -156,11 +157,13 @@ export class DaemonWorld {
 
   /**
    * Another host with an emulated TPM of its own, whose EK an operator lists, and its agent, which every local user may
-   * ask. @returns its agent's socket
+   * ask. @param ownCa its EK is certified by an authority of its own, which the verifier learns of when it starts again
+   * @returns its agent's socket
    */
-  async addHost(name: string): Promise<string> {
-    const swtpm = await startSwtpm({ eccP256: true });
+  async addHost(name: string, ownCa = false): Promise<string> {
+    const swtpm = await startSwtpm({ eccP256: true, ownCa });
     this.#others.push(swtpm);
+    if (ownCa) await this.#trust(swtpm);
     const tpm = await Tpm.open(swtpm.tcti);
     const ek = await tpm.endorsementKey('L-1');
     const hash = hostId(parsePublic(ek.publicBytes));
@@ -183,6 +186,18 @@ export class DaemonWorld {
     return socket;
   }
 
+  /** As an operator does who adds a manufacturer: the store is a file, and the verifier reads it when it starts. */
+  async #trust({ caCertificates: { root, issuer } }: Swtpm): Promise<void> {
+    const file = path.join(this.#gateway.agents.directory, 'trust.json');
+    const terms = { purpose: 'ek', vendor: undefined } as const;
+    const before = parseTrustStore(new Uint8Array(readFileSync(file)));
+    const anchored = addToStore(before, { ...terms, role: 'anchor', certificate: parseCertificate(root) });
+    const more = { ...terms, role: 'intermediate', certificate: parseCertificate(issuer) } as const;
+    writeFileSync(file, formatTrustStore(addToStore(anchored, more)), { mode: 0o600 });
+    await this.killVerifier();
+    await this.startVerifier();
+  }
+
   /** A script, signed unless it shall not be. */
   async script(name: string, content: string, signed = true): Promise<void> {
     const file = this.#gateway.file(name, content);
@@ -193,8 +208,13 @@ export class DaemonWorld {
 
   /** `sealgate run … -- ./NAME ARGS`, in the artifacts' directory. */
   run(flags: readonly string[], ...command: readonly string[]): Started {
+    return this.runAt(this.socket, flags, ...command);
+  }
+
+  /** The same by the agent of another host. */
+  runAt(socket: string, flags: readonly string[], ...command: readonly string[]): Started {
     const report = ['--report', path.join(this.directory, 'report.json')];
-    const argv = ['run', '--socket', this.socket, ...report, ...flags, '--', ...command];
+    const argv = ['run', '--socket', socket, ...report, ...flags, '--', ...command];
     return this.#spawn(argv, {}, path.join(this.directory, 'artifacts'));
   }
 
