@@ -106,6 +106,27 @@ export const mutations: readonly Mutation[] = [
     test: exported,
   },
   {
+    name: 'lineage-renewal-result-by-nothing',
+    file: 'src/cli/lineage-reader.ts',
+    find: 'results.set(index, readResult(leaf, jwt));',
+    replace: 'results.set(index, isRenewal(leaf) ? { status: 2, vector: {} } : readResult(leaf, jwt));',
+    test: 'test/cli/lineage.test.ts',
+  },
+  {
+    name: 'lineage-renewal-result-untold',
+    file: 'src/server/routes/lineage.ts',
+    find: 'decisions.has(position) : isRenewal(leaf)',
+    replace: 'decisions.has(position) : isRenewal(leaf) && decisions.size === 0',
+    test: 'test/cli/lineage.test.ts',
+  },
+  {
+    name: 'lineage-ek-ca-untold',
+    file: 'src/lineage/collect.ts',
+    find: "kind === 'ek-root' ? ",
+    replace: "kind === 'ek-root' && id === '' ? ",
+    test: 'test/attacks/revoked-kinds.test.ts',
+  },
+  {
     name: 'lineage-svg-not-escaped',
     file: 'src/lineage/svg.ts',
     find: '/[&<>"\'\\ufffe\\uffff]/g',

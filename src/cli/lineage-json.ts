@@ -1,7 +1,7 @@
 import { formatLogProof, formatNote } from '../audit/index.ts';
 import { fromUtf8, toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { environmentText, graphOf, resultOf } from '../lineage/index.ts';
+import { environmentText, graphOf, resultDigest, resultOf } from '../lineage/index.ts';
 import type { ExecutionView } from '../lineage/index.ts';
 import type { LineageReading } from './lineage-reader.ts';
 
@@ -51,7 +51,7 @@ export function executionJson(
   because: string,
   known: ReadonlyMap<string, ExecutionView>,
 ): JsonObject {
-  const { decision, renewal, outcomes, revocations, enrollment, publication, appraised } = view;
+  const { decision, renewal, outcomes, revocations, enrollment, publication, appraised, reappraised } = view;
   const { initiator, policy, artifact, digests } = decision;
   const of = (kind: string): string[] =>
     decision.dependencies.filter((one) => one.kind === kind).map(({ id }) => id);
@@ -71,7 +71,13 @@ export function executionJson(
       boot: { ...decision.boot },
     },
     authorization: digests.authorization,
-    renewal: renewal && { entry: renewal.index, time: renewal.time, policy: renewal.policy?.digest ?? null },
+    renewal: renewal && {
+      ...{ entry: renewal.index, time: renewal.time, policy: renewal.policy?.digest ?? null },
+      environment: {
+        ...{ status: environmentText(reappraised), vector: reappraised?.vector ?? null },
+        result: resultDigest(renewal) ?? null,
+      },
+    },
     outcomes: outcomes.map(({ index, state, reportedBy, exit, time }) => ({
       ...{ entry: index, state, reportedBy, time },
       exit: exit && { ...exit },

@@ -11,6 +11,7 @@ import {
   answerQuestion,
   executionOf,
   isOrigin,
+  isRenewal,
   readResult,
   resultDigest,
   verifyPage,
@@ -123,9 +124,10 @@ async function readPages(
 function noteResults(results: Map<string, Appraised>, page: ReceivedPage, { entries }: VerifiedPage): void {
   for (const [index, jwt] of Object.entries(page.results)) {
     const leaf = entries.get(index)?.leaf;
-    if (leaf === undefined || !isOrigin(leaf) || resultDigest(leaf) === undefined)
+    const isNamed = leaf !== undefined && (isOrigin(leaf) || isRenewal(leaf));
+    if (!isNamed || resultDigest(leaf) === undefined)
       return refuse('lineage-foreign', 'the answer has an attestation result of nothing', { entry: index });
-    results.set(executionOf(leaf), readResult(leaf, jwt));
+    results.set(index, readResult(leaf, jwt));
   }
 }
 

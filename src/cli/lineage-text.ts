@@ -77,15 +77,12 @@ function authorityRows(io: Io, { decision, publication }: ExecutionView): readon
 
 /** In which environment: host, TPM, what it was compared with, and what was found. */
 function environmentRows(io: Io, { decision, enrollment, appraised }: ExecutionView): readonly Row[] {
-  const vector = Object.entries(appraised?.vector ?? {}).map(
-    ([name, value]) => `${name} ${JSON.stringify(value)}`,
-  );
   const admitted =
     enrollment === null ? '' : `  ${printable(enrollment.name)} ${entry(io, enrollment.index)}`;
   const { resetCount, restartCount } = decision.boot;
   return [
     ['host', `${decision.hostId}${admitted}`],
-    ['environment', [environmentText(appraised), ...vector.map(printable)].join(', ')],
+    ['environment', foundText(appraised)],
     ['references', idsOf(decision, 'reference-values')],
     ['AK', `${decision.ak}, boot ${String(resetCount)}/${String(restartCount)}`],
     ['EK root', idsOf(decision, 'ek-root')],
@@ -93,6 +90,14 @@ function environmentRows(io: Io, { decision, enrollment, appraised }: ExecutionV
       ({ name, sha256 }) => ['evidence', `${sha256} ${printable(name)}`] as const,
     ),
   ];
+}
+
+/** Tier and vector of an attestation result. */
+function foundText(appraised: ExecutionView['appraised']): string {
+  const vector = Object.entries(appraised?.vector ?? {}).map(
+    ([name, value]) => `${name} ${JSON.stringify(value)}`,
+  );
+  return [environmentText(appraised), ...vector.map(printable)].join(', ');
 }
 
 function artifactRows({ decision }: ExecutionView): readonly Row[] {
@@ -103,9 +108,11 @@ function artifactRows({ decision }: ExecutionView): readonly Row[] {
 }
 
 /** What was said about it later. */
-function laterRows(io: Io, { renewal, outcomes, revocations }: ExecutionView): readonly Row[] {
+function laterRows(io: Io, { renewal, reappraised, outcomes, revocations }: ExecutionView): readonly Row[] {
   return [
-    ...(renewal === null ? [] : [['renewed', `${renewal.time} ${entry(io, renewal.index)}`] as const]),
+    ...(renewal === null
+      ? []
+      : [['renewed', `${renewal.time}, ${foundText(reappraised)} ${entry(io, renewal.index)}`] as const]),
     ...outcomes.map(({ state, reportedBy, exit, index, time }) => {
       const how =
         exit === null ? '' : 'signal' in exit ? ` by ${exit.signal}` : ` with ${String(exit.status)}`;

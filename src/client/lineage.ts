@@ -5,7 +5,7 @@ import type { VerifierClient } from './verifier-client.ts';
 
 /** A page of lineage as it came: `sealgate/lineage` verifies it. */
 export interface ReceivedPage extends ClaimedPage {
-  /** Attestation results (EAR) that are still kept, by the index of the decision that names them. */
+  /** Attestation results (EAR) that are still kept, by the index of the decision or renewal that names them. */
   readonly results: Readonly<Record<string, string>>;
   /** Where the next page begins; null at the end. */
   readonly next: number | null;

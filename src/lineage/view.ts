@@ -26,6 +26,8 @@ export interface ExecutionView {
   readonly publication: (PolicyLeaf & LeafPlace) | null;
   /** What its environment was found to be; null when the result isn't kept any more. */
   readonly appraised: Appraised | null;
+  /** What it was found to be at the newest renewal; null without one, or when its result isn't kept any more. */
+  readonly reappraised: Appraised | null;
   /** `issued`, or as it was reported last. */
   readonly state: string;
 }
@@ -33,6 +35,7 @@ export interface ExecutionView {
 /**
  * What entries say, execution by execution, in the order of the log: a function of the entries alone (and of the results
  * that they name), whatever the order in which they come.
+ * @param results by the index of the entry that names them
  */
 export function viewExecutions(
   leaves: Iterable<AuditLeaf>,
@@ -81,12 +84,13 @@ function viewOf(decision: Origin, context: Context): ExecutionView {
   const outcomes = context.outcomes.get(executionId) ?? [];
   const revocations = context.revocations.filter(({ subject }) => concerns(subject, executionId, decision));
   const revoked = revocations.some(({ subject }) => subject.kind === 'execution');
+  const renewal = context.renewals.get(executionId) ?? null;
   return {
-    ...{ executionId, decision, outcomes, revocations },
-    renewal: context.renewals.get(executionId) ?? null,
+    ...{ executionId, decision, renewal, outcomes, revocations },
     enrollment: context.enrollments.get(decision.hostId)?.findLast(before) ?? null,
     publication: context.publications.get(decision.policy?.digest ?? '')?.findLast(before) ?? null,
-    appraised: context.results.get(executionId) ?? null,
+    appraised: context.results.get(decision.index) ?? null,
+    reappraised: context.results.get(renewal?.index ?? '') ?? null,
     state: outcomes.at(-1)?.state ?? (revoked ? 'revoked' : 'issued'),
   };
 }

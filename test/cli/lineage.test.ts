@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { sql } from 'kysely';
@@ -340,6 +340,52 @@ describe('a store that somebody edited', () => {
     ];
     await edited([saved, forged, other], restore, async () => {
       expect(await lineage.json('exec', 'lineage', idOf(chain[1]))).toMatchObject({
+        exit: 1,
+        document: { denial: { check: 'lineage-result' } },
+      });
+    });
+  });
+
+  it('a renewal says what the environment was found to be then, by the result that its own entry names', async () => {
+    const [web] = lineage.hosts;
+    const one = await lineage.origin(web);
+    const { session, nonceTpm } = await web.session();
+    const live = [{ token: String(one.answer['authorization']), sequence: 0, workload: one.workload }];
+    const { body } = await web.prepareAttestation(live, nonceTpm);
+    const attested = await web.attest(body);
+    await session.flush();
+    expect(attested.status, attested.text).toBe(200);
+    const told = async () => {
+      const [execution] = (await ask('exec', 'lineage', idOf(one))).executions;
+      return execution as unknown as Record<
+        'environment' | 'renewal',
+        { result: string; environment: { result: string; status: string } }
+      >;
+    };
+    const { environment, renewal } = await told();
+    expect(renewal).toMatchObject({
+      environment: { status: 'affirming', vector: { 'instance-identity': 2 } },
+    });
+    const { result } = renewal.environment;
+    const text = String(attested.json['attestationResult']);
+    expect(result).toBe(`sha256:${createHash('sha256').update(text).digest('hex')}`);
+    expect(result).not.toBe(environment.result);
+    const { stdout } = await lineage.run('exec', 'lineage', idOf(one));
+    expect(stdout).toMatch(/\n +renewed +\S+Z, affirming, .*instance-identity 2.* \[entry \d+\]\n/);
+
+    const [own, first] = [result, environment.result].map((id) => id.slice('sha256:'.length));
+    const rename = `UPDATE bodies SET sha256 = 'x' WHERE sha256 = '${String(own)}'`;
+    const back = `UPDATE bodies SET sha256 = '${String(own)}' WHERE sha256 = 'x'`;
+    const without = await edited([rename], [back], told);
+    expect(without).toMatchObject({
+      environment: { status: 'affirming' },
+      renewal: { environment: { status: 'not kept', vector: null, result } },
+    });
+    // The result of the decision in place of the renewal's: genuine, but not what the entry names.
+    const swap = `INSERT INTO bodies SELECT '${String(own)}', data, keep_until FROM bodies WHERE sha256 = '${String(first)}'`;
+    const undo = [`DELETE FROM bodies WHERE sha256 = '${String(own)}'`, back];
+    await edited([rename, swap], undo, async () => {
+      expect(await lineage.json('exec', 'lineage', idOf(one))).toMatchObject({
         exit: 1,
         document: { denial: { check: 'lineage-result' } },
       });

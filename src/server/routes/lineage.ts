@@ -2,7 +2,7 @@ import Type from 'typebox';
 import { proveInclusion } from '../../audit/index.ts';
 import { fromUtf8, toBase64 } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
-import { LISTED_BY, MAX_PAGE, isOrigin, resultDigest } from '../../lineage/index.ts';
+import { LISTED_BY, MAX_PAGE, isOrigin, isRenewal, resultDigest } from '../../lineage/index.ts';
 import type { LineagePage, LineageQuestion } from '../../lineage/index.ts';
 import { parseLeaf } from '../../audit/index.ts';
 import type { Services } from '../compose.ts';
@@ -109,14 +109,15 @@ async function pageJson({ store }: Services, page: LineagePage, size: bigint): P
   };
 }
 
-/** Attestation results that are still kept, by the index of the decision that names them. */
+/** Attestation results that are still kept, by the index of the decision or renewal that names them. */
 async function resultsOf(store: Services['store'], { found, entries }: LineagePage): Promise<JsonObject> {
   const decisions = new Set(found.map(({ decision }) => decision));
   const results: Record<string, string> = {};
   for (const { position, data } of entries) {
-    if (!decisions.has(position)) continue;
     const leaf = parseLeaf(data);
-    const digest = isOrigin(leaf) ? resultDigest(leaf) : undefined;
+    const isTold = isOrigin(leaf) ? decisions.has(position) : isRenewal(leaf);
+    if (leaf.kind !== 'decision' || !isTold) continue;
+    const digest = resultDigest(leaf);
     const body = digest === undefined ? undefined : await store.body(digest.slice('sha256:'.length));
     if (body !== undefined) results[String(position)] = fromUtf8(body, 'attestation result');
   }
