@@ -32,6 +32,7 @@ import { SoftwareHost, ekFactory } from '../../../test/enrollment/software-host.
 import { pcrValue } from '../../../test/support/software-ak.ts';
 import { systemRandom } from '../../../test/support/random.ts';
 import { freePort } from '../../../src/cli/up/verifier-process.ts';
+import { enrollInStore } from './enroll-in-store.ts';
 import { BOOT, artifactSigner } from './software-agent.ts';
 
 export const TRUST_DOMAIN = 'bench.test';
@@ -154,6 +155,23 @@ export class BenchVerifier implements AsyncDisposable {
       hosts.push(await this.#enrollOne(stranger, `host-${String(i)}`));
     await stranger.close();
     return hosts;
+  }
+
+  /**
+   * The same for very many, while no verifier runs: each enrolls as above, by the verifier's own code over its own store,
+   * with everything checked and written, but without HTTPS; those that are under way at one time share a commit.
+   * @returns the first `used` of them, with their connections
+   */
+  async enrollMany(count: number, used: number): Promise<BenchHost[]> {
+    await this.kill('SIGTERM');
+    const hosts = await enrollInStore(this.directory, this.#factory, count);
+    await this.run();
+    return await Promise.all(
+      hosts.slice(0, used).map(async ({ host, certificatePem }) => {
+        const keyPem = host.agent.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+        return { host, client: await this.connect({ certificatePem, keyPem }) };
+      }),
+    );
   }
 
   async #enrollOne(stranger: VerifierClient, name: string): Promise<BenchHost> {
