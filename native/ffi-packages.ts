@@ -1,24 +1,22 @@
 import { createRequire } from 'node:module';
 import { refuse } from '../src/base/index.ts';
 
-/** The parts of ffi-napi 4.0.3 that native/ffi.ts uses; no published typing matches our use. */
-interface FfiNapi {
-  readonly DynamicLibrary: {
-    readonly FLAGS: { readonly RTLD_NOW: number };
-    new (path: string, mode: number): DynamicLibrary;
-  };
-  /** libffi's description of a function (ffi_cif). */
-  readonly CIF: (result: object, args: readonly object[]) => Buffer;
-}
-
-/** A library that the dynamic linker loaded. */
-export interface DynamicLibrary {
-  /** A Buffer at the address of a symbol, which must not be read. */
-  get(symbol: string): Buffer;
-}
-
-/** ffi-napi/lib/bindings.js: libffi itself. */
+/**
+ * The parts of ffi-napi 4.0.3 that native/ffi.ts uses, ffi-napi/lib/bindings.js: libffi itself, and the dynamic linker.
+ * What the package puts around it isn't loaded: it takes as long again, and makes a Buffer of 1 GiB for each symbol. No
+ * published typing matches our use.
+ */
 interface FfiBindings {
+  readonly RTLD_NOW: number;
+  readonly FFI_CIF_SIZE: number;
+  readonly FFI_DEFAULT_ABI: number;
+  readonly FFI_OK: number;
+  /** libffi's ffi_type of each C type. */
+  readonly FFI_TYPES: Readonly<Record<FfiType, Buffer>>;
+  /** Functions of the dynamic linker. */
+  readonly StaticFunctions: Readonly<Record<'dlopen' | 'dlsym' | 'dlerror', Buffer>>;
+  /** libffi's ffi_prep_cif: `types` holds a pointer for each argument; both must stay where they are. */
+  readonly ffi_prep_cif: (cif: Buffer, count: number, result: Buffer, types: Buffer, abi: number) => number;
   /** libffi's ffi_call: `args` holds one pointer for each argument, `result` at least 8 bytes. */
   readonly ffi_call: (cif: Buffer, symbol: Buffer, result: Buffer, args: Buffer) => void;
   /** The same on libuv's pool. The Buffers must stay alive until the callback. */
@@ -33,14 +31,17 @@ interface FfiBindings {
 
 /** The parts of ref-napi 3.0.3 that native/ffi.ts uses. */
 interface RefNapi {
-  readonly types: Readonly<Record<'void' | 'uint8' | 'uint16' | 'uint32' | 'int32' | 'uint64', object>>;
   /** Where a Buffer's bytes are. */
   readonly address: (buffer: Buffer) => number;
+  /** A Buffer at the address that `pointer` holds; what it can be cut from is 1 GiB long, whatever `size` is. */
+  readonly readPointer: (pointer: Buffer, offset: number, size: number) => Buffer;
 }
+
+/** libffi's names of C types. */
+export type FfiType = 'void' | 'uint8' | 'uint16' | 'uint32' | 'int32' | 'uint64';
 
 /** Both packages. */
 export interface FfiPackages {
-  readonly ffi: FfiNapi;
   readonly bindings: FfiBindings;
   readonly ref: RefNapi;
 }
@@ -61,7 +62,6 @@ function load(): FfiPackages {
   try {
     // What CommonJS packages export has no type; these interfaces were written by reading their sources.
     return {
-      ffi: require('ffi-napi') as FfiNapi,
       bindings: require('ffi-napi/lib/bindings.js') as FfiBindings,
       ref: require('ref-napi') as RefNapi,
     };

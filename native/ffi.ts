@@ -1,5 +1,6 @@
 import { ffiPackages } from './ffi-packages.ts';
-import type { DynamicLibrary, FfiPackages } from './ffi-packages.ts';
+import type { FfiPackages, FfiType } from './ffi-packages.ts';
+import { codePointer } from './code-pointer.ts';
 
 /**
  * C types of arguments: fixed-width integers, `size` for size_t, `address` for a pointer that C gave us (kept as a
@@ -28,14 +29,14 @@ const ARGUMENT_TYPE = {
   address: 'uint64',
   memory: 'uint64',
   text: 'uint64',
-} as const satisfies Readonly<Record<CType, string>>;
+} as const satisfies Readonly<Record<CType, FfiType>>;
 const RESULT_TYPE = {
   void: 'void',
   u32: 'uint32',
   i32: 'int32',
   size: 'uint64',
   address: 'uint64',
-} as const satisfies Readonly<Record<CResult, string>>;
+} as const satisfies Readonly<Record<CResult, FfiType>>;
 
 const RANGE: Readonly<Partial<Record<CType, readonly [number, number]>>> = {
   u8: [0, 0xff],
@@ -49,7 +50,7 @@ const RANGE: Readonly<Partial<Record<CType, readonly [number, number]>>> = {
 /** A shared library in this process. It is never unloaded: its functions stay valid. */
 export class SharedLibrary {
   readonly #packages: FfiPackages;
-  readonly #library: DynamicLibrary;
+  readonly #handle: number;
   readonly #functions = new Map<string, NativeFunction>();
 
   /**
@@ -57,37 +58,105 @@ export class SharedLibrary {
    * @throws Error when the dynamic linker can't load it
    */
   constructor(soname: string, packages: FfiPackages = ffiPackages()) {
-    const { ffi } = packages;
     this.#packages = packages;
-    this.#library = new ffi.DynamicLibrary(soname, ffi.DynamicLibrary.FLAGS.RTLD_NOW);
+    this.#handle = linker(packages).dlopen(soname, packages.bindings.RTLD_NOW);
+    if (this.#handle === 0) throw new Error(linkerError(packages));
   }
 
   /**
-   * One function. It is looked up when first asked for (1 to 2 ms), and once.
+   * One function. It is looked up when first asked for, and once.
    * @throws Error when the library doesn't have it
    */
   function(name: string, result: CResult, args: readonly CType[]): NativeFunction {
     const key = `${result} ${name}(${args.join()})`;
     let found = this.#functions.get(key);
     if (found === undefined) {
-      found = bind(this.#packages, this.#library.get(name), name, result, args);
+      const address = linker(this.#packages).dlsym(this.#handle, name);
+      if (address === 0) throw new Error(linkerError(this.#packages));
+      found = bind(this.#packages, codePointer(this.#packages, address), name, result, args);
       this.#functions.set(key, found);
     }
     return found;
   }
 }
 
+/** The dynamic linker's functions, which give addresses here and not Buffers, and what its messages are read with. */
+interface Linker {
+  readonly dlopen: NativeFunction;
+  readonly dlsym: NativeFunction;
+  readonly dlerror: NativeFunction;
+  readonly strlen: NativeFunction;
+  readonly memcpy: NativeFunction;
+}
+
+let loadedLinker: Linker | undefined;
+
+function linker(packages: FfiPackages): Linker {
+  return (loadedLinker ??= loadLinker(packages));
+}
+
+function loadLinker(packages: FfiPackages): Linker {
+  const { StaticFunctions, RTLD_NOW } = packages.bindings;
+  const dlopen = bind(packages, StaticFunctions.dlopen, 'dlopen', 'address', ['text', 'i32']);
+  const dlsym = bind(packages, StaticFunctions.dlsym, 'dlsym', 'address', ['address', 'text']);
+  const dlerror = bind(packages, StaticFunctions.dlerror, 'dlerror', 'address', []);
+  // Now, since the next call of any of the three takes the last message away.
+  const c = dlopen('libc.so.6', RTLD_NOW);
+  const found = (name: string): Buffer => {
+    const address = c === 0 ? 0 : dlsym(c, name);
+    if (address === 0) throw new Error(`${name} of libc.so.6 was not found`);
+    return codePointer(packages, address);
+  };
+  const strlen = bind(packages, found('strlen'), 'strlen', 'size', ['address']);
+  const memcpy = bind(packages, found('memcpy'), 'memcpy', 'address', ['memory', 'address', 'size']);
+  return { dlopen, dlsym, dlerror, strlen, memcpy };
+}
+
+/** What the dynamic linker says of its last failure. */
+function linkerError(packages: FfiPackages): string {
+  const { dlerror, strlen, memcpy } = linker(packages);
+  const address = dlerror();
+  const length = address === 0 ? 0 : strlen(address);
+  if (length === 0) return 'the dynamic linker gives no reason';
+  const text = Buffer.alloc(length);
+  memcpy(text, address, length);
+  return text.toString('utf8');
+}
+
+/** libffi's description of a function (ffi_cif). */
+interface CallInterface {
+  readonly cif: Buffer;
+  /** What it points to, kept where it is. */
+  readonly types: Buffer;
+}
+
+function prepare({ bindings, ref }: FfiPackages, result: CResult, types: readonly CType[]): CallInterface {
+  const { FFI_TYPES, FFI_CIF_SIZE, FFI_DEFAULT_ABI, FFI_OK } = bindings;
+  const cif = Buffer.alloc(FFI_CIF_SIZE);
+  const pointers = Buffer.alloc(SLOT * Math.max(1, types.length));
+  types.forEach((type, i) => {
+    writeAddress(pointers, SLOT * i, ref.address(FFI_TYPES[ARGUMENT_TYPE[type]]));
+  });
+  const status = bindings.ffi_prep_cif(
+    cif,
+    types.length,
+    FFI_TYPES[RESULT_TYPE[result]],
+    pointers,
+    FFI_DEFAULT_ABI,
+  );
+  if (status !== FFI_OK) throw new Error(`ffi_prep_cif: ${String(status)}`);
+  return { cif, types: pointers };
+}
+
 function bind(
-  { ffi, bindings, ref }: FfiPackages,
+  packages: FfiPackages,
   symbol: Buffer,
   name: string,
   result: CResult,
   types: readonly CType[],
 ): NativeFunction {
-  const cif = ffi.CIF(
-    ref.types[RESULT_TYPE[result]],
-    types.map((type) => ref.types[ARGUMENT_TYPE[type]]),
-  );
+  const { bindings, ref } = packages;
+  const prepared = prepare(packages, result, types);
   // Calls that run at the same time need a frame each; others use one again.
   const free: Frame[] = [];
   const fill = (values: readonly Argument[]): Frame => {
@@ -109,14 +178,14 @@ function bind(
   };
   const call = (...values: readonly Argument[]): number => {
     const frame = fill(values);
-    bindings.ffi_call(cif, symbol, frame.result, frame.pointers);
+    bindings.ffi_call(prepared.cif, symbol, frame.result, frame.pointers);
     return finish(frame);
   };
   const start = (...values: readonly Argument[]): Promise<number> =>
     new Promise((resolve, reject) => {
       const frame = fill(values);
-      bindings.ffi_call_async(cif, symbol, frame.result, frame.pointers, (error) => {
-        // The callback holds cif, symbol and frame, and the frame the caller's Buffers, until C is done with them.
+      bindings.ffi_call_async(prepared.cif, symbol, frame.result, frame.pointers, (error) => {
+        // The callback holds the call interface, symbol and frame, and the frame the caller's Buffers, until C is done with them.
         const value = finish(frame);
         if (error === null) resolve(value);
         else reject(new Error(`${name}: ${error.message}`));

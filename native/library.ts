@@ -36,8 +36,8 @@ export function loadLibrary({ soname, debian }: LibraryName): SharedLibrary {
       library = new SharedLibrary(soname, packages);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      // ffi-napi looks for a linker script of that name when there is no such library: ENOENT says just that.
-      const problem = detail.startsWith('ENOENT') ? 'is not installed' : `can't be loaded (${detail})`;
+      const absent = detail === `${soname}: cannot open shared object file: No such file or directory`;
+      const problem = absent ? 'is not installed' : `can't be loaded (${detail})`;
       refuse('tpm-library', `${soname} ${problem}: apt-get install ${debian}`, {
         library: soname,
         package: debian,

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Refusal } from '../src/base/index.ts';
@@ -36,8 +37,8 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const USAGE = `usage: scripts/fuzz NAME [--seconds N] [--seed N]   one target; without --seconds until it is stopped
-       scripts/fuzz --all --seconds N [--jobs N]   every target, each for N seconds
+const USAGE = `usage: scripts/fuzz NAME… [--seconds N] [--seed N]   one after the other; without --seconds the first until it is stopped
+       scripts/fuzz --all --seconds N [--jobs N]   every target, each for N seconds, in N processes
        scripts/fuzz --list
 `;
 
@@ -49,13 +50,22 @@ async function main(): Promise<number> {
   }
   const seconds = values.seconds === undefined ? Infinity : Number(values.seconds);
   if (values.all) return await fuzzAll([...targets.keys()], seconds, Number(values.jobs));
-  const name = positionals[0];
-  const target = name === undefined ? undefined : targets.get(name);
-  if (values.help || name === undefined || target === undefined || Number.isNaN(seconds)) {
-    process.stderr.write(name !== undefined && target === undefined ? `no target ${name}\n${USAGE}` : USAGE);
+  const unknown = positionals.filter((name) => !targets.has(name));
+  if (values.help || positionals.length === 0 || unknown.length > 0 || Number.isNaN(seconds)) {
+    process.stderr.write(unknown.length > 0 ? `no target ${unknown.join(' ')}\n${USAGE}` : USAGE);
     return values.help ? 0 : 2;
   }
-  return await fuzz(name, target, seconds, Number(values.seed ?? Date.now() % 1_000_000));
+  const coverage = new Coverage();
+  await coverage.start();
+  let status = 0;
+  for (const [name, target] of targets) {
+    if (!positionals.includes(name)) continue;
+    await coverage.forget();
+    const seed = Number(values.seed ?? Date.now() % 1_000_000);
+    // A target that crashes doesn't keep the others from being fuzzed.
+    status = Math.max(status, await fuzz({ name, target, coverage, seconds, seed }));
+  }
+  return status;
 }
 
 async function loadTargets(): Promise<Map<string, FuzzTarget>> {
@@ -70,27 +80,43 @@ async function loadTargets(): Promise<Map<string, FuzzTarget>> {
   return targets;
 }
 
+/** Every target in one of `jobs` processes: loading the project takes longer than a short time box. */
 async function fuzzAll(names: readonly string[], seconds: number, jobs: number): Promise<number> {
-  const queue = [...names];
-  let failures = 0;
-  const worker = async (): Promise<void> => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-      const child = spawn(path.join(ROOT, 'scripts/fuzz'), [name, '--seconds', String(seconds)], {
-        stdio: 'inherit',
-      });
-      const status = await new Promise<number | null>((resolve) => child.once('exit', resolve));
-      if (status !== 0) failures++;
-    }
-  };
-  await Promise.all(Array.from({ length: jobs }, worker));
-  process.stdout.write(`fuzz: ${String(names.length)} targets, ${String(failures)} failed\n`);
-  return failures === 0 && names.length > 0 ? 0 : 1;
+  const shards = Array.from({ length: jobs }, (_, job) => names.filter((_name, i) => i % jobs === job));
+  const passed = await Promise.all(
+    shards.filter((shard) => shard.length > 0).map((shard) => fuzzShard(shard, seconds)),
+  );
+  const missing = names.filter((name) => !passed.some((shard) => shard.has(name)));
+  process.stdout.write(
+    `fuzz: ${String(names.length)} targets, ${String(missing.length)} failed ${missing.join(' ')}\n`,
+  );
+  return missing.length === 0 && names.length > 0 ? 0 : 1;
 }
 
-async function fuzz(name: string, target: FuzzTarget, seconds: number, seed: number): Promise<number> {
+/** @returns the targets that were fuzzed to the end; one whose process died is none */
+async function fuzzShard(names: readonly string[], seconds: number): Promise<ReadonlySet<string>> {
+  const child = spawn(path.join(ROOT, 'scripts/fuzz'), [...names, '--seconds', String(seconds)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const passed = new Set<string>();
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`);
+    const name = /^fuzz ([^ ]+): ok, /.exec(line)?.[1];
+    if (name !== undefined) passed.add(name);
+  }
+  return passed;
+}
+
+interface Run {
+  readonly name: string;
+  readonly target: FuzzTarget;
+  readonly coverage: Coverage;
+  readonly seconds: number;
+  readonly seed: number;
+}
+
+async function fuzz({ name, target, coverage, seconds, seed }: Run): Promise<number> {
   const random = seededRandom(seed);
-  const coverage = new Coverage();
-  await coverage.start();
   const corpus = target.seeds();
   if (corpus.length === 0) throw new Error(`${name} has no seeds`);
   for (const input of corpus) {
@@ -141,12 +167,18 @@ function reportCrash(name: string, input: Uint8Array, error: unknown, seed: numb
 /** Block coverage of the project's own code since the last look. */
 class Coverage {
   readonly #session = new Session();
-  readonly #seen = new Set<string>();
+  #seen = new Set<string>();
 
   async start(): Promise<void> {
     this.#session.connect();
     await this.#post('Profiler.enable');
     await this.#post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  }
+
+  /** Everything is new again, and what ran before this counts for nothing: another target begins. */
+  async forget(): Promise<void> {
+    await this.isNew();
+    this.#seen = new Set();
   }
 
   /** True when a block ran that no input reached before. */

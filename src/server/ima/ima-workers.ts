@@ -16,10 +16,7 @@ class ImaWorkerThread {
    * @param ended the thread is no more, and will do nothing of what it was given
    */
   constructor(answered: (lane: number) => void, ended: () => void) {
-    // Built code is JavaScript; run from source, the thread needs the same loader as this one.
-    const source = import.meta.url.endsWith('.ts');
-    const file = new URL(source ? './ima-worker.ts' : './ima-worker.js', import.meta.url);
-    this.#worker = new Worker(file, source ? { execArgv: ['--import', 'tsx'] } : {});
+    this.#worker = startThread();
     this.#worker.on('message', (answer: ImaWorkerAnswer) => {
       answered(answer);
     });
@@ -48,6 +45,17 @@ class ImaWorkerThread {
   }
 }
 
+function startThread(): Worker {
+  // The thread gets nothing of the environment: no option there may change how it runs.
+  const options = { execArgv: [], env: {} };
+  if (import.meta.url.endsWith('.js'))
+    return new Worker(new URL('./ima-worker.js', import.meta.url), options);
+  // From TypeScript (development, tests) the thread needs a loader before it can read its own file.
+  const file = JSON.stringify(new URL('./ima-worker.ts', import.meta.url).href);
+  const boot = `import('tsx/esm/api').then(({ register }) => { register(); return import(${file}); });`;
+  return new Worker(boot, { ...options, eval: true });
+}
+
 /**
  * Worker threads that digest the entries of large IMA lists, for `verifyImaWith`. Batches lie in memory that all see;
  * a batch that no worker has begun when it is wanted is digested by the calling thread, so that no core waits.
@@ -56,16 +64,23 @@ export class ImaWorkers implements EntryDigester {
   readonly #threads: readonly ImaWorkerThread[];
   readonly #lanes = new Map<number, ImaLane>();
   #next = 0;
+  #digested = 0;
 
   /** @param threads besides the calling one */
   constructor(threads: number) {
     const answered = (lane: number): void => {
+      this.#digested++;
       this.#lanes.get(lane)?.wake();
     };
     const ended = (): void => {
       for (const lane of this.#lanes.values()) lane.wake();
     };
     this.#threads = Array.from({ length: threads }, () => new ImaWorkerThread(answered, ended));
+  }
+
+  /** Batches that the threads have digested; the calling one did the others. */
+  get digested(): number {
+    return this.#digested;
   }
 
   begin(order: Omit<DigestOrder, 'base' | 'memory' | 'maxEntries'>): DigestLane {

@@ -1,10 +1,20 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { compileImaRules, digestEntries, verifyIma, verifyImaWith } from '../../../src/evidence/index.ts';
-import type { EntryBatch, EntryDigester, ImaQuestion } from '../../../src/evidence/index.ts';
+import {
+  STRIDE,
+  compileImaRules,
+  digestEntries,
+  frameEntries,
+  isPlausible,
+  verifyIma,
+  verifyImaWith,
+} from '../../../src/evidence/index.ts';
+import type { DigestedEntries, EntryBatch, EntryDigester, ImaQuestion } from '../../../src/evidence/index.ts';
+import { COLUMN, FLAG } from '../../../src/evidence/ima/entries.ts';
 import { ImaWorkers } from '../../../src/server/ima/ima-workers.ts';
 import {
   BOOT,
   bootAggregate,
+  buffer,
   file,
   listOf,
   quoted,
@@ -14,6 +24,7 @@ import {
   violation,
 } from '../../support/ima.ts';
 
+const LONG = { timeout: 30_000 };
 const COUNT = 10_000;
 const ENTRIES = [
   bootAggregate(),
@@ -104,6 +115,33 @@ describe('verification with the hashing done elsewhere', () => {
     }
   });
 
+  it('has threads that do their part', async () => {
+    const before = workers.digested;
+    // The first lists may be through before a thread has started.
+    await expect
+      .poll(async () => {
+        await verifyImaWith([LIST], QUESTION, workers);
+        return workers.digested;
+      }, LONG)
+      .toBeGreaterThan(before);
+  });
+
+  it('has several lists at a time, each with its own rules', async () => {
+    const questions = [FILES, {}, { '/f1': [ruleDigest('c1')] }].map((files) => ask(QUESTION.pcrs, files));
+    const verified = await Promise.all(questions.map((one) => verifyImaWith(chunks(90_000), one, workers)));
+    expect(verified).toEqual(questions.map((one) => verifyIma([LIST], one)));
+  });
+
+  it('reads an entry that is longer than a batch', async () => {
+    const long = [bootAggregate(), file('/a', 'a'), buffer('long', new Uint8Array(600_000)), file('/b', 'b')];
+    const question = ask(quoted({ sha256: replayed(long, 'sha256') }));
+    const expected = verifyIma([listOf(long)], question);
+    expect(expected.findings.files).toBe(2);
+    for (const size of [50_000, 10_000_000]) {
+      expect(await verifyImaWith(chunks(size, listOf(long)), question, workers)).toEqual(expected);
+    }
+  });
+
   it('does without threads that have ended', async () => {
     const gone = new ImaWorkers(1);
     await gone.close();
@@ -116,5 +154,48 @@ describe('verification with the hashing done elsewhere', () => {
     const verified = verifyImaWith([LIST], QUESTION, ending);
     await ending.close();
     expect(await verified).toEqual(whole);
+  });
+});
+
+describe('a thread that says what is not so', () => {
+  const bytes = LIST.slice(0, frameEntries(LIST, 0, 1000).consumed);
+  const { known } = QUESTION.rules;
+  const order = { banks: ['sha256'] as const, base: 0, known };
+  const batch = { bytes, base: 0, count: 1000 };
+  const row = (entry: number, column: keyof typeof COLUMN): number => entry * STRIDE + COLUMN[column];
+
+  it.each<[string, (digested: DigestedEntries) => DigestedEntries | undefined]>([
+    ['of the number of entries', (digested) => ({ ...digested, count: 999 })],
+    ['of the bytes', (digested) => ({ ...digested, consumed: digested.consumed - 1 })],
+    ['of a template', ({ table }) => void (table[row(5, 'template')] = 1)],
+    ['of an entry that isn’t known', ({ table }) => void (table[row(0, 'flags')] = FLAG.known)],
+    ['of which one is known', ({ table }) => void (table[row(5, 'known')]! += 1)],
+    ['of a known one that there isn’t', ({ table }) => void (table[row(5, 'known')] = 1e9)],
+    ['of a digest', ({ digests }) => void (digests.sha256![5 * 8] = 0)],
+    ['of all digests', (digested) => ({ ...digested, digests: {} })],
+  ])('%s is not believed', (_name, lie) => {
+    const digested = digestEntries(bytes, order);
+    expect(digested.table[row(5, 'flags')]).toBe(FLAG.known);
+    expect(isPlausible(batch, digested, known)).toBe(true);
+    expect(isPlausible(batch, lie(digested) ?? digested, known)).toBe(false);
+  });
+
+  it('of a digest that no rule lists is caught by the quote', async () => {
+    const lying: EntryDigester = {
+      begin: (given) => {
+        const lane = slow.begin(given);
+        return Object.assign(Object.create(lane) as typeof lane, {
+          take: async () => {
+            const taken = await lane.take();
+            const { sha256 } = taken.digested.digests;
+            // A second pass, after this one failed, asks for no digests.
+            if (taken.base > 900_000) sha256?.set([0], 3);
+            return taken;
+          },
+        });
+      },
+    };
+    const question = ask(quoted({ sha256: replayed(ENTRIES, 'sha256') }));
+    await expect(verifyImaWith([LIST], question, lying)).rejects.toMatchObject({ check: 'ima-behind-quote' });
   });
 });
