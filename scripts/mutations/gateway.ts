@@ -202,6 +202,13 @@ export const mutations: readonly Mutation[] = [
     test: run,
   },
   {
+    name: 'revoked-before-its-start',
+    file: 'src/gateway/executions.ts',
+    find: 'if (this.#coming.has(id)) this.#coming.set(id, reason);',
+    replace: 'void id;',
+    test: 'test/gateway/executions.test.ts',
+  },
+  {
     name: 'renewal-told-before-its-files',
     file: 'src/gateway/execution.ts',
     find: '    const names = credentials.length === 0 ? [] : asked;',
