@@ -31,7 +31,7 @@ const state = path.join(directory, 'state');
 let world: AgentWorld;
 let tpm: Swtpm;
 beforeAll(async () => {
-  tpm = await startSwtpm();
+  tpm = await startSwtpm({ clone: true });
   world = await AgentWorld.start(directory, tpm);
   await world.publish();
   await enrollHost(world.order('host-a', tpm, state, await world.invite('host-a')));

@@ -97,11 +97,19 @@ describe('sealgate host', () => {
     [['--ttl', 'soon'], '--ttl'],
     [['--label', 'nothing'], 'label'],
     [['--ek', 'xyz'], '--ek'],
-    [['--for', 'nobody'], 'nobody'],
   ])('says what is wrong with %j', async (flags, word) => {
     const { exit, stderr } = await remote.run('host', 'invite', '--name', 'h', '--platform', 'p', ...flags);
     expect(exit).toBe(2);
     expect(stderr).toContain(word);
+  });
+
+  it('invites nobody in the place of a host that there isn’t', async () => {
+    const { exit, stderr } = await remote.run(
+      ...['host', 'invite', '--name', 'h', '--platform', 'p', '--for', 'nobody'],
+    );
+    expect(exit).toBe(1);
+    expect(stderr).toContain('nobody');
+    expect(stderr).toContain('not-found');
   });
 
   it('lists none, finds none, and passes on the verifier’s denial', async () => {

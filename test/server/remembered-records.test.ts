@@ -114,6 +114,25 @@ describe('records that are remembered', () => {
     expect((await store.get(HOST))?.body).toEqual({ state: 'revoked' });
   });
 
+  it('does not remember what was read before a commit and came after it', async () => {
+    const { counted } = await makeStore();
+    let release = (): void => undefined;
+    let gate = Promise.resolve();
+    const get: StoreOperations['get'] = async (ref) => {
+      const record = await counted.get(ref);
+      await gate;
+      return record;
+    };
+    const store = rememberRecords({ ...counted, get });
+    await store.commit([change({ state: 'active' })]);
+    gate = new Promise((resolve) => (release = resolve));
+    const early = store.get(HOST);
+    await store.commit([change({ state: 'revoked' })]);
+    release();
+    expect((await early)?.body).toEqual({ state: 'active' });
+    expect((await store.get(HOST))?.body).toEqual({ state: 'revoked' });
+  });
+
   it('forgets after a commit whose outcome is unknown', async () => {
     const { real, counted } = await makeStore();
     const commit = async (changes: readonly Change[]) => {
