@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { askAgent } from '../../src/agent/index.ts';
 import { findAgentConfig } from '../../src/cli/agent-config.ts';
 import { UsageError } from '../../src/cli/errors.ts';
@@ -14,6 +14,8 @@ import { cli } from '../support/cli.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { AgentWorld } from './world.ts';
+
+vi.setConfig({ testTimeout: 180_000 });
 
 const directory = temporaryDirectory();
 const state = path.join(directory, 'state');
@@ -40,6 +42,13 @@ const enroll = (tokenFile: string) =>
     ...['--token-file', tokenFile, '--tcti', tpm.tcti, '--state', state, '--json'],
     ...['--eventlog', path.join(directory, 'none'), '--ima', path.join(directory, 'none')],
   );
+/** What `host check` says of the agent. The emulated TPM is the agent's: nothing else is looked at. */
+const agentLine = async () => {
+  const nowhere = ['--tcti', 'swtpm:path=/nowhere', '--socket', socket, '--json'];
+  const { stdout } = await cli('host', 'check', ...nowhere);
+  const items = json(stdout)['items'] as Record<string, string>[];
+  return items.find(({ item }) => item === 'agent');
+};
 const attest = (...more: string[]) => cli('host', 'attest', '--state', state, '--json', ...more);
 
 describe('sealgate host', () => {
@@ -76,7 +85,7 @@ describe('sealgate host', () => {
     const attested = await attest('--socket', socket);
     expect(json(attested.stdout)).toMatchObject({ ok: true, denial: null, policyVersion: 1 });
     writeFileSync(file, 'no token', { mode: 0o600 });
-    expect((await enroll(file)).exit).toBe(2);
+    expect((await enroll(file)).exit).toBe(1);
     const usage = await cli('host', 'enroll', '--url', world.url);
     expect(usage.exit).toBe(2);
   });
@@ -112,6 +121,24 @@ describe('sealgate agent', () => {
       expect(await askAgent(socket, { v: 1, op: 'status' })).toMatchObject({ v: 1, name: 'host-a' });
       expect(json((await attest('--socket', socket)).stdout)).toMatchObject({ ok: true, policyVersion: 1 });
       expect(events).toContain('"event":"attested"');
+      await vi.waitFor(
+        async () => {
+          expect(await agentLine()).toMatchObject({
+            state: 'ready',
+            explanation: expect.stringMatching(
+              /^attested at \d{4}-.*, told of revocations at once$/,
+            ) as string,
+          });
+        },
+        { timeout: 60_000 },
+      );
+      await world.stop();
+      expect((await attest('--socket', socket)).exit).toBe(1);
+      expect(await agentLine()).toMatchObject({
+        state: 'warning',
+        explanation: expect.stringMatching(/^attested at .*; since then /) as string,
+      });
+      await world.comeBack();
       child.kill('SIGTERM');
       expect(await once(child, 'exit')).toEqual([0, null]);
       expect(existsSync(socket)).toBe(false);
