@@ -129,7 +129,21 @@ export const mutations: readonly Mutation[] = [
     file: 'src/server/routes/operation.ts',
     find: 'await services.store.leaves(0, 1);',
     replace: 'await services.store.head();',
-    test: 'test/server/ready.test.ts',
+    test: 'test/server/store-fails.test.ts',
+  },
+  {
+    name: 'status-list-of-an-unknown-outcome-not-read-again',
+    file: 'src/server/compose.ts',
+    find: 'statusLists.unsure();',
+    replace: '',
+    test: 'test/server/store-fails.test.ts',
+  },
+  {
+    name: 'revocation-of-an-unknown-outcome-not-looked-for',
+    file: 'src/server/compose.ts',
+    find: 'live.unsure();',
+    replace: '',
+    test: 'test/server/store-fails.test.ts',
   },
   {
     name: 'head-remembered-after-an-unknown-outcome',

@@ -122,11 +122,8 @@ export async function compose({
     const witnessParts = { config, files, ring, store, clock, onError };
     const witnessing = openWitnessing(witnessParts, trust.current.witnesses);
     const ledger = groupCommit(async (changes) => {
-      const committed = await store.commit(changes);
+      const committed = await followed(store, changes, { live, statusLists });
       clock.committed(committed);
-      // Before anybody hears of the commit: who then looks for what runs finds everything.
-      live.committed(changes, committed);
-      statusLists.committed(changes, committed);
       return noted(committed, highWater, witnessing);
     }, onError);
     if (head === undefined || head.size === '0') await openLog(ledger, origin);
@@ -170,6 +167,25 @@ async function openStore(
     macKey: deriveKey(ring.secret('master'), 'record-mac'),
     newEpoch: toHex(random.bytes(16)),
   });
+}
+
+/** Commits, and has those know of it who follow what runs: before anybody hears of it, who then looks finds everything. */
+async function followed(
+  store: StoreOperations,
+  changes: readonly Change[],
+  { live, statusLists }: Pick<Services, 'live' | 'statusLists'>,
+): Promise<Committed[]> {
+  try {
+    const committed = await store.commit(changes);
+    live.committed(changes, committed);
+    statusLists.committed(changes, committed);
+    return committed;
+  } catch (error) {
+    // It may be durable all the same: they have to look.
+    live.unsure();
+    statusLists.unsure();
+    throw error;
+  }
 }
 
 /** The newest checkpoint of a commit goes to the high-water file and to the witnesses, after the commit. */
@@ -320,6 +336,8 @@ function startChores(parts: Parts & Pick<Services, 'records' | 'decisions'>, den
   let leftovers = true;
   // A chore of its own: while it can't be done, time passes for the others all the same.
   const endOnce = async (): Promise<void> => {
+    // What was missed may be a revocation, and nobody has ended what rests on it.
+    if (await live.catchUp(clock.now())) leftovers = true;
     if (leftovers) await endLeftovers(parts);
     leftovers = false;
   };

@@ -41,7 +41,10 @@ export class HostEvents implements RevocationListener {
 
   /** An execution of the host was revoked; in the order of leaves. */
   revoked(one: RevokedExecution): void {
-    this.#revoked.set(one.hostId, [...(this.#revoked.get(one.hostId) ?? []), one]);
+    const known = this.#revoked.get(one.hostId) ?? [];
+    // Who reads all records again tells of all of them again.
+    if (known.some(({ executionId, leaf }) => executionId === one.executionId && leaf === one.leaf)) return;
+    this.#revoked.set(one.hostId, [...known, one]);
     const open = this.#streams.get(one.hostId);
     if (open !== undefined) write(open.stream, revokedEvent([one]));
   }

@@ -48,6 +48,7 @@ export class LiveExecutions {
   readonly #live = new Map<string, Live>();
   readonly #byHost = new Map<string, Set<string>>();
   readonly #told: RevocationListener | undefined;
+  #unsure = false;
 
   constructor(records: Records, told?: RevocationListener) {
     this.#records = records;
@@ -59,7 +60,7 @@ export class LiveExecutions {
   }
 
   /**
-   * Reads every record once, at start; of those revoked before, hosts that were away have to be told still.
+   * Reads every record, as at the start; of those revoked before, hosts that were away have to be told still.
    * @param now Unix ms
    */
   async load(now: number): Promise<void> {
@@ -81,6 +82,28 @@ export class LiveExecutions {
     // Ids are in the order of hosts' clocks; what is above has to be known first.
     found.sort((a, b) => a.record.depth - b.record.depth);
     for (const { id, record, leaf } of found) this.#note(id, record, leaf);
+  }
+
+  /** What became of a commit isn't known: what it wrote, if it did, is found by {@link catchUp}. */
+  unsure(): void {
+    this.#unsure = true;
+  }
+
+  /**
+   * Reads every record again where a commit may have been missed.
+   * @param now Unix ms
+   * @returns whether it did
+   */
+  async catchUp(now: number): Promise<boolean> {
+    if (!this.#unsure) return false;
+    this.#unsure = false;
+    try {
+      await this.load(now);
+    } catch (error) {
+      this.#unsure = true;
+      throw error;
+    }
+    return true;
   }
 
   /** What a commit wrote: called with each, in their order, before anybody else learns of it. */

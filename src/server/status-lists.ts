@@ -67,6 +67,11 @@ export class StatusLists {
     }
   }
 
+  /** What became of a commit isn't known: the records are read again before anything is signed. */
+  unsure(): void {
+    this.#loaded = undefined;
+  }
+
   /**
    * A list, signed now or lately. One is signed anew when a bit was set since, or when relying parties could not keep it
    * for the whole of its `ttl` any more: however often it is asked for, it costs a signature in {@link STATUS_TTL_SECONDS}
@@ -105,11 +110,15 @@ export class StatusLists {
 
   /** Bits are only ever set, so what commits write while records are read is not undone. */
   async #load(): Promise<void> {
-    this.#loaded ??= this.#read().catch((error: unknown) => {
-      this.#loaded = undefined;
+    const loading = (this.#loaded ??= this.#read());
+    try {
+      await loading;
+    } catch (error) {
+      if (this.#loaded === loading) this.#loaded = undefined;
       throw error;
-    });
-    await this.#loaded;
+    }
+    // What was read before such a commit may lack it.
+    if (this.#loaded !== loading) await this.#load();
   }
 
   async #read(): Promise<void> {

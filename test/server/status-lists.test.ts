@@ -19,16 +19,16 @@ import {
 import type { AuthorizationClaims } from '../../src/authorization/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
 import { VERIFIER_SCHEMA, readConfig, readKeyRing, verifierFiles } from '../../src/config/index.ts';
-import { EXECUTION, executionBody, parseExecutionRecord } from '../../src/lifecycle/index.ts';
+import { EXECUTION, executionBody } from '../../src/lifecycle/index.ts';
 import type { ExecutionRecord } from '../../src/lifecycle/index.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { compose } from '../../src/server/compose.ts';
 import type { Services } from '../../src/server/compose.ts';
 import { statusIndexes } from '../../src/server/status-lists.ts';
-import { chainOf } from '../../scripts/lib/vectors/world.ts';
 import { systemRandom } from '../support/random.ts';
 import { expectRejection } from '../support/refusals.ts';
 import { install } from '../support/verifier.ts';
+import { executionRecord } from './execution-record.ts';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-status-'));
 const file = path.join(directory, 'sealgate.yaml');
@@ -65,7 +65,6 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const CHAIN = chainOf(1);
 const NAME = 'verifier-1-0';
 const uri = `https://localhost:8443/v1/status-lists/${NAME}`;
 const get = (url: string, headers: Record<string, string> = {}) =>
@@ -73,38 +72,8 @@ const get = (url: string, headers: Record<string, string> = {}) =>
 const listUrl = `/v1/status-lists/${NAME}`;
 
 /** A record as a decision writes it, through the same ledger. */
-function record(idx: number, state: ExecutionRecord['state'], list = uri): ExecutionRecord {
-  const hex = 'a'.repeat(64);
-  return parseExecutionRecord({
-    v: 1,
-    state,
-    hostId: hex,
-    parent: null,
-    root: 'x',
-    depth: 0,
-    jti: 'j',
-    expires: Math.floor(now / 1000) + 300,
-    started: Math.floor(now / 1000),
-    chain: CHAIN,
-    artifact: { name: 'report', digest: `sha256:${hex}` },
-    workloadPublic: { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) },
-    workloadThumbprint: 'A'.repeat(43),
-    ak: 'ab'.repeat(34),
-    boot: { resetCount: 1, restartCount: 0 },
-    ekRoot: null,
-    policyHash: `sha256:${hex}`,
-    requestDigest: hex,
-    credentials: [],
-    sequence: 0,
-    status: { idx, uri: list },
-    request: hex,
-    initiator: null,
-    executedDigest: null,
-    exit: null,
-    reason: null,
-    revokedBy: null,
-  });
-}
+const record = (idx: number, state: ExecutionRecord['state'], list = uri): ExecutionRecord =>
+  executionRecord({ state, status: { idx, uri: list } }, now);
 
 async function write(
   idx: number,
