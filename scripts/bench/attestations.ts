@@ -2,7 +2,7 @@
  * Host attestations a second, over HTTPS with durable audit: many enrolled hosts whose TPMs are done in software (real
  * quotes and signatures, no TPM's time), each with 0, 1 and 10 executions that are renewed with it. What counts is the
  * processor time of the verifier's process, all its threads. Hosts are enrolled by the verifier's own code in its store before
- * it starts (lib/enroll-in-store.ts), since over HTTPS that many would take most of an hour. Every answer's authorizations are counted, and the log must
+ * it starts (lib/enroll-in-store.ts): so many at a time share a commit. Every answer's authorizations are counted, and the log must
  * have a leaf for each: a benchmark of something that doesn't work is worth nothing.
  */
 import { loadavg } from 'node:os';
