@@ -2,7 +2,7 @@ import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { HashName, SignatureEnvelope, SignatureFormat } from '../artifact/index.ts';
 import { LIMITS } from '../base/index.ts';
-import { SIGNATURE_SUFFIX } from '../client/index.ts';
+import { SIGNATURE_SUFFIX } from '../client/local/run-child.ts';
 import { measureArtifact } from '../gateway/artifact/measure-artifact.ts';
 import type { MeasuredArtifact } from '../gateway/artifact/measure-artifact.ts';
 import { UsageError } from './errors.ts';

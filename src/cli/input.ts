@@ -1,6 +1,6 @@
 import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { refuse } from '../base/index.ts';
-import { readSecretFile } from '../config/index.ts';
+import { readSecretFile } from '../config/secret-files.ts';
 import { UsageError } from './errors.ts';
 
 /**

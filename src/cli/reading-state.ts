@@ -3,7 +3,7 @@ import { appendLeaves } from '../audit/index.ts';
 import type { ReadingState } from '../audit/index.ts';
 import { fromBase64, parseJsonObject, refuse, shape, toBase64 } from '../base/index.ts';
 import type { Fail } from '../base/index.ts';
-import { writeNewFile } from '../config/index.ts';
+import { writeNewFile } from '../config/write-files.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 

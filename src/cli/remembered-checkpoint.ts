@@ -2,7 +2,7 @@ import { existsSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { formatNote, parseCheckpoint, parseVkey, verifyCheckpoint } from '../audit/index.ts';
 import type { Checkpoint, UnverifiedCheckpoint, VerifierKey } from '../audit/index.ts';
 import { refuse } from '../base/index.ts';
-import { writeNewFile } from '../config/index.ts';
+import { writeNewFile } from '../config/write-files.ts';
 import { UsageError, inUsage } from './errors.ts';
 import { findProfile } from './profile-file.ts';
 import type { FoundProfile } from './profile-file.ts';

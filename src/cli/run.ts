@@ -2,9 +2,9 @@ import { Command, CommanderError } from 'commander';
 import { Refusal } from '../base/index.ts';
 import { VerifierRefusal } from '../client/verifier-refusal.ts';
 import { toDenial } from '../lifecycle/denial.ts';
-import { COMMANDS } from './commands/index.ts';
+import { commandFiles } from './commands/index.ts';
 import { UsageError } from './errors.ts';
-import type { ExitCode } from './context.ts';
+import type { CommandContext, ExitCode } from './context.ts';
 import { printJson, printable } from './output.ts';
 import type { Io } from './output.ts';
 import { printDenial } from './report.ts';
@@ -18,8 +18,8 @@ export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode>
   const [own = argv] = argv.includes('--') ? [argv.slice(0, argv.indexOf('--'))] : [];
   const json = own.includes('--json');
   let exit: ExitCode = 0;
-  const program = buildProgram(io, json, (code) => (exit = code));
   try {
+    const program = await buildProgram(argv, { io, json, exit: (code) => (exit = code) });
     await program.parseAsync([...argv], { from: 'user' });
     return exit;
   } catch (error) {
@@ -27,7 +27,8 @@ export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode>
   }
 }
 
-function buildProgram(io: Io, json: boolean, exit: (code: ExitCode) => void): Command {
+async function buildProgram(argv: readonly string[], context: CommandContext): Promise<Command> {
+  const { io, json } = context;
   const program = new Command('sealgate')
     .description('Hardware-attested runtime verifier: what can’t be verified is denied.')
     .version('0.1.0')
@@ -40,7 +41,7 @@ function buildProgram(io: Io, json: boolean, exit: (code: ExitCode) => void): Co
       },
     })
     .showHelpAfterError('(add --help for usage)');
-  for (const register of COMMANDS) register(program, { io, json, exit });
+  for (const { load } of commandFiles(argv)) (await load())(program, context);
   inheritSettings(program);
   return program;
 }
