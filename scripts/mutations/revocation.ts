@@ -51,7 +51,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'events-sent-before-anybody-listened-are-lost',
     file: 'src/server/host-events.ts',
-    find: 'this.#revoked.set(one.hostId, [...(this.#revoked.get(one.hostId) ?? []), one]);',
+    find: 'this.#revoked.set(one.hostId, [...known, one]);',
     replace: '',
     test: attacks,
   },

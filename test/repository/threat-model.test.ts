@@ -19,7 +19,9 @@ describe('docs/THREAT_MODEL.md', () => {
 
   it.each(named)('%s has a test "%s"', (file, title) => {
     const text = readFileSync(path.join(ROOT, file), 'utf8');
-    const titles = [...text.matchAll(/\b(?:describe|it|test)(?:\.each\([^\n]*?\))?\(\s*['`]([^\n]*?)['`],/g)];
+    const titles = [
+      ...text.matchAll(/(?:\b(?:describe|it|test)(?:\.each\([^\n]*?\))?|^ *\]\))\(\s*['`]([^\n]*?)['`],/gm),
+    ];
     expect(titles.some(([, found = '']) => found.includes(title))).toBe(true);
   });
 
