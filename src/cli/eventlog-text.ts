@@ -1,6 +1,6 @@
 import { NO_PCR } from '../evidence/index.ts';
 import type { EventLogFacts, SignatureDatabaseFacts } from '../evidence/index.ts';
-import type { EventLogReport } from './commands/inspect-eventlog.ts';
+import type { EventLogReport } from './eventlog-report.ts';
 import { paint, printable, table } from './output.ts';
 import type { Io } from './output.ts';
 

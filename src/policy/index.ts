@@ -59,7 +59,8 @@ export type {
   SignedManifest,
   VerifiedManifest,
 } from './manifest.ts';
-export type { CompiledPolicies, ExaminedBundle, PolicyParser } from './ports.ts';
+export type { ExaminedBundle, PolicyParser } from './ports.ts';
+export type { CompiledPolicies } from './cedar/compile.ts';
 export { examineBundle, loadBundle } from './examine.ts';
 export type { LoadedBundle } from './examine.ts';
 export { escapeSegment, expandSpiffeTemplate, parseSpiffeTemplate, templateUses } from './spiffe-template.ts';

@@ -1,5 +1,4 @@
 import type { JsonObject } from '../base/index.ts';
-import type { CedarPolicies } from './cedar/compile.ts';
 
 /**
  * Where a bundle that somebody submitted is parsed and compiled. Some policies trap the engine (deep nesting overflows
@@ -21,11 +20,5 @@ export interface ExaminedBundle {
   /** The manifest that its authorities must have signed. */
   readonly manifest: JsonObject;
   /** What is probably not meant. */
-  readonly warnings: readonly string[];
-}
-
-/** Policies, and what the validator finds odd about them. */
-export interface CompiledPolicies {
-  readonly policies: CedarPolicies;
   readonly warnings: readonly string[];
 }

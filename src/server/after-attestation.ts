@@ -2,7 +2,7 @@ import { parseLeaf } from '../audit/index.ts';
 import { fromBase64url } from '../base/index.ts';
 import { quarantineHost, readHost } from '../enrollment/index.ts';
 import type { AttestationAnswer, Decided, Denial } from '../lifecycle/index.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 import { endBelowDenied, endEarlierBoots, endOnHost } from './end-dependents.ts';
 
 /**

@@ -6,7 +6,7 @@ import type { LeafActor } from '../audit/index.ts';
 import { parseJsonObject } from '../base/index.ts';
 import { judgeCaller } from './caller.ts';
 import type { Caller } from './caller.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 import { addressOf, limitConnections } from './connection-limit.ts';
 import type { DenialTally } from './denial-tally.ts';
 import { Metrics } from './metrics.ts';

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../base/index.ts';
 import { readHost } from '../enrollment/index.ts';
 import type { ExecutionRecord, Revocable } from '../lifecycle/index.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 
 /** An execution that was ended, and where. */
 export interface EndedExecution {

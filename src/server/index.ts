@@ -1,4 +1,5 @@
 export { compose, logVkey } from './compose.ts';
-export type { ComposeInput, Services } from './compose.ts';
+export type { ComposeInput } from './compose.ts';
+export type { Services } from './services.ts';
 export { startServer } from './serve.ts';
 export type { RunningServer } from './serve.ts';

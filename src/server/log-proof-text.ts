@@ -1,6 +1,6 @@
 import { formatLogProof, proveInclusion } from '../audit/index.ts';
 import { fromUtf8, utf8 } from '../base/index.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 import { AdminProblem } from './problem.ts';
 
 /** The log's head as it was read. */

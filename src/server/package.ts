@@ -4,7 +4,7 @@ import { fromUtf8, utf8 } from '../base/index.ts';
 import { EXECUTION, buildPackage, parseExecutionRecord } from '../lifecycle/index.ts';
 import { openFirstTrustBundle, openNextTrustBundle } from '../policy/index.ts';
 import type { VerifiedTrustBundle } from '../policy/index.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 import { readHead } from './log-proof-text.ts';
 import { readBundleRecord } from './policy/policy-records.ts';
 import { AdminProblem } from './problem.ts';

@@ -4,7 +4,7 @@ import { refuse } from '../base/index.ts';
 import { readHost, revokeHost } from '../enrollment/index.ts';
 import type { Operator } from '../enrollment/index.ts';
 import { ALIVE, revokeExecution } from '../lifecycle/index.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 import { REVOCATION_EPOCH, executionsOf, revokedRecord } from './decision-records.ts';
 
 /** What an operator takes back. */

@@ -3,7 +3,7 @@ import type { Static, TSchema } from 'typebox';
 import type { JsonObject, JsonValue } from '../base/index.ts';
 import { AdminProblem } from './problem.ts';
 import type { Access, Caller } from './caller.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 
 /** One request, after its caller and its form were judged. */
 export interface Call<P, Q, B> {

@@ -2,7 +2,8 @@ import type { AddressInfo } from 'node:net';
 import { refuse } from '../base/index.ts';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
-import type { ComposeInput, Services } from './compose.ts';
+import type { ComposeInput } from './compose.ts';
+import type { Services } from './services.ts';
 import type { LogSink } from './server-options.ts';
 
 /** A verifier that answers. */

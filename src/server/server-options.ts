@@ -3,7 +3,7 @@ import type { FastifyRequest, FastifyServerOptions } from 'fastify';
 import type { Server } from 'node:https';
 import { toPem } from '../x509/index.ts';
 import { clientErrorAnswer } from './client-error.ts';
-import type { Services } from './compose.ts';
+import type { Services } from './services.ts';
 
 /** Where log lines go; by default standard error. */
 export interface LogSink {

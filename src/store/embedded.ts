@@ -11,7 +11,7 @@ import type { Head } from './head.ts';
 import { migrate } from './migrations.ts';
 import { runDirectly } from './prepared.ts';
 import type { Database } from './schema.ts';
-import type { SequencerKeys } from './sequencer.ts';
+import type { SequencerKeys } from './sign-head.ts';
 import { Sequencer } from './sequencer.ts';
 import { signHeadAnew } from './sign-head.ts';
 import { recordOf } from './rows.ts';

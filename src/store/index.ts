@@ -9,7 +9,7 @@ export { rebuildLineage } from './lineage-rebuild.ts';
 export type { LineageRebuilt } from './lineage-rebuild.ts';
 export { SCHEMA_VERSION, migrate } from './migrations.ts';
 export { deriveKey } from './record-mac.ts';
-export type { SequencerKeys } from './sequencer.ts';
+export type { SequencerKeys } from './sign-head.ts';
 export { openSqlite } from './sqlite.ts';
 export { tileStore } from './tile-store.ts';
 export type { WitnessStep } from './witness-tables.ts';

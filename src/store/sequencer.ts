@@ -3,7 +3,6 @@ import { formatCheckpoint } from '../audit/checkpoint.ts';
 import { appendLeaves, leafHash, loadEdge, proveAppended } from '../audit/index.ts';
 import type { TreeEdge } from '../audit/index.ts';
 import { formatLogProof } from '../audit/log-proof.ts';
-import type { NoteSigner } from '../audit/verifier-key.ts';
 import type { Clock } from '../base/index.ts';
 import { fromUtf8, utf8 } from '../base/index.ts';
 import type { Applied } from './apply-change.ts';
@@ -13,17 +12,9 @@ import { prepared } from './prepared.ts';
 import { fileLeaves } from './lineage-index.ts';
 import type { Database } from './schema.ts';
 import { signHead } from './sign-head.ts';
+import type { SequencerKeys } from './sign-head.ts';
 import type { StoreMemory } from './store-memory.ts';
 import { tileStore, writeTiles } from './tile-store.ts';
-
-/** What the sequencer needs besides the store. The log key is used nowhere else. */
-export interface SequencerKeys {
-  readonly signer: NoteSigner;
-  /** The key that is to follow it: both sign while hosts and auditors learn of it (rotation). */
-  readonly successor?: NoteSigner;
-  /** MAC key of rows that decide. */
-  readonly macKey: Uint8Array;
-}
 
 const insertLeaf = prepared((db: Database, position: number, data: Uint8Array) =>
   db.insertInto('leaves').values({ position, data }),

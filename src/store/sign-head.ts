@@ -1,7 +1,16 @@
 import { formatNote, parseCheckpoint, signNote, verifyCheckpoint, verifySignatures } from '../audit/index.ts';
+import type { NoteSigner } from '../audit/index.ts';
 import { fromUtf8, utf8 } from '../base/index.ts';
 import type { Database } from './schema.ts';
-import type { SequencerKeys } from './sequencer.ts';
+
+/** What the sequencer needs besides the store. The log key is used nowhere else. */
+export interface SequencerKeys {
+  readonly signer: NoteSigner;
+  /** The key that is to follow it: both sign while hosts and auditors learn of it (rotation). */
+  readonly successor?: NoteSigner;
+  /** MAC key of rows that decide. */
+  readonly macKey: Uint8Array;
+}
 
 /** The signed checkpoint of a head: by the log's key, and by the one that is to follow it. */
 export function signHead(text: string, { signer, successor }: SequencerKeys): string {

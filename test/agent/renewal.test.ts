@@ -115,6 +115,8 @@ describe('a host attests with its executions', () => {
         expect(text).toMatch(new RegExp(`${digest}  .*/${name}`));
       }
     }
+    // Each once, and not before: a second telling would be of the files before or after these.
+    expect(text.match(/parent HUP|USR1$/gm)).toHaveLength(2);
     await gateway.end(
       before.map(({ executionId }) => executionId),
       { check: 'test', reason: 'the test is over' },

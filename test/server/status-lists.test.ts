@@ -23,7 +23,7 @@ import { EXECUTION, executionBody } from '../../src/lifecycle/index.ts';
 import type { ExecutionRecord } from '../../src/lifecycle/index.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { compose } from '../../src/server/compose.ts';
-import type { Services } from '../../src/server/compose.ts';
+import type { Services } from '../../src/server/services.ts';
 import { statusIndexes } from '../../src/server/status-lists.ts';
 import { systemRandom } from '../support/random.ts';
 import { expectRejection } from '../support/refusals.ts';

@@ -12,7 +12,7 @@ import { EXECUTION, executionBody } from '../../src/lifecycle/index.ts';
 import type { ExecutionRecord } from '../../src/lifecycle/index.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { compose } from '../../src/server/compose.ts';
-import type { Services } from '../../src/server/compose.ts';
+import type { Services } from '../../src/server/services.ts';
 import { systemRandom } from '../support/random.ts';
 import { install } from '../support/verifier.ts';
 import { executionRecord } from './execution-record.ts';

@@ -11,19 +11,12 @@ import {
   problemRefusals,
   replayEventLog,
 } from '../../evidence/index.ts';
-import type {
-  ClaimedFacts,
-  EventLog,
-  EventView,
-  PcrMatch,
-  PcrTable,
-  Quirk,
-  Quirks,
-} from '../../evidence/index.ts';
+import type { EventLog, EventView, PcrMatch, PcrTable, Quirk, Quirks } from '../../evidence/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
 import { isHashName, pcrValuesJson } from '../../tpm/index.ts';
 import type { HashName } from '../../tpm/index.ts';
 import { UsageError } from '../errors.ts';
+import type { EventLogReport } from '../eventlog-report.ts';
 import { printEventLog } from '../eventlog-text.ts';
 import { readInput } from '../input.ts';
 import { printJson } from '../output.ts';
@@ -37,26 +30,6 @@ interface Options {
   readonly bank?: string;
   readonly pcrs?: string;
   readonly quirk?: readonly Quirk[];
-}
-
-/** A broken rule or a PCR that differs, as printed; `event` is null where no event is to blame. */
-interface ReportedProblem {
-  readonly event: number | null;
-  readonly rule: string;
-  readonly reason: string;
-}
-
-/** Everything that the command knows about a log. */
-export interface EventLogReport {
-  readonly log: EventLog;
-  readonly banks: readonly HashName[];
-  readonly quirks: Quirks;
-  readonly events: readonly EventView[];
-  readonly replayed: JsonObject;
-  readonly facts: ClaimedFacts;
-  readonly match: PcrMatch | undefined;
-  readonly problems: readonly ReportedProblem[];
-  readonly failures: readonly Refusal[];
 }
 
 const HELP = `

@@ -1,7 +1,6 @@
 import type { PolicyJson, SchemaJson, ValidationError } from '@cedar-policy/cedar-wasm/nodejs';
 import { Refusal, fromUtf8, refuse, utf8 } from '../../base/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
-import type { CompiledPolicies } from '../ports.ts';
 import { callEngine } from './engine-call.ts';
 import type { CedarLoader, CedarModule } from './load.ts';
 import { POLICY_LIMITS, deepNesting, jsonDepth, lineOfByte, onlySafeIntegers } from './nesting.ts';
@@ -19,6 +18,12 @@ export interface CedarPolicies {
   readonly schema: JsonObject;
   /** By `@id`, sorted. */
   readonly policies: readonly { readonly id: string; readonly policy: JsonObject }[];
+}
+
+/** Policies, and what the validator finds odd about them. */
+export interface CompiledPolicies {
+  readonly policies: CedarPolicies;
+  readonly warnings: readonly string[];
 }
 
 /** What `@id` may be: it is in authorizations, logs and answers. */

@@ -10,7 +10,7 @@ import {
 import type { HostRecord } from '../../enrollment/index.ts';
 import { toPem } from '../../x509/index.ts';
 import { requireCommitted } from '../committed.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import { proofText } from '../log-proof-text.ts';
 import { AdminProblem } from '../problem.ts';
 import { asJson, route } from '../route.ts';

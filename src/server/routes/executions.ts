@@ -12,7 +12,7 @@ import {
 import type { Outcome } from '../../lifecycle/index.ts';
 import { lifecycleCaller } from '../agent-call.ts';
 import { requireCommitted } from '../committed.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import { requireAllowed } from '../decided.ts';
 import { endDependents, endOnHost } from '../end-dependents.ts';
 import { executionJson } from '../execution-json.ts';

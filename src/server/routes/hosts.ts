@@ -16,7 +16,7 @@ import {
 import type { HostRecord, Invitation, Operator, StoredHost } from '../../enrollment/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import { affectedJson, endOnHost } from '../end-dependents.ts';
 import { AdminProblem } from '../problem.ts';
 import { withEpoch } from '../revocation.ts';

@@ -1,4 +1,4 @@
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Route } from '../route.ts';
 import { attestationRoutes } from './attestations.ts';

@@ -5,7 +5,7 @@ import type { JsonObject } from '../../base/index.ts';
 import { LISTED_BY, MAX_PAGE, isOrigin, isRenewal, resultDigest } from '../../lineage/index.ts';
 import type { LineagePage, LineageQuestion } from '../../lineage/index.ts';
 import { parseLeaf } from '../../audit/index.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import { readHead } from '../log-proof-text.ts';
 import { AdminProblem } from '../problem.ts';
 import { route } from '../route.ts';

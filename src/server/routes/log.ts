@@ -3,7 +3,7 @@ import { leafHash, parseTilePath, proveConsistency } from '../../audit/index.ts'
 import type { BundleId, TileId } from '../../audit/index.ts';
 import { fromUtf8, toBase64 } from '../../base/index.ts';
 import type { Access } from '../caller.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import { proofText, publishedHead, readHead } from '../log-proof-text.ts';
 import { AdminProblem } from '../problem.ts';
 import { route } from '../route.ts';

@@ -1,7 +1,7 @@
 import { expiryOf } from '../../config/index.ts';
 import type { Expiry } from '../../config/index.ts';
 import { parseHost } from '../../enrollment/index.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import type { Metrics } from '../metrics.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';

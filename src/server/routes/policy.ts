@@ -4,7 +4,7 @@ import type { JsonObject } from '../../base/index.ts';
 import { BUNDLE_LIMITS } from '../../policy/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
-import type { Services } from '../compose.ts';
+import type { Services } from '../services.ts';
 import { publishPolicy, stagePolicy } from '../policy/policy-desk.ts';
 import type { PolicyStep } from '../policy/policy-desk.ts';
 import {
