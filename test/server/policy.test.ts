@@ -300,6 +300,10 @@ describe('a verifier that starts again', () => {
     await put(text);
     expect((await active())?.bundle.hash).toBe(before?.bundle.hash);
     await db.updateTable('records').set({ body: '{}' }).where('kind', '=', 'policy').execute();
+    // What this verifier read and verified before is what it goes by; whoever starts anew finds the row.
+    expect((await active())?.bundle.hash).toBe(before?.bundle.hash);
+    await verifier.server.stop();
+    verifier = await startVerifier(directory);
     await expect(active()).rejects.toMatchObject({ check: 'record-forged' });
     await db.destroy();
   });
