@@ -167,6 +167,8 @@ async function noteStoredHead(
   const head = await store.head();
   if (head === undefined) return;
   highWater.note(head.checkpoint);
+  // Whoever waited for the start may look at the file: a key rotation that goes on, the next start.
+  await highWater.settled();
   await witnessing?.start(head.checkpoint, await store.cosigned());
 }
 
