@@ -135,7 +135,8 @@ describe('an execution that lasts', () => {
     );
     const run = world.run(credential, './lasting');
     await world.until(() => run.stdout().startsWith('new\nnew\nnew\n'), run);
-    expect(world.agent.stderr()).toContain('"renewed":1');
+    // The files are there a moment before the agent says so.
+    await world.until(() => world.agent.stderr().includes('"renewed":1'), run);
     expect(await world.operate('host', 'revoke', 'host-a', '--reason', 'stolen')).toMatchObject({ ok: true });
     expect(await run.exit).toBe(4);
     expect(run.stdout()).toMatch(/^(?:new\n)+left 0\n$/);
