@@ -1,7 +1,6 @@
-import type { RunStreams } from '../agent/runner-port.ts';
+import type { ExecutionDenial, RunStreams } from '../agent/runner-port.ts';
 import { Refusal, refuse } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import type { ExecutionDenial } from '../agent/runner-port.ts';
 import type { ChildStreams } from './confine/child.ts';
 import type { Execution } from './execution.ts';
 import type { Prove } from './run-order.ts';

@@ -1,12 +1,10 @@
 import type { Fail, JsonObject, Shape } from '../base/index.ts';
 import { fromBase64url, isJsonObject, jcsSha256, refuse, shape } from '../base/index.ts';
 import { checkNonce } from './challenge.ts';
-import type { IssuedChallenge } from './challenge.ts';
 import { parseEvidence } from './evidence-collection.ts';
-import type { ClaimedEvidence } from './evidence-collection.ts';
 import { labelledDigest } from './execution-request.ts';
-import type { ActivePolicy } from './policy-port.ts';
-import type { Caller, DecisionDeps, RecordVersion } from './ports.ts';
+import type { Caller, DecisionDeps } from './ports.ts';
+import type { Admitted } from './stages/request-stage.ts';
 import { requireAddressee, requireCaller, requireLogSize, requirePolicy } from './stages/request-stage.ts';
 
 /** An execution that is to go on: named by the authorization that it has now. */
@@ -67,21 +65,14 @@ const SUBMISSION: Shape<AttestationSubmission> = object({
 
 const fail: Fail = (at, want) => refuse('request-form', `${at} is not ${want}`, { member: at });
 
-/** An attestation that is well formed, fresh, and from the host that it names. */
-export interface AdmittedAttestation {
+/**
+ * An attestation that is well formed, fresh, and from the host that it names, under whichever bundle is active: executions
+ * go on under it or not at all.
+ */
+export interface AdmittedAttestation extends Admitted {
   readonly request: AttestationRequest;
   /** One for each execution, in their order. */
   readonly proofs: readonly string[];
-  readonly evidence: ClaimedEvidence;
-  /** SHA-256(JCS(request)): 32 bytes. */
-  readonly digest: Uint8Array;
-  readonly nonce: Uint8Array;
-  readonly challenge: IssuedChallenge;
-  /** Whichever bundle is active: executions go on under it or not at all. */
-  readonly policy: ActivePolicy;
-  readonly revocationEpoch: RecordVersion;
-  /** Unix ms. */
-  readonly now: number;
 }
 
 /**

@@ -9,10 +9,8 @@ import type { ExecutionProofs, ExecutionRequest } from '../execution-request.ts'
 import type { ActivePolicy } from '../policy-port.ts';
 import type { Caller, DecisionDeps, RecordVersion } from '../ports.ts';
 
-/** A request that is well formed, fresh, from the host that it names, and under the active bundle. */
-export interface AdmittedRequest {
-  readonly request: ExecutionRequest;
-  readonly proofs: ExecutionProofs;
+/** What every request of a host has once it is admitted. */
+export interface Admitted {
   readonly evidence: ClaimedEvidence;
   /** SHA-256(JCS(request)): 32 bytes. */
   readonly digest: Uint8Array;
@@ -24,6 +22,12 @@ export interface AdmittedRequest {
   readonly revocationEpoch: RecordVersion;
   /** Unix ms; the one time of this decision. */
   readonly now: number;
+}
+
+/** A request that is well formed, fresh, from the host that it names, and under the active bundle. */
+export interface AdmittedRequest extends Admitted {
+  readonly request: ExecutionRequest;
+  readonly proofs: ExecutionProofs;
 }
 
 /** A submission as it is decided. */
