@@ -2,6 +2,7 @@ import type { Mutation } from '../lib/mutations.ts';
 
 const units = 'test/server/rests-on.test.ts';
 const attacks = 'test/attacks/revocation.test.ts';
+const meanwhile = 'test/attacks/revoked-meanwhile.test.ts';
 const continuous = 'test/server/continuous.test.ts';
 
 /** What a revocation reaches, and who hears of it. */
@@ -96,5 +97,19 @@ export const mutations: readonly Mutation[] = [
     find: 'if (!this.#empty && names',
     replace: 'if (this.#empty && names',
     test: continuous,
+  },
+  {
+    name: 'any-revocation-ends-who-attests',
+    file: 'src/agent/attestation-loop.ts',
+    find: '!FAULTS.includes(error.denial.code) && !movedMeanwhile(error);',
+    replace: '!FAULTS.includes(error.denial.code);',
+    test: meanwhile,
+  },
+  {
+    name: 'any-revocation-refuses-a-run',
+    file: 'src/gateway/gateway.ts',
+    find: 'movedMeanwhile(error) && (initiator === null',
+    replace: '!movedMeanwhile(error) && (initiator === null',
+    test: meanwhile,
   },
 ];

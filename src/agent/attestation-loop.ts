@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { VerifierRefusal } from '../client/index.ts';
+import { VerifierRefusal, movedMeanwhile } from '../client/index.ts';
 import { Refusal } from '../base/index.ts';
 import type { Clock, JsonObject, Random } from '../base/index.ts';
 import { toDenial } from '../lifecycle/index.ts';
@@ -134,7 +134,8 @@ export class AttestationLoop {
     const { check, reason } = refusal;
     const failingSince = this.#state.failingSince ?? this.#deps.clock.now();
     this.#state = { ...this.#state, failingSince, failure: { check, reason } };
-    const denied = error instanceof VerifierRefusal && endsExecutions(error, this.#denials++);
+    const denied =
+      error instanceof VerifierRefusal && judgesHost(error) && endsExecutions(error, this.#denials++);
     report({ event: denied ? 'denied' : 'failed', check, reason, ...leafOf(error), ...this.#left(denied) });
     if (denied) {
       const ids = runner.active().map(({ executionId }) => executionId);
@@ -207,8 +208,11 @@ const ASK_AGAIN = ['policy-mismatch', 'expired-authorization', 'replay-detected'
 /** The kernel went on while the list was read, or the verifier wants more of it: a second try shows which it is. */
 const READ_AGAIN = ['ima-behind-quote', 'ima-state-lost', 'ima-state-damaged'];
 
+/** False where another attestation is decided as if this one had not been; without it, authorizations just run out. */
+const judgesHost = (error: VerifierRefusal): boolean =>
+  !FAULTS.includes(error.denial.code) && !movedMeanwhile(error);
+
 function endsExecutions({ denial }: VerifierRefusal, denialsBefore: number): boolean {
-  if (FAULTS.includes(denial.code)) return false;
   return denialsBefore > 0 || !(ASK_AGAIN.includes(denial.code) || READ_AGAIN.includes(denial.check));
 }
 

@@ -61,5 +61,5 @@ export {
 export type { ChildOrder, ChildOutcome, RenewSignal } from './local/run-child.ts';
 export { MAX_ANSWER_BYTES, VerifierClient } from './verifier-client.ts';
 export type { RequestOptions, VerifierAddress } from './verifier-client.ts';
-export { VerifierRefusal } from './verifier-refusal.ts';
+export { VerifierRefusal, movedMeanwhile } from './verifier-refusal.ts';
 export type { ReportedDenial } from './verifier-refusal.ts';

@@ -55,3 +55,13 @@ export function readProblem(body: JsonObject, status: number): VerifierRefusal |
     typeof auditIndex === 'string' && /^(?:0|[1-9]\d{0,19})$/.test(auditIndex) ? auditIndex : undefined;
   return new VerifierRefusal(denial, status, index);
 }
+
+/** Preconditions of a commit that are no judgement of who asked. */
+const MOVED = ['state-moved', 'policy-moved', 'revoked-meanwhile'];
+
+/**
+ * True for a denial that only says that something which the decision rests on (a record, the policy, any revocation)
+ * moved while it was made (PROTOCOL 8): a new request is judged by what is true then.
+ */
+export const movedMeanwhile = (error: unknown): boolean =>
+  error instanceof VerifierRefusal && MOVED.includes(error.check);

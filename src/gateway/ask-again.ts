@@ -25,7 +25,7 @@ export async function askAgain(
     return await askExecution(host, plan, clock);
   } catch (error) {
     const renewed = named !== parent?.authorization() || (parent?.elsewhere === true && attempt === 1);
-    if (parent !== null && parentMoved(error, renewed) && attempt < MAX_ATTEMPTS)
+    if (renewed && parentMoved(error) && attempt < MAX_ATTEMPTS)
       return await askAgain(host, plan, clock, attempt + 1);
     if (error instanceof ReleaseLost) {
       const { executionId } = plan.request;
@@ -38,8 +38,4 @@ export async function askAgain(
 }
 
 /** Denied for what an ancestor was a moment ago; that costs no budget, and another request may well be allowed. */
-function parentMoved(error: unknown, renewed: boolean): boolean {
-  if (!(error instanceof Refusal)) return false;
-  const { check } = error;
-  return check === 'state-moved' || (renewed && check === 'parent-state');
-}
+const parentMoved = (error: unknown): boolean => error instanceof Refusal && error.check === 'parent-state';

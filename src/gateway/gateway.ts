@@ -11,6 +11,7 @@ import type {
 } from '../agent/runner-port.ts';
 import { refuse } from '../base/index.ts';
 import type { Clock, JsonObject, Random } from '../base/index.ts';
+import { movedMeanwhile } from '../client/index.ts';
 import { askAgain } from './ask-again.ts';
 import { makeRunGroup } from './confine/cgroup.ts';
 import type { RunGroup } from './confine/cgroup.ts';
@@ -57,6 +58,13 @@ export interface GatewayOptions {
   readonly graceMs?: number;
 }
 
+/** How often an execution is asked for while something moves under each decision. */
+const MAX_ATTEMPTS = 5;
+
+/** Another execution is asked for, since the id of this one is spent, as is the token of an initiator without a key. */
+const asksAnew = (error: unknown, { initiator, initiatorKey }: RunOrder): boolean =>
+  movedMeanwhile(error) && (initiator === null || initiatorKey !== null);
+
 /**
  * The governed runtime gateway of a host: it measures an artifact, asks for its execution, judges the answer, unseals the
  * credentials and runs the artifact, confined, with nothing but what was allowed.
@@ -102,15 +110,17 @@ export class Gateway implements RunnerPort {
   }
 
   async #runUnder(parent: ParentHolder | null, order: RunOrder, caller: RunUser, io: RunIo): Promise<RunEnd> {
-    return await this.#desk.run(caller.uid, () => this.#runCounted(parent, order, caller, io));
+    return await this.#desk.run(caller.uid, async () => {
+      for (let attempt = 1; ; attempt++)
+        try {
+          return await this.#runOnce(parent, order, caller, io);
+        } catch (error) {
+          if (attempt === MAX_ATTEMPTS || !asksAnew(error, order)) throw error;
+        }
+    });
   }
 
-  async #runCounted(
-    parent: ParentHolder | null,
-    order: RunOrder,
-    caller: RunUser,
-    io: RunIo,
-  ): Promise<RunEnd> {
+  async #runOnce(parent: ParentHolder | null, order: RunOrder, caller: RunUser, io: RunIo): Promise<RunEnd> {
     const isolation = this.#options.isolation ?? (await probeIsolation());
     if (isolation === undefined)
       return refuse('gateway-isolation', 'neither bubblewrap nor setpriv works on this machine');
