@@ -4,6 +4,7 @@
  * rounds its disk is full for a while before that, in others its clock was set forward and back (faults.ts).
  */
 import { createHash } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import {
   parseCheckpoint,
   parseLeaf,
@@ -13,12 +14,13 @@ import {
   verifyConsistency,
   verifyLogProof,
 } from '../../src/audit/index.ts';
+import { makeOutcomeReport } from '../../src/authorization/index.ts';
 import { fromBase64, fromBase64url, toBase64url, utf8 } from '../../src/base/index.ts';
 import type { JsonObject } from '../../src/base/index.ts';
-import { VerifierRefusal } from '../../src/client/index.ts';
+import { VerifierRefusal, reportOutcome } from '../../src/client/index.ts';
 import { BenchVerifier, TRUST_DOMAIN, textOf } from '../bench/lib/bench-verifier.ts';
 import type { BenchHost } from '../bench/lib/bench-verifier.ts';
-import { executionBody } from '../bench/lib/software-agent.ts';
+import { executionBody, newWorkload } from '../bench/lib/software-agent.ts';
 import { FAULTS, clockWasAhead, fullDisk, openChallenge, timeGoesOn } from './faults.ts';
 import type { Fault } from './faults.ts';
 
@@ -60,7 +62,6 @@ const pause = async (ms: number): Promise<void> => {
   await new Promise((resolve) => setTimeout(resolve, ms));
 };
 
-/** Enough that none comes to its limit of executions. */
 const HOSTS = 16;
 const SHORTEST_MS = 150;
 const SPREAD_MS = 1200;
@@ -131,17 +132,22 @@ class Load {
         const { json: challenge } = await host.client.request('POST', '/v1/challenges', {
           body: { v: 1, purpose: 'execution' },
         });
-        body = await executionBody(host.host, {
+        const workload = newWorkload();
+        const terms = {
           trustDomain: TRUST_DOMAIN,
           nonce: textOf(challenge, 'nonce'),
           policyHash: verifier.policyHash,
           logSize: '1',
           envelope: verifier.signer.envelope,
-        });
+        };
+        body = await executionBody(host.host, terms, workload);
         const { json } = await host.client.request('POST', '/v1/executions', { body });
         const leaf = fromBase64url(textOf(json, 'leaf'), 'leaf');
         this.released.push({ leaf, index: BigInt(parseLeaf(leaf).index), proof: textOf(json, 'proof') });
         this.answered.push({ host, body });
+        const { request } = body;
+        body = undefined;
+        await reportEnd(host, textOf(request as JsonObject, 'executionId'), workload.privateKey);
       } catch (error) {
         if (error instanceof VerifierRefusal) {
           // Status indexes that were given out for what was never committed are given out again after a restart.
@@ -157,6 +163,12 @@ class Load {
       }
     }
   }
+}
+
+/** The host says that it ran to its end: without that, hosts come to their limit of executions. */
+async function reportEnd({ client }: BenchHost, executionId: string, workload: KeyObject): Promise<void> {
+  const report = { aud: TRUST_DOMAIN, executionId, event: 'ended', status: 0 } as const;
+  await reportOutcome(client, executionId, 'ended', await makeOutcomeReport(report, workload));
 }
 
 /** What somebody who looks from outside remembers of the log. */
