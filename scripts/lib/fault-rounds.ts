@@ -187,20 +187,27 @@ class History {
 
   /** The log as it is now, after every checkpoint that was ever seen was found to be its past. */
   async advance(): Promise<Known> {
-    const { operator, logKey } = this.#verifier;
-    const { text } = await operator.request('GET', '/checkpoint');
-    const parsed = parseCheckpoint(utf8(text));
-    verifyCheckpoint(parsed, [parseVkey(logKey)]);
-    const now = { size: parsed.claimed.size, root: parsed.claimed.root };
-    for (const { size, root } of this.#known) {
+    const { operator } = this.#verifier;
+    const now = this.#signed((await operator.request('GET', '/checkpoint')).text);
+    for (const { size, root } of [...this.#known]) {
       if (size > now.size) throw new Error(`the log lost entries: ${String(size)} to ${String(now.size)}`);
+      // The log grows meanwhile, by executions that run out: each proof comes with the checkpoint that it leads to.
       const { json } = await operator.request('GET', `/v1/log/consistency?from=${String(size)}`);
+      const newest = this.#signed(textOf(json, 'checkpoint'));
       const hashes = json['proof'];
       const proof = Array.isArray(hashes) ? hashes.map((hash) => fromBase64(String(hash), 'proof')) : [];
-      verifyConsistency({ oldSize: size, oldRoot: root, size: now.size, root: now.root, proof });
+      verifyConsistency({ oldSize: size, oldRoot: root, size: newest.size, root: newest.root, proof });
+      this.remember(newest);
     }
     this.remember(now);
     return now;
+  }
+
+  /** A checkpoint that the log's key signed. */
+  #signed(text: string): Known {
+    const parsed = parseCheckpoint(utf8(text));
+    verifyCheckpoint(parsed, [parseVkey(this.#verifier.logKey)]);
+    return { size: parsed.claimed.size, root: parsed.claimed.root };
   }
 }
 

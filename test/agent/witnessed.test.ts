@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
@@ -10,7 +10,7 @@ import { cli } from '../support/cli.ts';
 import { makeSite, policyText, witnesses } from '../server/witness-world.ts';
 import type { Site } from '../server/witness-world.ts';
 import { expectRejection } from '../support/refusals.ts';
-import { temporaryDirectory } from '../support/temporary.ts';
+import { copyDirectory, temporaryDirectory } from '../support/temporary.ts';
 import { startVerifier } from '../support/verifier.ts';
 import type { TestVerifier } from '../support/verifier.ts';
 import { AgentWorld } from './world.ts';
@@ -108,7 +108,7 @@ describe('witnesses that the trust bundle names', () => {
     // Yesterday's copy of the verifier: the same keys, the same history until now.
     await world.stop();
     const copy = path.join(directory, 'copy');
-    cpSync(world.directory, copy, { recursive: true });
+    copyDirectory(world.directory, copy);
     await restart();
     await attest('a');
     await attest('a');

@@ -35,7 +35,7 @@ import {
 } from '../../src/x509/index.ts';
 import { cli } from '../support/cli.ts';
 import { expectRefusal } from '../support/refusals.ts';
-import { temporaryDirectory } from '../support/temporary.ts';
+import { copyDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const directory = temporaryDirectory();
 const home = path.join(directory, 'verifier');
@@ -67,7 +67,7 @@ afterEach(() => {
 /** A copy of the installation to spoil. */
 function copy(name: string): string {
   const target = path.join(directory, name);
-  cpSync(home, target, { recursive: true, preserveTimestamps: true });
+  copyDirectory(home, target);
   return target;
 }
 const P256 = { namedCurve: 'P-256' };

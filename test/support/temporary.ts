@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -16,4 +17,9 @@ export function temporaryDirectory(): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-test-'));
   made.push(directory);
   return directory;
+}
+
+/** A copy of a directory with its modes, which fs.cpSync keeps in some versions of Node only. @param to not there yet */
+export function copyDirectory(from: string, to: string): void {
+  execFileSync('cp', ['--archive', from, to]);
 }

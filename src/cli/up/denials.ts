@@ -54,7 +54,7 @@ export const ATTACKS: readonly Attack[] = [
     attempt: async (playground) =>
       await playground.withDeadline(1, async () => {
         const asked = await askByHand(playground);
-        await sleep(2000);
+        await sleep(1500);
         return await openByHand(playground, asked);
       }),
   },
