@@ -2,6 +2,7 @@ import type { Mutation } from '../lib/mutations.ts';
 
 const test = 'test/store/store.test.ts';
 const putBack = 'test/store/put-back.test.ts';
+const backup = 'test/cli/store-backup.test.ts';
 
 /** Invariants 1, 4 and 12, and PROTOCOL 8: what the sequencer reads again, takes once and signs. */
 export const mutations: readonly Mutation[] = [
@@ -158,5 +159,84 @@ export const mutations: readonly Mutation[] = [
     find: 'for (const reading of this.#reading.get(key) ?? []) reading.old = true;',
     replace: '',
     test: 'test/server/remembered-records.test.ts',
+  },
+  {
+    name: 'restore-beside-a-running-verifier',
+    file: 'src/store/lock.ts',
+    find: "lock.exec('BEGIN EXCLUSIVE');",
+    replace: "lock.exec('BEGIN');",
+    test: backup,
+  },
+  {
+    name: 'restore-of-an-unsound-copy',
+    file: 'src/store/examine-copy.ts',
+    find: 'if (first !== undefined)',
+    replace: 'if (first !== undefined && findings.length > 100)',
+    test: backup,
+  },
+  {
+    name: 'restore-of-tables-of-somebody-else',
+    file: 'src/store/own-tables.ts',
+    find: 'if (!isDeepStrictEqual(await tablesOf(db), await tablesOf(own)))',
+    replace: 'if ((await tablesOf(db)).length < (await tablesOf(own)).length)',
+    test: backup,
+  },
+  {
+    name: 'restore-rolls-back-unasked',
+    file: 'src/cli/commands/store-restore.ts',
+    find: 'if (copy.lost.length > 0 && !acceptRollback)',
+    replace: 'if (copy.lost.length > 9 && !acceptRollback)',
+    test: backup,
+  },
+  {
+    name: 'restore-forgets-the-store-in-place',
+    file: 'src/cli/lost-entries.ts',
+    find: "if (stored.state === 'signed') lost.push",
+    replace: "if (stored.state === 'signed' && stored.head.size === 0n) lost.push",
+    test: backup,
+  },
+  {
+    name: 'restore-believes-silence',
+    file: 'src/cli/lost-entries.ts',
+    find: "if (lost.length === 0 && remembered === undefined && stored.state === 'none')",
+    replace: "if (lost.length > 9 && remembered === undefined && stored.state === 'none')",
+    test: backup,
+  },
+  {
+    name: 'restore-over-an-unreadable-store',
+    file: 'src/cli/lost-entries.ts',
+    find: `if (stored.state === 'unreadable')
+    lost.push`,
+    replace: `if (stored.state === 'unreadable' && lost.length > 9)
+    lost.push`,
+    test: backup,
+  },
+  {
+    name: 'restore-keeps-the-epoch',
+    file: 'src/cli/commands/store-restore.ts',
+    find: 'await beginEpoch(db, macKey, epoch);',
+    replace: 'await beginEpoch(db, macKey, epoch.slice(0, 0));',
+    test: backup,
+  },
+  {
+    name: 'restore-loses-the-store-in-place',
+    file: 'src/store/replace-store.ts',
+    find: 'if (before) linkSync(store, aside);',
+    replace: 'if (before && next === store) linkSync(store, aside);',
+    test: backup,
+  },
+  {
+    name: 'backup-without-high-water',
+    file: 'src/cli/commands/store-backup.ts',
+    find: 'if (remembered !== undefined) await requireContinues',
+    replace: 'if (remembered?.size === 0n) await requireContinues',
+    test: backup,
+  },
+  {
+    name: 'backup-for-everybody',
+    file: 'src/store/copy-store.ts',
+    find: "'wx', 0o600",
+    replace: "'wx', 0o644",
+    test: backup,
   },
 ];

@@ -1207,6 +1207,21 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'Stop the verifier, look at the disk, and bring back the newest backup that store check finds sound.',
   ),
+  'store-in-use': rule(
+    'audit',
+    'verifier-fault',
+    'Stop the verifier, or whatever else has the store open; one process writes a store.',
+  ),
+  'store-backup': rule(
+    'audit',
+    'verifier-fault',
+    'Use another backup, made by store backup of this verifier with the keys that it has now.',
+  ),
+  'store-rollback': rule(
+    'audit',
+    'verifier-fault',
+    'Use the newest backup. --accept-rollback puts an older log in place all the same: revocations, budgets and whatever was decided since are forgotten; serve, hosts, witnesses and auditors that know more refuse it.',
+  ),
   'store-version': rule('audit', 'verifier-fault', 'Start the version that wrote the store, or a newer one.'),
   // Enrollment and host states (src/enrollment)
   'enroll-form': rule(

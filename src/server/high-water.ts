@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { parseCheckpoint, treeRoot, verifyCheckpoint } from '../audit/index.ts';
-import type { TileReader, VerifierKey } from '../audit/index.ts';
+import type { Checkpoint, TileReader, VerifierKey } from '../audit/index.ts';
 import { equalBytes, refuse } from '../base/index.ts';
 
 const SPACING_MS = 50;
@@ -24,12 +24,25 @@ export async function requireHighWater(
   head: LogHead,
   keys: readonly VerifierKey[],
 ): Promise<void> {
-  if (!existsSync(file)) return;
+  const remembered = readHighWater(file, keys);
+  if (remembered !== undefined) await requireContinues(head, remembered);
+}
+
+/**
+ * The newest checkpoint that was remembered outside the store; undefined where nothing was.
+ * @throws Refusal `log-behind`, `log-signature`, `log-origin`, `malformed`
+ */
+export function readHighWater(file: string, keys: readonly VerifierKey[]): Checkpoint | undefined {
+  if (!existsSync(file)) return undefined;
   if (statSync(file).size > MAX_BYTES)
     refuse('log-behind', 'the high-water file is not a checkpoint', { file });
   const checkpoint = parseCheckpoint(new Uint8Array(readFileSync(file)));
   verifyCheckpoint(checkpoint, keys);
-  const { size, root } = checkpoint.claimed;
+  return checkpoint.claimed;
+}
+
+/** A log has everything that a checkpoint of it covers. @throws Refusal `log-behind` */
+export async function requireContinues(head: LogHead, { size, root }: Checkpoint): Promise<void> {
   const sizes = { store: String(head.size), published: String(size) };
   if (head.size < size)
     refuse('log-behind', 'the store’s log is shorter than a checkpoint that was published', sizes);

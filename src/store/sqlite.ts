@@ -4,7 +4,7 @@ import { Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from '
 import type { Schema } from './schema.ts';
 
 /** The part of `node:sqlite` that is used; on Node 20 a package has the same API. */
-interface SqliteDatabase {
+export interface SqliteDatabase {
   exec(sql: string): void;
   prepare(sql: string): {
     all(...parameters: readonly unknown[]): unknown[];
@@ -24,17 +24,44 @@ function loadSqlite(): SqliteModule {
   return require(builtIn ? 'node:sqlite' : '@photostructure/sqlite') as SqliteModule;
 }
 
+/** A connection as SQLite gives it. */
+export function openDatabase(file: string): SqliteDatabase {
+  return new (loadSqlite().DatabaseSync)(file);
+}
+
+/** Whether SQLite said no because somebody else has the file open or locked (SQLITE_BUSY). */
+export const isBusy = (error: unknown): boolean => sqliteCode(error) === 5;
+
+/** Whether SQLite said that the file is damaged or no database (SQLITE_CORRUPT, SQLITE_NOTADB). */
+export const isDamage = (error: unknown): error is Error => [11, 26].includes(sqliteCode(error) ?? -1);
+
+/** Whether SQLite itself failed: the file is damaged, locked, full, no database. */
+export const isSqliteError = (error: unknown): error is Error => sqliteCode(error) !== undefined;
+
+function sqliteCode(error: unknown): number | undefined {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR')) return undefined;
+  // The low byte; the others say more of the same.
+  return 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : 0;
+}
+
 /**
  * Opens the embedded store: write-ahead log, every commit synced to disk before it is answered.
  * SQLite is synchronous: use it in a worker thread or a test.
  * @param file an absolute path, or `:memory:`
+ * @param journal `DELETE` leaves one file without others beside it, and needs it alone: SQLITE_BUSY otherwise
  */
-export function openSqlite(file: string): Kysely<Schema> {
-  const { DatabaseSync } = loadSqlite();
-  const database = new DatabaseSync(file);
-  database.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000',
-  );
+export function openSqlite(file: string, journal: 'WAL' | 'DELETE' = 'WAL'): Kysely<Schema> {
+  const database = openDatabase(file);
+  try {
+    database.exec(
+      `PRAGMA trusted_schema = OFF; PRAGMA journal_mode = ${journal}; PRAGMA synchronous = FULL; ` +
+        'PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000',
+    );
+  } catch (error) {
+    // A connection that is forgotten open would keep its locks.
+    database.close();
+    throw error;
+  }
   return new Kysely<Schema>({
     dialect: {
       createAdapter: () => new SqliteAdapter(),

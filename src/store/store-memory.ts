@@ -90,6 +90,16 @@ export class StoreMemory {
   }
 
   /**
+   * Seals the newest head for another epoch; its rows stay as they are.
+   * @throws Refusal `store-head`, `record-stale`
+   */
+  static async rename(db: Database, macKey: Uint8Array, from: StoreName, to: StoreName): Promise<void> {
+    const memory = await StoreMemory.open(db, macKey, from);
+    const head = memory.#head ?? refuse('store-head', 'the store has no head');
+    await writeHead(db, new HeadSeal(macKey, to).seal(head, memory.rows.set.digests()));
+  }
+
+  /**
    * Changes the store in one transaction, under the head's lock, and writes its next head.
    * @param db one connection, which nobody else uses until this has ended
    * @throws Refusal `store-head` when the head is not the one that was written last

@@ -10,6 +10,7 @@ import { Refusal } from '../base/index.ts';
 import type { PlainRefusal } from '../base/index.ts';
 import type { StoreTexts } from './embedded.ts';
 import { openStoreTexts } from './embedded.ts';
+import { lockStore } from './lock.ts';
 import { Outbox } from './outbox.ts';
 import { openSqlite } from './sqlite.ts';
 
@@ -44,17 +45,22 @@ async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): 
       createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' }),
     );
   const successor = given.nextLogKey === undefined ? {} : { successor: signerOf(given.nextLogKey) };
+  const lock = lockStore(given.file);
   const store = await openStoreTexts(
     openSqlite(given.file),
     { signer: signerOf(given.logKey), ...successor, macKey: given.macKey },
     // eslint-disable-next-line no-restricted-properties -- the thread is where this store's clock begins
     { now: () => Date.now() },
     given.newEpoch,
-  );
+  ).catch((error: unknown) => {
+    lock.release();
+    throw error;
+  });
+  const locked: StoreTexts = { ...store, close: async () => store.close().finally(lock.release) };
   const answers = new Outbox<WorkerAnswer>(port);
   port.on('message', (calls: readonly WorkerCall[]) => {
     for (const call of calls)
-      void answer(store, call).then((message) => {
+      void answer(locked, call).then((message) => {
         answers.send(message);
       });
   });

@@ -108,6 +108,11 @@ export const COMMANDS: readonly CommandFile[] = [
   { commands: ['exec lineage'], load: async () => (await import('./exec-lineage.ts')).registerExecLineage },
   { commands: ['exec export'], load: async () => (await import('./exec-export.ts')).registerExecExport },
   { commands: ['store check'], load: async () => (await import('./store-check.ts')).registerStoreCheck },
+  { commands: ['store backup'], load: async () => (await import('./store-backup.ts')).registerStoreBackup },
+  {
+    commands: ['store restore'],
+    load: async () => (await import('./store-restore.ts')).registerStoreRestore,
+  },
   {
     commands: ['store rebuild-lineage'],
     load: async () => (await import('./store-rebuild.ts')).registerStoreRebuild,

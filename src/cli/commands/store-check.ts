@@ -1,16 +1,15 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Refusal } from '../../base/index.ts';
-import { logKeysOf, readKeyRing } from '../../config/index.ts';
-import { requireHighWater } from '../../server/high-water.ts';
-import { checkStore, deriveKey, openSqlite, tileStore } from '../../store/index.ts';
+import { readHighWater, requireContinues } from '../../server/high-water.ts';
+import { checkStore, openSqlite, tileStore } from '../../store/index.ts';
 import type { StoreFinding, StoreReport } from '../../store/index.ts';
-import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import type { CommandContext } from '../context.ts';
+import { progressOf, storeKeysOf } from '../store-keys.ts';
 import { group } from './group.ts';
 
 const HELP = `
@@ -31,43 +30,39 @@ export function registerStoreCheck(program: Command, context: CommandContext): v
     .option('--json', 'one JSON document')
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string }) => {
-      const report = await check(findConfig(options.config), progressOf(context));
+      const report = await check(findConfig(options.config), progressOf(context, 'rows'));
       if (report.findings.length > 0) context.exit(1);
       print(context, report);
     });
 }
 
 async function check(found: FoundConfig, onProgress: (rows: number) => void): Promise<StoreReport> {
-  const { config, files } = found;
+  const { files } = found;
   if (!existsSync(files.store)) throw new UsageError(`there is no store ${files.store}`);
-  const ring = readKeyRing(files);
-  const logKeys = logKeysOf(ring, config);
+  const keys = storeKeysOf(found);
+  const findings: StoreFinding[] = [];
+  // Read before the store is: beside a running verifier the file goes on, and the moment that is checked doesn't.
+  const remembered = await noting(findings, () => readHighWater(files.highWater, keys.logKeys));
   const db = openSqlite(files.store);
   try {
-    const macKey = deriveKey(ring.secret('master'), 'record-mac');
-    const report = await checkStore(db, { macKey, logKeys }, onProgress);
-    const findings = [...report.findings];
-    try {
-      const head = { size: BigInt(report.entries), tiles: tileStore(db) };
-      await requireHighWater(files.highWater, head, logKeys);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      findings.push({ check: error.check, reason: error.reason });
-    }
-    return { ...report, findings };
+    const report = await checkStore(db, keys, onProgress);
+    const head = { size: BigInt(report.entries), tiles: tileStore(db) };
+    if (remembered !== undefined) await noting(findings, () => requireContinues(head, remembered));
+    return { ...report, findings: [...report.findings, ...findings] };
   } finally {
     await db.destroy();
   }
 }
 
-function progressOf({ io }: CommandContext): (rows: number) => void {
-  let last = systemClock.now();
-  return (rows) => {
-    const now = systemClock.now();
-    if (now - last < 1000) return;
-    last = now;
-    io.stderr(`${String(rows)} rows\n`);
-  };
+/** What a check gives, or undefined and a finding. */
+async function noting<T>(findings: StoreFinding[], check: () => Promise<T> | T): Promise<T | undefined> {
+  try {
+    return await check();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    findings.push({ check: error.check, reason: error.reason });
+    return undefined;
+  }
 }
 
 function print({ io, json }: CommandContext, report: StoreReport): void {

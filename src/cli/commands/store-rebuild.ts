@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { migrate, openSqlite, rebuildLineage } from '../../store/index.ts';
 import type { LineageRebuilt } from '../../store/index.ts';
-import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { paint, printJson, table } from '../output.ts';
 import type { CommandContext } from '../context.ts';
+import { progressOf } from '../store-keys.ts';
 import { group } from './group.ts';
 
 const HELP = `
@@ -32,22 +32,12 @@ export function registerStoreRebuild(program: Command, context: CommandContext):
       const db = openSqlite(files.store);
       try {
         await migrate(db);
-        const rebuilt = await rebuildLineage(db, progressOf(context));
+        const rebuilt = await rebuildLineage(db, progressOf(context, 'entries'));
         print(context, rebuilt);
       } finally {
         await db.destroy();
       }
     });
-}
-
-function progressOf({ io }: CommandContext): (entries: number) => void {
-  let last = systemClock.now();
-  return (entries) => {
-    const now = systemClock.now();
-    if (now - last < 1000) return;
-    last = now;
-    io.stderr(`${String(entries)} entries\n`);
-  };
 }
 
 function print({ io, json, exit }: CommandContext, { entries, rows, removed, added }: LineageRebuilt): void {
