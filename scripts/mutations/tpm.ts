@@ -63,8 +63,29 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'tpm-pcr-digest-not-compared',
     file: 'src/tpm/quote/pcr-values.ts',
-    find: 'if (!equalBytes(digest(hash, values), pcrDigest)) {',
-    replace: 'if (digest(hash, values).length !== pcrDigest.length) {',
+    find: 'if (!isDigestOf(hash, values, pcrDigest)) {',
+    replace: 'if (!isDigestOf(hash, values, pcrDigest) && pcrDigest.length !== 32) {',
+    test: CHECKS,
+  },
+  {
+    name: 'tpm-digest-compared-in-part',
+    file: 'src/tpm/algorithms.ts',
+    find: 'difference |= text.charCodeAt(at)',
+    replace: 'difference = text.charCodeAt(at)',
+    test: CHECKS,
+  },
+  {
+    name: 'tpm-digest-size-not-compared',
+    file: 'src/tpm/algorithms.ts',
+    find: 'if (text.length !== expected.length) return false;',
+    replace: 'if (text.length > expected.length) return false;',
+    test: CHECKS,
+  },
+  {
+    name: 'tpm-ecdsa-sign-byte-left-over',
+    file: 'src/tpm/verify-signature.ts',
+    find: 'out[at + 2] = 0; //',
+    replace: 'out[at + 2] ??= 0; //',
     test: CHECKS,
   },
   {

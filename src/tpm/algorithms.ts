@@ -83,6 +83,18 @@ export function digest(name: HashName, ...parts: readonly Uint8Array[]): Uint8Ar
   return new Uint8Array(hash.digest());
 }
 
+/**
+ * True when H(bytes) is `expected`, all of it. Compared as text, one character a byte: `timingSafeEqual` would move both
+ * out of the heap first, for longer than the hash itself takes. Every byte is looked at, whichever differs first.
+ */
+export function isDigestOf(name: HashName, bytes: Uint8Array, expected: Uint8Array): boolean {
+  const text = oneShot(name, bytes, 'binary');
+  if (text.length !== expected.length) return false;
+  let difference = 0;
+  for (let at = 0; at < text.length; at++) difference |= text.charCodeAt(at) ^ (expected[at] ?? -1);
+  return difference === 0;
+}
+
 /** Up to this many bytes copying is cheaper than a hash object. */
 const SHORT = 4096;
 

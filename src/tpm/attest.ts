@@ -53,7 +53,9 @@ const TYPE_IDS: Readonly<Record<Attested['type'], number>> = {
   creation: TPM_ST.ATTEST_CREATION,
   'nv-digest': TPM_ST.ATTEST_NV_DIGEST,
 };
-const TYPES = Object.keys(TYPE_IDS) as Attested['type'][]; // the keys of the constant above, by construction
+const TYPES = new Map(
+  Object.entries(TYPE_IDS).map(([type, id]) => [id, type as Attested['type']]), // a constant's own keys
+);
 
 /** TPM2B_NAME: at most an algorithm and a SHA-512 digest. */
 const MAX_NAME = 66;
@@ -104,7 +106,7 @@ export function parseAnyMagic(bytes: Uint8Array): Attest {
   const reader = new Reader(bytes, 'TPMS_ATTEST');
   reader.u32(); // magic
   const id = reader.u16();
-  const type = TYPES.find((candidate) => TYPE_IDS[candidate] === id);
+  const type = TYPES.get(id);
   if (type === undefined) return reader.malformed(`unknown attestation type 0x${id.toString(16)}`);
   const attest: Attest = {
     qualifiedSigner: reader.sized16(MAX_NAME),

@@ -110,9 +110,10 @@ function readBank(reader: Reader): PcrBankSelection {
   const bank = readHash(reader);
   const sizeofSelect = reader.u8();
   const pcrs: number[] = [];
-  reader.bytes(sizeofSelect).forEach((bits, byte) => {
+  for (let byte = 0; byte < sizeofSelect; byte++) {
+    const bits = reader.u8();
     for (let bit = 0; bit < 8; bit++) if ((bits >> bit) & 1) pcrs.push(8 * byte + bit);
-  });
+  }
   return sizeofSelect === SELECT_SIZE ? { bank, pcrs } : { bank, pcrs, sizeofSelect };
 }
 

@@ -2,6 +2,7 @@ import { constants, createVerify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { isScalar } from './curve-point.ts';
 import { curveSize } from './curves.ts';
+import type { CurveName } from './curves.ts';
 import type { KeyMaterial } from './key-object.ts';
 import type { EcdsaSignature, TpmSignature } from './signature.ts';
 
@@ -25,9 +26,12 @@ export function signatureFitsKey(material: KeyMaterial, signature: TpmSignature)
     return signature.scheme !== 'ecdsa' && signature.signature.length === material.modulus.length;
   }
   if (signature.scheme !== 'ecdsa') return false;
-  const { curve } = material;
-  const size = curveSize(curve);
-  return [signature.r, signature.s].every((value) => value.length <= size && isScalar(curve, value));
+  return isInRange(material.curve, signature.r) && isInRange(material.curve, signature.s);
+}
+
+/** True for a number in 1 … n − 1 that isn't written longer than the curve's field. */
+function isInRange(curve: CurveName, value: Uint8Array): boolean {
+  return value.length <= curveSize(curve) && isScalar(curve, value);
 }
 
 /**
@@ -57,21 +61,25 @@ export function verifySignature(
   }
 }
 
+/** Room for the longest ECDSA-Sig-Value, P-521's: 3 bytes of header and two integers of 69. */
+const DER = new Uint8Array(3 + 2 * 69);
+
 /**
  * ECDSA-Sig-Value in DER (RFC 3279 §2.2.3), the form that OpenSSL works with: handed r ‖ s, Node would convert it at
  * each verification.
+ * @returns a view that the next call overwrites
  */
 function ecdsaSigValue({ r, s }: EcdsaSignature): Uint8Array {
-  const [first, second] = [significant(r), significant(s)];
+  const first = significant(r);
+  const second = significant(s);
   const length = integerSize(r, first) + integerSize(s, second);
   // Two integers of P-521 take 138 bytes: lengths from 128 on need a byte that says so.
   const header = length < 128 ? 2 : 3;
-  const out = new Uint8Array(header + length);
-  out[0] = 0x30;
-  out[1] = header === 2 ? length : 0x81;
-  if (header === 3) out[2] = length;
-  writeInteger(out, writeInteger(out, header, r, first), s, second);
-  return out;
+  DER[0] = 0x30;
+  DER[1] = header === 2 ? length : 0x81;
+  if (header === 3) DER[2] = length;
+  const end = writeInteger(DER, writeInteger(DER, header, r, first), s, second);
+  return new Uint8Array(DER.buffer, 0, end);
 }
 
 /** Where the number begins behind leading zeros; it isn't zero, e11 saw to that. */
@@ -91,6 +99,7 @@ function writeInteger(out: Uint8Array, at: number, value: Uint8Array, first: num
   const end = at + integerSize(value, first);
   out[at] = 0x02;
   out[at + 1] = end - at - 2;
+  out[at + 2] = 0; // the sign, where there is one; else the number's first byte follows
   let from = first;
   for (let to = end - (value.length - first); to < end; to++) out[to] = value[from++] ?? 0;
   return end;

@@ -287,6 +287,17 @@ describe('signature', () => {
     }
   });
 
+  it('keys of different curves by turns: no signature is read with a rest of the one before', () => {
+    const turns = [
+      { ak: softwareAk({ curve: 'P-521' }, { name: 'ecdsa', hash: 'sha512' }), hash: 'sha512' as const },
+      { ak: AK, hash: 'sha256' as const },
+      { ak: softwareAk({ curve: 'P-384' }, { name: 'ecdsa', hash: 'sha384' }), hash: 'sha384' as const },
+    ];
+    for (let i = 0; i < 60; i++) {
+      const { ak, hash } = turns[i % turns.length]!;
+      expect(failed(quoteOf(SELECTION, {}, hash), EXPECTED, ak)).toEqual([]);
+    }
+  });
   it('numbers that a TPM wrote without leading zeros are the same numbers', () => {
     const parsed = { scheme: 'ecdsa', hash: 'sha256', r: bytes(1n, 1), s: bytes(1n, 1) } as const;
     expect(failedRaw(attest, encodeSignature(parsed))).toEqual(['e12']);
@@ -493,6 +504,37 @@ describe('values', () => {
     expect(swapped.check).toBe('e22');
   });
 
+  it('e22: a digest that is wrong in one bit of one byte, cut short, or longer', () => {
+    const signed = pcrDigest('sha256', SELECTION, pcrValue);
+    const check = (digest: Uint8Array): string[] =>
+      failed(quoteOf(SELECTION, { attested: { type: 'quote', pcrSelection: SELECTION, pcrDigest: digest } }));
+    expect(check(signed)).toEqual([]);
+    for (let at = 0; at < signed.length; at++) {
+      const changed = signed.slice();
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      expect(check(changed)).toEqual(['e22']);
+    }
+    expect(check(signed.slice(0, -1))).toEqual(['e22']);
+    expect(check(new Uint8Array([...signed, 0]))).toEqual(['e22']);
+    expect(check(new Uint8Array())).toEqual(['e22']);
+  });
+  it('a quote’s values stay its own when others are verified after it', () => {
+    const quote = { ...signedQuote(AK), pcrs: valuesOf(SELECTION) };
+    const { pcrs } = verifyQuote(quote, key, EXPECTED);
+    const other: PcrSelection = [{ bank: 'sha256', pcrs: Array.from({ length: 24 }, (_, index) => index) }];
+    const later = { ...signedQuote(AK, quoteOf(other)), pcrs: valuesOf(other) };
+    for (let i = 0; i < 50; i++) verifyQuote(later, key, { nonce: NONCE, selection: other });
+    quote.pcrs.get('sha256')?.get(7)?.fill(0);
+    expect([...(pcrs ?? [])].map(({ index, value }) => [index, value])).toEqual(
+      [0, 1, 7].map((index) => [index, pcrValue('sha256', index)]),
+    );
+  });
+  it('e19 alone: a selection of PCRs over 23 whose values take more than 16 KiB', () => {
+    const indexes = Array.from({ length: 300 }, (_, index) => index);
+    const selection: PcrSelection = [{ bank: 'sha512', pcrs: indexes, sizeofSelect: 255 }];
+    const quote = { ...signedQuote(AK, quoteOf(selection)), pcrs: valuesOf(selection) };
+    expect(examineQuote(quote, key, { nonce: NONCE }).failures.map(({ check }) => check)).toEqual(['e19']);
+  });
   it('e22: the digest is by the scheme’s hash, not by the bank’s', () => {
     const selection: PcrSelection = [{ bank: 'sha384', pcrs: [0] }];
     const byBank = quoteOf(selection, {}, 'sha384');

@@ -81,8 +81,14 @@ export function e18Firmware(attest: QuoteAttest, floor: bigint): void {
   }
 }
 
+/** e19: the selection is one that proves something, and the one that was asked for. */
+export function e19(attest: QuoteAttest, requested?: PcrSelection, required?: PcrSelection): void {
+  e19Selection(attest);
+  e19Requested(attest, requested, required);
+}
+
 /** e19, what a selection must be by itself: banks once each, PCRs 0–23, not empty, not of SHA-1 alone. */
-export function e19Selection(attest: QuoteAttest): void {
+function e19Selection(attest: QuoteAttest): void {
   const selection = attest.attested.pcrSelection;
   if (selection.some(({ bank }, at) => selection.findIndex((other) => other.bank === bank) !== at)) {
     refuse('e19', 'the quote selects a bank twice', quoted(selection));
@@ -99,11 +105,7 @@ export function e19Selection(attest: QuoteAttest): void {
 }
 
 /** e19, what was asked: exactly the requested banks and PCRs (CVE-2024-29039), and in them what policy requires. */
-export function e19Requested(
-  attest: QuoteAttest,
-  requested?: PcrSelection,
-  required: PcrSelection = [],
-): void {
+function e19Requested(attest: QuoteAttest, requested?: PcrSelection, required: PcrSelection = []): void {
   const selection = attest.attested.pcrSelection;
   if (requested !== undefined && !samePcrSelection(selection, requested)) {
     refuse('e19', `the quote selects other PCRs than ${formatPcrSelection(requested)}`, quoted(selection));

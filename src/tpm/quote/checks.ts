@@ -9,10 +9,16 @@ export class Checks {
     this.failures = [...failures];
   }
 
-  /** The step's result, or undefined when it refused. Anything else that it throws is a fault and goes on up. */
-  run<T>(step: () => T): T | undefined {
+  /**
+   * The step's result, or undefined when it refused. Anything else that it throws is a fault and goes on up.
+   * @param inputs what the step is called with: quotes are checked by the thousand, and a closure costs each of them
+   */
+  run<Inputs extends readonly unknown[], T>(
+    step: (...inputs: Inputs) => T,
+    ...inputs: Inputs
+  ): T | undefined {
     try {
-      return step();
+      return step(...inputs);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.failures.push(...error.failures);
@@ -33,9 +39,13 @@ export class Checks {
 export type FormCheck = 'e1' | 'e4' | 'e8' | 'e20';
 
 /** Parses, and reports a malformed structure under the check that asks for its form. */
-export function inForm<T>(check: FormCheck, parse: () => T): T {
+export function inForm<Inputs extends readonly unknown[], T>(
+  check: FormCheck,
+  parse: (...inputs: Inputs) => T,
+  ...inputs: Inputs
+): T {
   try {
-    return parse();
+    return parse(...inputs);
   } catch (error) {
     if (error instanceof Refusal && error.check === 'malformed') {
       throw new Refusal(check, error.reason, error.detail);

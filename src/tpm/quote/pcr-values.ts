@@ -1,5 +1,5 @@
-import { equalBytes, refuse, toHex } from '../../base/index.ts';
-import { digest, digestSize } from '../algorithms.ts';
+import { refuse, toHex } from '../../base/index.ts';
+import { digestSize, isDigestOf } from '../algorithms.ts';
 import type { HashName } from '../algorithms.ts';
 import type { QuoteAttest } from '../attest.ts';
 import type { PcrSelection } from '../pcr-selection.ts';
@@ -80,7 +80,7 @@ function e21Keys(selection: PcrSelection, claimed: ClaimedPcrs): Uint8Array {
     selected += pcrs.length;
     size += pcrs.length * digestSize(bank);
   }
-  const values = uninitialized(size);
+  const values = memory(size);
   let at = 0;
   for (const { bank, pcrs } of selection) {
     const ofBank = claimed.get(bank);
@@ -97,15 +97,26 @@ function e21Keys(selection: PcrSelection, claimed: ClaimedPcrs): Uint8Array {
   return given === selected ? values : wrongKeys(selection, claimed);
 }
 
-/** Memory of Node's pool, which the caller fills whole: half the time of memory of its own. */
-function uninitialized(size: number): Uint8Array {
-  const { buffer, byteOffset } = Buffer.allocUnsafe(size);
-  return new Uint8Array(buffer, byteOffset, size); // a Buffer's slice() would not copy
+/** Bytes that are taken at once for the values of some twenty quotes. */
+const ARENA = 16384;
+let arena = new ArrayBuffer(ARENA);
+let used = 0;
+
+/** Zeroed memory that nothing else has; a piece of a larger one takes a third of the time of memory of its own. */
+function memory(size: number): Uint8Array {
+  if (size > ARENA) return new Uint8Array(size);
+  if (size > ARENA - used) {
+    arena = new ArrayBuffer(ARENA);
+    used = 0;
+  }
+  const piece = new Uint8Array(arena, used, size);
+  used += size;
+  return piece;
 }
 
 /** e22: their digest by the signing scheme's hash is the signed one. */
 function e22Digest(pcrDigest: Uint8Array, hash: HashName, values: Uint8Array): void {
-  if (!equalBytes(digest(hash, values), pcrDigest)) {
+  if (!isDigestOf(hash, values, pcrDigest)) {
     refuse('e22', 'the PCR values are not those that were quoted', { quoted: toHex(pcrDigest) });
   }
 }

@@ -37,6 +37,12 @@ function e12Signature(key: VerifyingKey, attest: Uint8Array, signature: TpmSigna
   }
 }
 
+/** e12 only for what e11 let pass. */
+function e11e12(key: VerifyingKey, attest: Uint8Array, signature: TpmSignature): void {
+  e11Range(key, signature);
+  e12Signature(key, attest, signature);
+}
+
 /**
  * e9–e12 in order. A signature by another scheme or a weak hash isn't worth verifying; without a key (e6) it can't
  * be, which is a failure already.
@@ -49,16 +55,9 @@ export function checkSignature(
   acceptSha1 = false,
 ): void {
   const before = checks.failures.length;
-  checks.run(() => {
-    e9Scheme(key, signature);
-  });
-  checks.run(() => {
-    e10Hash(key, signature, acceptSha1);
-  });
+  checks.run(e9Scheme, key, signature);
+  checks.run(e10Hash, key, signature, acceptSha1);
   const { verifying } = key;
   if (verifying === null || checks.failures.length > before) return;
-  checks.run(() => {
-    e11Range(verifying, signature);
-    e12Signature(verifying, attest, signature);
-  });
+  checks.run(e11e12, verifying, attest, signature);
 }

@@ -12,8 +12,7 @@ import {
   e16Nonce,
   e17Counters,
   e18Firmware,
-  e19Requested,
-  e19Selection,
+  e19,
   e2Challenge,
   e3Enrolled,
 } from './body-checks.ts';
@@ -137,13 +136,11 @@ interface ReceivedQuote {
 
 /** Everything is read before anything is judged; undefined when something doesn't parse. */
 function readForm(evidence: QuoteEvidence, checks: Checks): ReceivedQuote | undefined {
-  checks.run(() => {
-    e1Sizes(evidence);
-  });
+  checks.run(e1Sizes, evidence);
   if (!checks.isClean()) return undefined;
-  const signature = checks.run(() => inForm('e8', () => parseSignature(evidence.signature)));
-  const header = checks.run(() => inForm('e20', () => attestHeader(evidence.attest)));
-  const attest = header && checks.run(() => inForm('e20', () => readQuote(header, evidence.attest)));
+  const signature = checks.run(() => inForm('e8', parseSignature, evidence.signature));
+  const header = checks.run(() => inForm('e20', attestHeader, evidence.attest));
+  const attest = header && checks.run(() => inForm('e20', readQuote, header, evidence.attest));
   if (signature === undefined || header === undefined || !checks.isClean()) return undefined;
   return { signature, header, attest };
 }
@@ -166,12 +163,8 @@ function readQuote({ magic, type }: AttestHeader, bytes: Uint8Array): QuoteAttes
 /** An attestation key signed exactly these bytes, and a TPM made them as a quote. */
 function checkOrigin(attest: Uint8Array, key: AttestationKey, received: ReceivedQuote, checks: Checks): void {
   checkSignature(attest, key, received.signature, checks); // e9 e10 e11 e12
-  checks.run(() => {
-    e13Magic(received.header);
-  });
-  checks.run(() => {
-    e14Type(received.header);
-  });
+  checks.run(e13Magic, received.header);
+  checks.run(e14Type, received.header);
 }
 
 /**
@@ -180,39 +173,24 @@ function checkOrigin(attest: Uint8Array, key: AttestationKey, received: Received
  */
 function unsignedGarbage(attest: Uint8Array, origin: Checks, form: Checks): boolean {
   const unsigned = origin.failures.some(({ check }) => check === 'e11' || check === 'e12');
-  return unsigned && form.run(() => inForm('e20', () => parseAnyMagic(attest))) === undefined;
+  return unsigned && form.run(() => inForm('e20', parseAnyMagic, attest)) === undefined;
 }
 
 /** What the verifier remembers: the challenge, the enrolled key. */
 function checkContext(key: AttestationKey, expected: QuoteExpectations, checks: Checks): void {
   const { challenge, enrolled } = expected;
-  checks.run(() => {
-    if (challenge !== undefined) e2Challenge(challenge);
-  });
-  checks.run(() => {
-    if (enrolled !== undefined) e3Enrolled(key, enrolled);
-  });
+  if (challenge !== undefined) checks.run(e2Challenge, challenge);
+  if (enrolled !== undefined) checks.run(e3Enrolled, key, enrolled);
 }
 
 /** What was signed. */
 function checkBody(attest: QuoteAttest, expected: QuoteExpectations, checks: Checks): void {
   const { qualifiedSigner, nonce, lastClock, firmwareFloor, selection, required } = expected;
-  checks.run(() => {
-    if (qualifiedSigner !== undefined) e15QualifiedSigner(attest, qualifiedSigner);
-  });
-  checks.run(() => {
-    e16Nonce(attest, nonce);
-  });
-  checks.run(() => {
-    if (lastClock) e17Counters(attest, lastClock);
-  });
-  checks.run(() => {
-    if (firmwareFloor !== undefined) e18Firmware(attest, firmwareFloor);
-  });
-  checks.run(() => {
-    e19Selection(attest);
-    e19Requested(attest, selection, required);
-  });
+  if (qualifiedSigner !== undefined) checks.run(e15QualifiedSigner, attest, qualifiedSigner);
+  checks.run(e16Nonce, attest, nonce);
+  if (lastClock) checks.run(e17Counters, attest, lastClock);
+  if (firmwareFloor !== undefined) checks.run(e18Firmware, attest, firmwareFloor);
+  checks.run(e19, attest, selection, required);
 }
 
 /** The values behind the digest. */
@@ -223,7 +201,7 @@ function checkPcrs(
   checks: Checks,
 ): VerifiedPcrs | undefined {
   if (claimed === undefined) return undefined;
-  return checks.run(() => verifyPcrValues(attest, signature.hash, claimed));
+  return checks.run(verifyPcrValues, attest, signature.hash, claimed);
 }
 
 /**
