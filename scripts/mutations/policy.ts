@@ -4,6 +4,7 @@ const signatures = 'test/policy/signatures.test.ts';
 const cedar = 'test/policy/cedar.test.ts';
 const bundles = 'test/policy/bundle.test.ts';
 const server = 'test/server/policy.test.ts';
+const staged = 'test/server/staged-decisions.test.ts';
 const secrets = 'test/server/secrets.test.ts';
 const init = 'test/config/init.test.ts';
 
@@ -216,6 +217,57 @@ export const mutations: readonly Mutation[] = [
     replace: `    summary: 'A bundle and its signed manifest',
     access: { who: 'operator-or-agent' },`,
     test: server,
+  },
+  {
+    name: 'staged-for-agents',
+    file: 'src/server/routes/policy.ts',
+    find: `    summary: 'How decisions since it was staged differ from what the staged bundle says to them',
+    access: { who: 'operator', role: 'any' },`,
+    replace: `    summary: 'How decisions since it was staged differ from what the staged bundle says to them',
+    access: { who: 'operator-or-agent' },`,
+    test: staged,
+  },
+  {
+    name: 'staged-remembered-for-another-bundle',
+    file: 'src/server/policy/staged-decisions.ts',
+    find: 'if (this.#staging?.version === version) return this.#staging;',
+    replace: 'if (this.#staging !== null) return this.#staging;',
+    test: staged,
+  },
+  {
+    name: 'staged-judged-by-the-active-bundle',
+    file: 'src/lifecycle/repeat/beside.ts',
+    find: 'await judge({ ...deps, policy: { active: () => Promise.resolve(policy) } })',
+    replace: 'await judge(deps)',
+    test: staged,
+  },
+  {
+    name: 'staged-blamed-for-a-replay',
+    file: 'src/lifecycle/repeat/beside.ts',
+    find: 'nonces: { has: () => spent, reserve: () => true },',
+    replace: 'nonces: watched.nonces,',
+    test: staged,
+  },
+  {
+    name: 'staged-blamed-for-what-was-not-sent',
+    file: 'src/lifecycle/repeat/beside.ts',
+    find: "SENT_OTHERWISE.has(denial.check) ? 'undetermined' : 'denied-then'",
+    replace: "SENT_OTHERWISE.size === 0 ? 'undetermined' : 'denied-then'",
+    test: staged,
+  },
+  {
+    name: 'staged-queue-without-end',
+    file: 'src/server/policy/staged-decisions.ts',
+    find: 'this.#waiting.length >= MOST_WAITING || this.#size + one.size > MOST_TEXT',
+    replace: 'this.#waiting.length >= 99_999 || this.#size + one.size > MOST_TEXT',
+    test: staged,
+  },
+  {
+    name: 'staged-blamed-for-what-comes-after',
+    file: 'src/lifecycle/repeat/beside.ts',
+    find: '(await judge(deps)) === null ? UNDETERMINED',
+    replace: "(await judge(deps))?.check === '' ? UNDETERMINED",
+    test: staged,
   },
   {
     name: 'secret-of-another-row',

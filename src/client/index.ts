@@ -47,7 +47,14 @@ export { followCheckpoint, readEntries, tileReader, verifierLog } from './follow
 export type { EntriesOptions } from './follow-log.ts';
 export { fetchPackage } from './packages.ts';
 export type { PackageSubject } from './packages.ts';
-export { policyBundle, policyHistory, publishPolicy, showPolicy, stagePolicy } from './policy.ts';
+export {
+  policyBundle,
+  policyHistory,
+  publishPolicy,
+  showPolicy,
+  stagePolicy,
+  stagedDifferences,
+} from './policy.ts';
 export { DEFAULT_SOCKET, askAgent } from './local/ask-agent.ts';
 export type { HolderAnswer, LocalStreams, ProofQuestion } from './local/ask-agent.ts';
 export {

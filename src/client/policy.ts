@@ -26,6 +26,11 @@ export async function showPolicy(client: VerifierClient): Promise<JsonObject> {
   return (await client.request('GET', '/v1/policy', { maxBytes: BUNDLE_BYTES })).json;
 }
 
+/** What the staged bundle says to decisions otherwise than the active one; `staged` is null where none is. */
+export async function stagedDifferences(client: VerifierClient): Promise<JsonObject> {
+  return (await client.request('GET', '/v1/policy/staged', { maxBytes: BUNDLE_BYTES })).json;
+}
+
 const HISTORY = object({ policies: list(anyObject, 1000), next: nullable(text()) });
 
 /** Bundles that were active, the newest first, back to version 1. */

@@ -127,11 +127,59 @@ interface Submitted {
 }
 
 async function runStages(
-  { body, hostId, caller }: Submitted,
+  submitted: Submitted,
   recording: Recording,
   progress: Progress,
 ): Promise<PreparedAttestation> {
   const { deps } = recording;
+  const { hostId, caller } = submitted;
+  const judged = await judgeStages(submitted, deps, progress);
+  const { host, environment } = judged;
+  const { request, evidence, policy, now } = judged.admitted;
+
+  progress.stage = 'authorization';
+  const issuedAt = Math.floor(now / 1000);
+  const confirmation = await agentThumbprint(host);
+  const terms = { hostId, nonce: request.nonce, confirmation, policyHash: policy.bundle.hash };
+  const attestationResult = await signResult(
+    environment,
+    { ...terms, issuedAt, expires: issuedAt + MAX_LIFETIME_SECONDS },
+    deps,
+  );
+  const named = namedEvidence(evidence, attestationResult);
+  const attested: Attested = { ...judged, evidence: named };
+  const renewals = await renewAll(attested, deps);
+
+  progress.stage = 'sealing';
+  const sealed = await sealRenewals(attested, renewals.renewed, deps);
+  const certificate = await renewCertificate(attested, caller, deps);
+
+  progress.stage = 'audit';
+  return prepareAllow({ attested, attestationResult, renewals, sealed, certificate }, recording);
+}
+
+/** What the stages found that judge a host. */
+type Judged = Omit<Attested, 'evidence'>;
+
+/**
+ * Why the stages that judge a host would deny its attestation; null where they don't. For a bundle that is staged: the
+ * executions that are to go on aren't looked at, and nothing is made.
+ */
+export async function judgeAttestation(submitted: Submitted, deps: DecisionDeps): Promise<Denial | null> {
+  const progress: Progress = { stage: 'request' };
+  try {
+    await judgeStages(submitted, deps, progress);
+    return null;
+  } catch (error) {
+    return denialOf(error, progress.stage, deps);
+  }
+}
+
+async function judgeStages(
+  { body, hostId, caller }: Submitted,
+  deps: DecisionDeps,
+  progress: Progress,
+): Promise<Judged> {
   const admitted = (progress.admitted = await admitAttestation(body, hostId, caller, deps));
 
   progress.stage = 'identity';
@@ -169,26 +217,7 @@ async function runStages(
     },
     deps,
   );
-
-  progress.stage = 'authorization';
-  const issuedAt = Math.floor(now / 1000);
-  const confirmation = await agentThumbprint(host);
-  const terms = { hostId, nonce: request.nonce, confirmation, policyHash: policy.bundle.hash };
-  const attestationResult = await signResult(
-    environment,
-    { ...terms, issuedAt, expires: issuedAt + MAX_LIFETIME_SECONDS },
-    deps,
-  );
-  const named = namedEvidence(evidence, attestationResult);
-  const attested: Attested = { admitted, host, platform, quote, environment, evidence: named };
-  const renewals = await renewAll(attested, deps);
-
-  progress.stage = 'sealing';
-  const sealed = await sealRenewals(attested, renewals.renewed, deps);
-  const certificate = await renewCertificate(attested, caller, deps);
-
-  progress.stage = 'audit';
-  return prepareAllow({ attested, attestationResult, renewals, sealed, certificate }, recording);
+  return { admitted, host, platform, quote, environment };
 }
 
 async function agentThumbprint({ agentPublic }: HostFacts): Promise<string> {

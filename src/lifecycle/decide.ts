@@ -169,21 +169,29 @@ async function judgeStages(
 }
 
 /**
- * Why the stages that judge would deny a submission; null where policy allows it. For simulations: nothing is made.
+ * Why the stages that judge would deny a submission; null where policy allows it. For simulations and for a bundle that
+ * is staged: nothing is made.
  */
 export async function judgeSubmission(
-  submission: Submission,
+  read: () => Submission,
   caller: Caller,
   deps: DecisionDeps,
 ): Promise<Denial | null> {
   const progress: Progress = { stage: 'request' };
   try {
-    await judgeStages(submission, caller, deps, progress);
+    await judgeStages(read(), caller, deps, progress);
     return null;
   } catch (error) {
     return denialOf(error, progress.stage, deps);
   }
 }
+
+/** {@link judgeSubmission} of `POST /v1/executions`. @param body parsed strictly */
+export const judgeExecution = (
+  body: JsonObject,
+  caller: Caller,
+  deps: DecisionDeps,
+): Promise<Denial | null> => judgeSubmission(() => parseExecutionSubmission(body), caller, deps);
 
 /** Everything that the stages made. */
 interface Allowed {

@@ -1,10 +1,10 @@
-export { decideAttestation } from './attest.ts';
+export { decideAttestation, judgeAttestation } from './attest.ts';
 export type { AttestationAnswer } from './attest.ts';
 export { attestationDigest, attestationQualifyingData } from './attestation-request.ts';
 export type { AttestationRequest, RenewalRequest } from './attestation-request.ts';
 export { CHALLENGE_LIFETIME_MS, checkNonce, makeNonce } from './challenge.ts';
 export type { ChallengeBinding, ChallengeKey, ChallengePurpose, IssuedChallenge } from './challenge.ts';
-export { decideExecution, prepareExecution } from './decide.ts';
+export { decideExecution, judgeExecution, prepareExecution } from './decide.ts';
 export { DENIALS, DENIAL_STATUS, toDenial } from './denial.ts';
 export type { Denial, DenialCode, DenialRule, Stage } from './denial.ts';
 export { EVIDENCE_TYPE, parseEvidence, treeFileDigests } from './evidence-collection.ts';
@@ -19,6 +19,8 @@ export { MAX_PACKAGE, PACKAGE_TYPE, formatPackage, parsePackage } from './packag
 export type { PackagePins } from './package/trust.ts';
 export { openPackage, verifyPackage } from './package/verify.ts';
 export type { OpenedPackage, PackageReport } from './package/verify.ts';
+export { watchDecision } from './repeat/beside.ts';
+export type { Beside, BesideResult, Judge, WatchedDecision } from './repeat/beside.ts';
 export { simulateDecision } from './repeat/simulate.ts';
 export type { Simulated } from './repeat/simulate.ts';
 export type * from './policy-port.ts';

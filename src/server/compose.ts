@@ -29,6 +29,7 @@ import { HostEvents } from './host-events.ts';
 import { ImaVerifier } from './ima/ima-verifier.ts';
 import { LiveExecutions } from './live-executions.ts';
 import { LogClock } from './log-clock.ts';
+import { StagedDecisions } from './policy/staged-decisions.ts';
 import { rememberRecords } from './remembered-records.ts';
 import type { Services } from './services.ts';
 import { StatusLists } from './status-lists.ts';
@@ -230,6 +231,8 @@ async function assemble(parts: Parts): Promise<Services> {
       authorizations: parts.trust.current.keys.authorization,
     },
   });
+  const { stagedPolicies: policies } = governed;
+  const staged = new StagedDecisions({ records, decisions, policies, onError: parts.onError });
   const chores = startChores({ ...parts, records, decisions }, denials);
   const desk = deskOf(parts, { records, ledger: hostLedger }, revokedEkCas);
   return {
@@ -243,12 +246,14 @@ async function assemble(parts: Parts): Promise<Services> {
     policy,
     secrets,
     decisions,
+    staged,
     denials,
     revokedEkCas,
     close: async () => {
       events.close();
       await chores.stop();
       await parts.witnessing?.stop();
+      await staged.close();
       await ima.close();
       // Best effort: a store that can't write must not keep the process from ending.
       await denials.write(ledger, clock.now()).catch(parts.onError);

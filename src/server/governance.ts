@@ -7,6 +7,7 @@ import type { TrustChain } from '../policy/index.ts';
 import { deriveKey } from '../store/index.ts';
 import type { StoreOperations } from '../store/index.ts';
 import { ActivePolicies } from './policy/active-policy.ts';
+import type { PolicySource } from './policy/active-policy.ts';
 import { revocationsOf } from './decision-records.ts';
 import type { PolicyDesk } from './policy/policy-desk.ts';
 import { policyParser } from './policy/policy-parser.ts';
@@ -15,6 +16,8 @@ import { secretsPort } from './secrets.ts';
 /** Policy and secrets of a running verifier. */
 export interface Governance {
   readonly policies: ActivePolicies;
+  /** For the staged bundle alone: what becomes of it there, the active one doesn't notice. */
+  readonly stagedPolicies: ActivePolicies;
   readonly desk: PolicyDesk;
   readonly secrets: Secrets;
   /** Encrypts secrets; 32 bytes. */
@@ -44,16 +47,18 @@ export function governance({
 }: GovernanceParts): Governance {
   const { authorities } = trust.current;
   const signers = { authorities, trustDomain: config.trustDomain };
-  const policies = new ActivePolicies({
+  const source: PolicySource = {
     records,
     body: (sha256) => store.body(sha256),
     trust: signers,
     url: config.url,
     load: loadCedar,
-  });
+  };
+  const policies = new ActivePolicies(source);
   const secretsKey = deriveKey(ring.secret('master'), 'stored');
   return {
     policies,
+    stagedPolicies: new ActivePolicies(source),
     desk: {
       records,
       ledger,

@@ -69,6 +69,12 @@ export class Metrics {
     labelNames: ['witness'] as const,
     registers: [this.#registry],
   });
+  readonly #staged = new Gauge({
+    name: 'sealgate_staged_decisions',
+    help: 'Decisions that were also judged under a staged policy since the start, by what came of it.',
+    labelNames: ['result'] as const,
+    registers: [this.#registry],
+  });
   readonly #expiry = new Gauge({
     name: 'sealgate_expiry_seconds',
     help: 'Seconds until a certificate ends.',
@@ -120,6 +126,11 @@ export class Metrics {
       this.#witnessed.set({ witness: name }, Number(size));
       this.#witnessFailures.set({ witness: name }, failures);
     }
+  }
+
+  /** How decisions compare with what a staged policy says to them. */
+  staged(totals: ReadonlyMap<string, number>): void {
+    for (const [result, count] of totals) this.#staged.set({ result }, count);
   }
 
   /** The page, with what is measured when it is asked for. */

@@ -8,6 +8,7 @@ import type { StoreOperations } from '../store/index.ts';
 import type { DenialTally } from './denial-tally.ts';
 import type { Governance } from './governance.ts';
 import type { HostEvents } from './host-events.ts';
+import type { StagedDecisions } from './policy/staged-decisions.ts';
 import type { LiveExecutions } from './live-executions.ts';
 import type { StatusLists } from './status-lists.ts';
 import type { WitnessDesk } from './witness/witness-desk.ts';
@@ -43,6 +44,8 @@ export interface Services {
   readonly secrets: DecisionDeps['secrets'];
   /** What decisions are made with. */
   readonly decisions: DecisionDeps;
+  /** Makes decisions; while a bundle is staged, looks at each a second time. */
+  readonly staged: StagedDecisions;
   /** Executions that have not ended. */
   readonly live: LiveExecutions;
   /** What relying parties learn of executions that ended. */

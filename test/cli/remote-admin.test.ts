@@ -170,6 +170,12 @@ describe('sealgate policy, over HTTPS', () => {
       active: null,
       staged: { digest: policyHash },
     });
+    expect((await remote.json('policy', 'show', '--staged')).document).toMatchObject({
+      ...{ ok: true, staged: { digest: policyHash, same: 0, deniedThen: 0, differences: [] } },
+    });
+    expect((await remote.run('policy', 'show', '--staged')).stdout).toContain(policyHash);
+    expect((await remote.run('policy', 'show', '--staged', '--history')).exit).toBe(2);
+    expect((await remote.run('policy', 'show', bundle, '--staged')).exit).toBe(2);
     expect((await remote.json('policy', 'publish')).document).toMatchObject({
       ok: true,
       digest: policyHash,
@@ -178,6 +184,7 @@ describe('sealgate policy, over HTTPS', () => {
     expect((await remote.json('policy', 'show')).document).toMatchObject({
       active: { digest: policyHash, version: 1 },
     });
+    expect((await remote.run('policy', 'show', '--staged')).exit).toBe(1);
     const history = await remote.run('policy', 'show', '--history');
     expect(history.exit).toBe(0);
     expect(history.stdout).toContain(policyHash);

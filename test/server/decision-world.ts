@@ -62,7 +62,7 @@ previous: ${previous === null ? 'null' : `"${previous}"`}
 validity: { notBefore: "${iso(Date.now() - DAY)}", notAfter: "${iso(Date.now() + 30 * DAY)}" }
 platforms:
   vm:
-    quoted: "${extra.measured === undefined ? BOOT : MEASURED_BOOT}"
+    quoted: "${extra.quoted ?? (extra.measured === undefined ? BOOT : MEASURED_BOOT)}"
     sealed: "${BOOT}"
     references: references.json
     quirks: []
@@ -91,6 +91,10 @@ const CEDAR =
 export interface PolicyOptions {
   readonly cedar?: string;
   readonly executionsPerHost?: number;
+  /** Selection of PCRs that a quote must have. */
+  readonly quoted?: string;
+  /** Hex: what PCR 0 must be; what an emulator without a boot has, when left out. */
+  readonly pcr0?: string;
   readonly authorizationLifetime?: number;
   readonly maxChildren?: number;
   /** Whom authorizations may be shown to, and how often. */
@@ -182,6 +186,11 @@ export class DecisionWorld {
 
   /** Builds, signs, stages and publishes the next version. */
   async publish(options: PolicyOptions = {}): Promise<PolicyBundle> {
+    return await this.publishStaged(await this.stage(options));
+  }
+
+  /** Builds, signs and stages the next version. */
+  async stage(options: PolicyOptions = {}): Promise<PolicyBundle> {
     const before = this.bundle;
     const files = {
       'policy.yaml': policyYaml((before?.version ?? 0) + 1, before?.hash ?? null, options),
@@ -192,7 +201,7 @@ export class DecisionWorld {
         options.measured ?? {
           version: 1,
           platform: 'vm',
-          pcrs: [{ name: 'boot', bank: 'sha256', values: { 0: ['00'.repeat(32)] } }],
+          pcrs: [{ name: 'boot', bank: 'sha256', values: { 0: [options.pcr0 ?? '00'.repeat(32)] } }],
         },
       ),
       'artifacts.json': JSON.stringify({
@@ -214,6 +223,11 @@ export class DecisionWorld {
       submission(bundle, authorityKey(this.directory)),
     );
     if (staged.status !== 201) throw new Error(`stage: ${staged.text}`);
+    return bundle;
+  }
+
+  /** Publishes what was staged. */
+  async publishStaged(bundle: PolicyBundle): Promise<PolicyBundle> {
     const published = await this.operate('POST', '/v1/policy/publish', { digest: bundle.hash });
     if (published.status !== 200) throw new Error(`publish: ${published.text}`);
     this.bundle = bundle;

@@ -32,6 +32,7 @@ import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 import { changesText } from '../policy-changes.ts';
 import { showRemotePolicy } from './policy-publish.ts';
+import { showStaged } from '../policy-staged.ts';
 
 /** `sealgate policy show|diff|test`: what a bundle says, offline. */
 export function registerPolicyExamine(program: Command, context: CommandContext): void {
@@ -44,6 +45,7 @@ export function registerPolicyExamine(program: Command, context: CommandContext)
 interface ShowOptions {
   readonly profile?: string;
   readonly history?: boolean;
+  readonly staged?: boolean;
   readonly signatures?: string;
   readonly trustBundle?: string;
 }
@@ -55,20 +57,27 @@ function registerShow(policy: Command, context: CommandContext): void {
     .description('check a bundle file and say what it grants; without one: what the verifier has active')
     .option('--profile <name>', 'without a bundle: how to reach the verifier ($SEALGATE_PROFILE)')
     .option('--history', 'without a bundle: every policy that was active, its chain checked')
+    .option('--staged', 'without a bundle: which decisions the staged policy would have made otherwise')
     .option('--signatures <file>', 'the signed manifest (default: BUNDLE.dsse.json where it is)')
     .option('--trust-bundle <file>', 'trust bundle whose authorities must have signed')
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  sealgate policy show bundle.json --trust-bundle trust.json\n  sealgate policy show --history\n',
+      '\nExample:\n  sealgate policy show bundle.json --trust-bundle trust.json\n  sealgate policy show --history\n' +
+        '  sealgate policy show --staged\n',
     )
     .action(async (file: string | undefined, options: ShowOptions) => {
       if (file === undefined) {
-        await showRemotePolicy(context, options);
+        if (options.history === true && options.staged === true)
+          throw new UsageError('--history or --staged, one at a time');
+        if (options.staged === true) await showStaged(context, options);
+        else await showRemotePolicy(context, options);
         return;
       }
-      if (options.history === true || options.profile !== undefined)
-        throw new UsageError('--history and --profile are about the verifier’s policy, not a file’s');
+      if (options.history === true || options.staged === true || options.profile !== undefined)
+        throw new UsageError(
+          '--history, --staged and --profile are about the verifier’s policy, not a file’s',
+        );
       const facts = showBundle(file, options);
       if (json) printJson(io, { ok: true, denial: null, ...facts });
       else io.stdout(table(factRows(facts)));

@@ -38,7 +38,7 @@ export async function simulateDecision(
   };
   const deps = repeatDeps({ ...material, policy: { ...policy, ...loadBundle(candidate, load), bundle } });
   const { submission } = readKept(decision, kept, inputs);
-  const denial = await judgeSubmission(submission, inputs.caller, deps);
+  const denial = await judgeSubmission(() => submission, inputs.caller, deps);
   if (denial === null) return { outcome: 'allow', denial };
   return { outcome: denial.check === 'decision-repeat' ? 'undetermined' : 'deny', denial };
 }

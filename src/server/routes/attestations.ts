@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import type { JsonObject } from '../../base/index.ts';
-import { decideAttestation } from '../../lifecycle/index.ts';
+import { decideAttestation, judgeAttestation } from '../../lifecycle/index.ts';
 import { lifecycleCaller } from '../agent-call.ts';
 import { afterAttestation } from '../after-attestation.ts';
 import { requireAllowed } from '../decided.ts';
@@ -33,10 +33,15 @@ export function attestationRoutes(metrics: Metrics): readonly Route[] {
       body: SUBMISSION,
       evidence: true,
       handle: async (call) => {
-        const { decisions, hostLedger } = call.services;
+        const { staged, hostLedger } = call.services;
         const { hostId } = call.params;
+        const [body, caller] = [asJson(call.body), lifecycleCaller(call)];
         const decided = await metrics.decision('attestation', () =>
-          decideAttestation(asJson(call.body), hostId, lifecycleCaller(call), decisions, hostLedger),
+          staged.decide({
+            ...{ purpose: 'attestation', caller, body },
+            decide: (deps) => decideAttestation(body, hostId, caller, deps, hostLedger),
+            judge: (deps) => judgeAttestation({ body, hostId, caller }, deps),
+          }),
         );
         await afterAttestation(decided, hostId, call.services);
         const answer = requireAllowed(decided);

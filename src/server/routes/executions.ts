@@ -6,6 +6,7 @@ import {
   EXECUTION,
   RELEASE_LOST,
   decideExecution,
+  judgeExecution,
   parseExecutionRecord,
   reportOutcome,
 } from '../../lifecycle/index.ts';
@@ -52,9 +53,14 @@ export function executionRoutes(metrics: Metrics): readonly Route[] {
       body: SUBMISSION,
       evidence: true,
       handle: async (call) => {
-        const { decisions, hostLedger } = call.services;
+        const { staged, hostLedger } = call.services;
+        const [body, caller] = [asJson(call.body), lifecycleCaller(call)];
         const decided = await metrics.decision('execution', () =>
-          decideExecution(asJson(call.body), lifecycleCaller(call), decisions, hostLedger),
+          staged.decide({
+            ...{ purpose: 'execution', caller, body },
+            decide: (deps) => decideExecution(body, caller, deps, hostLedger),
+            judge: (deps) => judgeExecution(body, caller, deps),
+          }),
         );
         const answer = requireAllowed(decided);
         return { status: 201, json: { ...answer } as unknown as JsonObject };

@@ -40,6 +40,7 @@ export function operationRoutes(metrics: Metrics, openApi: () => object): readon
       handle: async ({ services, now }) => {
         const head = await services.store.head();
         metrics.standing(await hostStates(services), services.live.size, services.events.size);
+        metrics.staged(services.staged.totals());
         metrics.witnesses(services.witnessing?.standing() ?? []);
         const seconds = expiries(services, now).map(({ what, notAfter }) => ({
           what,

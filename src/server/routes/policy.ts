@@ -82,6 +82,13 @@ export const POLICY_ROUTES: readonly Route[] = [
   }),
   route({
     method: 'GET',
+    url: '/v1/policy/staged',
+    summary: 'How decisions since it was staged differ from what the staged bundle says to them',
+    access: { who: 'operator', role: 'any' },
+    handle: async ({ services }) => ({ status: 200, json: { staged: await services.staged.report() } }),
+  }),
+  route({
+    method: 'GET',
     url: '/v1/policy/history',
     summary: 'Bundles that were active, the newest first, in pages',
     access: { who: 'operator', role: 'any' },
