@@ -84,6 +84,27 @@ export const mutations: readonly Mutation[] = [
     test: RULES,
   },
   {
+    name: 'eventlog-separator-in-one-bank',
+    file: `${FOLDER}/rules/separators.ts`,
+    find: '!context.matches(event, NORMAL)',
+    replace: '!separates',
+    test: RULES,
+  },
+  {
+    name: 'eventlog-section-name-in-one-bank',
+    file: `${FOLDER}/rules/unified-kernel.ts`,
+    find: 'return context.matches(event, `${known}\\0`) ? known : undefined;',
+    replace: 'return known;',
+    test: RULES,
+  },
+  {
+    name: 'secure-boot-mok-state-in-one-bank',
+    file: `${FOLDER}/rules/secure-boot.ts`,
+    find: "!context.matches(event, '\\0')",
+    replace: "!context.isConstant(event, '\\0')",
+    test: RULES,
+  },
+  {
     name: 'eventlog-second-separator',
     file: `${FOLDER}/rules/separators.ts`,
     find: 'if (second !== undefined)',

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { appraise, imaRulesOf, parseReferences, REFERENCES_LIMITS } from '../appraisal/index.ts';
 import type { Appraisal, ReferenceValues } from '../appraisal/index.ts';
-import { LIMITS, Refusal, fromUtf8, parseJson } from '../base/index.ts';
+import { LIMITS, Refusal, fromHex, fromUtf8, parseJson } from '../base/index.ts';
 import type { JsonObject, JsonValue } from '../base/index.ts';
 import {
   compileImaRules,
@@ -50,6 +50,8 @@ export function filesIn(directory: string): EvidenceFiles {
   const optional = (name: 'pcrs' | 'eventlog' | 'ima') =>
     existsSync(file(name)) ? { [name]: file(name) } : {};
   const nonce = fromUtf8(readInput(file('nonce'), 'nonce', 1024), 'nonce').trim();
+  // A file whose content doesn't parse is refused evidence, not a mistake in the command line.
+  fromHex(nonce, EVIDENCE_FILES.nonce);
   return {
     attest: file('attest'),
     signature: file('signature'),

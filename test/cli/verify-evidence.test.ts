@@ -199,6 +199,17 @@ describe('sealgate verify evidence', () => {
     ]).toContain(check);
   });
 
+  it.each(['zz', 'abc', 'ab\0', ''])(
+    'a nonce.hex that holds %j is content that doesn’t parse',
+    async (text) => {
+      const copy = copyOf('secure-boot');
+      writeFileSync(path.join(copy, 'nonce.hex'), text);
+      const { exit, answer } = await verify('--dir', copy);
+      expect(exit).toBe(1);
+      expect(answer.ok).toBe(false);
+    },
+  );
+
   it('wrong use is exit 2', async () => {
     expect((await verify()).exit).toBe(2);
     expect((await verify('--dir', path.join(folder, 'nowhere'))).exit).toBe(2);

@@ -32,6 +32,9 @@ interface Options {
   readonly quirk?: readonly Quirk[];
 }
 
+/** PC Client TPMs have PCR 0–23. */
+const LAST_PCR = 23;
+
 const HELP = `
 FILE is what the kernel gives as /sys/kernel/security/tpm0/binary_bios_measurements: crypto-agile or SHA-1 format.
 Exit 0 when it parses, replays and breaks no rule; 1 when it doesn't, or when --pcrs differ. Secure boot being off, no
@@ -112,6 +115,9 @@ function readPcrs(file: string, bank: HashName | undefined): PcrTable {
   // Comparing with nothing must not look like agreement.
   if (!chosen.some(([, ofBank]) => ofBank.size > 0))
     throw new Refusal('e24', 'no PCR values to compare with');
+  // Nor must values that no PCR of a PC Client TPM can have be passed over.
+  const beyond = chosen.flatMap(([, ofBank]) => [...ofBank.keys()]).find((index) => index > LAST_PCR);
+  if (beyond !== undefined) throw new Refusal('e24', `there is no PCR ${String(beyond)}`);
   return new Map(chosen);
 }
 

@@ -163,6 +163,15 @@ describe('inspect eventlog --json', () => {
     }
   });
 
+  it('--pcrs: a value of a PCR that no TPM has is not passed over', async () => {
+    const real = JSON.parse(readFileSync(pcrs, 'utf8')) as { sha256: Record<string, string> };
+    const values = file('pcr-24.json', JSON.stringify({ sha256: { ...real.sha256, 24: 'ab'.repeat(32) } }));
+    expect(await inspect(secureBoot, '--pcrs', values)).toMatchObject({
+      exit: 1,
+      denial: { check: 'e24', reason: 'there is no PCR 24' },
+    });
+  });
+
   it('--pcrs: a mismatch is exit 1, its facts are left out, the others stay', async () => {
     const answer = await inspect(
       eventLogPath('boots/secure-boot-tampered-cmdline/eventlog.bin'),

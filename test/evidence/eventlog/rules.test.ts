@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   interpretEventLog,
@@ -62,6 +63,7 @@ function expectBroken(
   return result;
 }
 
+const sha1 = (content: Uint8Array): Buffer => createHash('sha1').update(content).digest();
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
 const ipl = (pcr: number, label: string, content: string): BuiltEvent => ({
   pcr,
@@ -69,6 +71,34 @@ const ipl = (pcr: number, label: string, content: string): BuiltEvent => ({
   data: text(label),
   digest: sha256(content),
 });
+
+/** What each bank measured of an event, where it isn't the event's data. */
+interface Measured {
+  readonly sha1: string;
+  readonly sha256: string;
+}
+
+/** The sound boot without GRUB, in SHA-1 and SHA-256: `event` in the place of `part`, as each bank measured it. */
+function twoBankBoot(
+  part: SoundPart,
+  event: BuiltEvent,
+  measured: Measured,
+  ...more: BuiltEvent[]
+): Uint8Array {
+  const left = Object.entries(SOUND).filter(([name]) => name !== 'command' && name !== 'commandLine');
+  const events = left.map(([name, sound]: [string, BuiltEvent]) => (name === part ? event : sound));
+  const records = [...events, ...more].map((each) => {
+    const content = each.digest === undefined ? each.data : text('content');
+    const [short, long] = each === event ? [text(measured.sha1), text(measured.sha256)] : [content, content];
+    const digests = [[0x04, sha1(short)] as const, [0x0b, sha256(long)] as const];
+    return agileEvent(each.pcr, each.type, digests, each.data);
+  });
+  const banks = specId([
+    [0x04, 20],
+    [0x0b, 32],
+  ]);
+  return new Uint8Array(Buffer.concat([sha1Event(0, EV.NO_ACTION, banks), ...records]));
+}
 
 describe('a sound boot', () => {
   it('breaks no rule and gives every fact', () => {
@@ -485,6 +515,21 @@ describe('f5 separators', () => {
     expect(interpret(buildLog([{ pcr: 12, type: EV.SEPARATOR, data: text('WBCL') }])).problems).toEqual([]);
   });
 
+  it.each([
+    { sha1: 'something else', sha256: '\0\0\0\0' },
+    { sha1: '\0\0\0\0', sha256: 'something else' },
+  ])('is one in every bank: %j', (measured) => {
+    for (const pcr of [0, 1, 2, 3, 4, 5, 6, 7]) {
+      const part = `separator${String(pcr)}` as SoundPart;
+      const { problems } = interpret(twoBankBoot(part, separator(pcr), measured));
+      expect(problems.map(({ rule, reason }) => [rule, reason])).toEqual([
+        ['f5', 'separator whose digest is not that of 00000000'],
+      ]);
+    }
+    const genuine = { sha1: '\0\0\0\0', sha256: '\0\0\0\0' };
+    expect(interpret(twoBankBoot('separator7', separator(7), genuine)).problems).toEqual([]);
+  });
+
   it('can be excused by a quirk, PCR 7 excepted', () => {
     expect(interpret(boot({ separator4: [] }), 'missing-separators').problems).toEqual([]);
     expectBroken('f5', boot({ separator7: [] }), ['secureBoot'], 'missing-separators');
@@ -770,6 +815,16 @@ describe('f10 boot loaders', () => {
       factsOf({ commandLine: [SOUND.commandLine, { pcr: 11, type: 12, data: u32(16) }] }),
     ).not.toHaveProperty('unifiedKernelImage');
   });
+
+  it('gives a section no name that only one bank measured', () => {
+    const [name, content] = section('.linux', 'kernel') as [BuiltEvent, BuiltEvent];
+    const split = { sha1: '.initrd\0', sha256: '.linux\0' };
+    const { facts } = interpret(twoBankBoot('kernel', name, split, content));
+    expect(facts).not.toHaveProperty('unifiedKernelImage');
+    const agreed = { sha1: '.linux\0', sha256: '.linux\0' };
+    const sound = interpret(twoBankBoot('kernel', name, agreed, content));
+    expect(sound.facts.unifiedKernelImage?.sections).toHaveLength(1);
+  });
 });
 
 describe('f11 Windows', () => {
@@ -802,6 +857,15 @@ describe('f12 secure boot enforced', () => {
   ])('MokSBState %s', (_, events, enforced) => {
     const facts = factsOf({ authority: [SOUND.authority, ...events] });
     expect(facts.secureBoot).toEqual({ enabled: true, enforced });
+  });
+
+  it.each([
+    [{ sha1: '\0', sha256: '\x01' }, false],
+    [{ sha1: '\x01', sha256: '\0' }, false],
+    [{ sha1: '\0', sha256: '\0' }, true],
+  ])('MokSBState in PCR 14 is 0 in every bank: %j', (measured, enforced) => {
+    const log = twoBankBoot('kernel', { pcr: 14, type: EV.IPL, data: text('MokSBState\0') }, measured);
+    expect(interpret(log).facts.secureBoot).toEqual({ enabled: true, enforced });
   });
 
   it('never enforced when off; SBAT level as measured', () => {

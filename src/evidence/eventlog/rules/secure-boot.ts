@@ -209,7 +209,7 @@ function validationSwitchedOff(context: RuleContext, authorities: readonly Measu
   // The label in PCR 14 is covered by nothing, so it is believed only when it makes things worse.
   const inPcr14 = context
     .events(14)
-    .some((event) => bootLoaderText(event.data).startsWith('MokSBState') && !context.isConstant(event, '\0'));
+    .some((event) => bootLoaderText(event.data).startsWith('MokSBState') && !context.matches(event, '\0'));
   return inPcr7 || inPcr14;
 }
 

@@ -46,7 +46,8 @@ export function unifiedKernelFacts(context: RuleContext): EventLogFacts {
 
 function sectionName(context: RuleContext, event: LogEvent): string | undefined {
   const known = SECTIONS.find((name) => context.isConstant(event, `${name}\0`));
-  if (known !== undefined) return known;
+  // What only one bank calls a section has no name: in the others something else was measured.
+  if (known !== undefined) return context.matches(event, `${known}\0`) ? known : undefined;
   // A section of a later version: its name is the event's own data.
   const label = utf16(event.data).replace(/\0+$/, '');
   return /^\.[a-z0-9]{1,15}$/.test(label) && context.matches(event, `${label}\0`) ? label : undefined;
