@@ -189,6 +189,20 @@ export const mutations: readonly Mutation[] = [
     test: backup,
   },
   {
+    name: 'restore-leaves-no-mark-of-what-it-rolls-back',
+    file: 'src/cli/commands/store-restore.ts',
+    find: "if (lost.length === 0 || stored.state !== 'signed') return;",
+    replace: "if (lost.length >= 0 || stored.state !== 'signed') return;",
+    test: 'test/cli/store-backup.test.ts',
+  },
+  {
+    name: 'restore-over-entries-without-a-head',
+    file: 'src/store/stored-head.ts',
+    find: 'return leaf === undefined ?',
+    replace: 'return leaf?.position !== -1 ?',
+    test: 'test/cli/store-backup.test.ts',
+  },
+  {
     name: 'restore-forgets-the-store-in-place',
     file: 'src/cli/lost-entries.ts',
     find: "if (stored.state === 'signed') lost.push",

@@ -80,8 +80,10 @@ export class AttestationLoop {
         await this.now();
         backoff = FIRST_BACKOFF_MS;
         wait = this.#interval();
-      } catch {
-        // It was reported. Also failing hosts don't come all at once.
+      } catch (error) {
+        // It was reported. What only moved meanwhile is asked again soon, whatever failed before; also failing hosts don't
+        // come all at once.
+        if (movedMeanwhile(error)) backoff = FIRST_BACKOFF_MS;
         wait = backoff * (1 - this.#jitter());
         backoff = Math.min(2 * backoff, this.#deps.times.maxBackoffMs);
       }
@@ -201,8 +203,9 @@ export class AttestationLoop {
   }
 }
 
-/** Not of this host's trust: the verifier is busy, or the request came too late or under a policy of before. */
+/** The verifier's own trouble. */
 const FAULTS = ['verifier-fault', 'rate-limited', 'too-large', 'conflict', 'not-found'];
+/** The request came too late, or under a policy of before. */
 const ASK_AGAIN = ['policy-mismatch', 'expired-authorization', 'replay-detected'];
 
 /** The kernel went on while the list was read, or the verifier wants more of it: a second try shows which it is. */

@@ -1140,7 +1140,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'revoked-meanwhile': rule(
     'audit',
     'revoked-authorization',
-    'Something that the decision rests on was revoked; the log says what.',
+    'Something was revoked in that moment, maybe nothing of yours; ask again.',
   ),
   'run-digests': rule(
     'environment',

@@ -76,7 +76,7 @@ export class HighWater {
   async #write(): Promise<void> {
     try {
       for (let text = this.#take(); text !== undefined; text = this.#take()) {
-        await writeSafely(this.#file, text);
+        await writeHighWater(this.#file, text);
         // Under load what comes meanwhile is one write: each waits for the disk, as the commits do.
         await setTimeout(SPACING_MS);
       }
@@ -95,7 +95,8 @@ export class HighWater {
   }
 }
 
-async function writeSafely(file: string, text: string): Promise<void> {
+/** Puts a checkpoint in the file's place, on disk when it resolves. @param text a signed note of a newer head */
+export async function writeHighWater(file: string, text: string): Promise<void> {
   const handle = await open(`${file}.new`, 'w', 0o600);
   try {
     await handle.writeFile(text);

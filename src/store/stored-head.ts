@@ -2,12 +2,18 @@ import { existsSync } from 'node:fs';
 import { parseCheckpoint, verifyCheckpoint } from '../audit/index.ts';
 import type { Checkpoint, VerifierKey } from '../audit/index.ts';
 import { Refusal, refuse, utf8 } from '../base/index.ts';
+import type { Database } from './schema.ts';
 import { isBusy, isSqliteError, openSqlite } from './sqlite.ts';
 
 /** How long the log of a store is, as far as it can be read. */
 export type StoredHead =
   | { readonly state: 'none' }
-  | { readonly state: 'signed'; readonly head: Checkpoint }
+  | {
+      readonly state: 'signed';
+      readonly head: Checkpoint;
+      readonly checkpoint: string;
+      readonly witnessed: number;
+    }
   | { readonly state: 'unreadable'; readonly reason: string };
 
 /**
@@ -21,10 +27,12 @@ export async function readStoredHead(file: string, logKeys: readonly VerifierKey
     const db = openSqlite(file, 'DELETE');
     try {
       const row = await db.selectFrom('head').select('checkpoint').executeTakeFirst();
-      if (row === undefined) return { state: 'none' };
+      if (row === undefined) return await withoutHead(db);
       const checkpoint = parseCheckpoint(utf8(row.checkpoint));
       verifyCheckpoint(checkpoint, logKeys);
-      return { state: 'signed', head: checkpoint.claimed };
+      const others = await db.selectFrom('witnessed').select('origin').execute();
+      const { claimed: head } = checkpoint;
+      return { state: 'signed', head, checkpoint: row.checkpoint, witnessed: others.length };
     } finally {
       await db.destroy();
     }
@@ -34,4 +42,12 @@ export async function readStoredHead(file: string, logKeys: readonly VerifierKey
     if (isSqliteError(error)) return { state: 'unreadable', reason: error.message };
     throw error;
   }
+}
+
+/** A store that never had a head has no entry either. */
+async function withoutHead(db: Database): Promise<StoredHead> {
+  const leaf = await db.selectFrom('leaves').select('position').limit(1).executeTakeFirst();
+  return leaf === undefined
+    ? { state: 'none' }
+    : { state: 'unreadable', reason: 'it has entries but no head' };
 }

@@ -342,6 +342,37 @@ describe('sealgate store restore', () => {
     expect(await serves()).toBe('served');
   });
 
+  it('remembers what it rolls back outside the store, where nothing did before', async () => {
+    const old = (await restore(older, '--accept-rollback')).checkpoint;
+    for (const before of [undefined, old]) {
+      for (const name of readdirSync(kept)) copyFileSync(path.join(kept, name), path.join(data, name));
+      if (before === undefined) rmSync(highWater);
+      else writeFileSync(highWater, before);
+      expect(await restore(older, '--accept-rollback')).toMatchObject({ exit: 0, rollback: true });
+      expect(await serves()).toBe('log-behind');
+    }
+  });
+
+  it('refuses where the store in place has entries and no head, and only an old checkpoint is remembered', async () => {
+    writeFileSync(highWater, (await restore(older, '--accept-rollback')).checkpoint);
+    for (const name of readdirSync(kept)) copyFileSync(path.join(kept, name), path.join(data, name));
+    const db = openSqlite(store, 'DELETE');
+    await sql`DELETE FROM head`.execute(db);
+    await db.destroy();
+    expect(await restore(older)).toMatchObject({ exit: 1, denial: { check: 'store-rollback' } });
+  });
+
+  it('says that a witness may have cosigned more, also when only the store in place tells', async () => {
+    const db = openSqlite(store, 'DELETE');
+    await sql`INSERT INTO witnessed (origin, version, size, root, mac) VALUES ('elsewhere.example/log', 1, '3', 'x', zeroblob(32))`.execute(
+      db,
+    );
+    await db.destroy();
+    const restored = await restore(newer);
+    expect(restored).toMatchObject({ exit: 0, rollback: false });
+    expect(restored.warnings.join()).toContain('witness key');
+  });
+
   it('leaves a rolled back store that store check doesn’t find sound', async () => {
     expect(await restore(older, '--accept-rollback')).toMatchObject({ exit: 0, rollback: true });
     expect(await json('store', 'check')).toMatchObject({ exit: 1, findings: [{ check: 'log-behind' }] });

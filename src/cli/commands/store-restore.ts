@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { refuse, toHex } from '../../base/index.ts';
+import { Refusal, refuse, toHex } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import {
   beginEpoch,
@@ -9,12 +9,14 @@ import {
   lockStore,
   openSqlite,
   readStoredHead,
+  rebuildLineage,
   replaceStore,
 } from '../../store/index.ts';
-import type { SoundCopy, StoreKeys } from '../../store/index.ts';
+import type { SoundCopy, StoreKeys, StoredHead } from '../../store/index.ts';
 import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
+import { readHighWater, writeHighWater } from '../../server/high-water.ts';
 import { UsageError } from '../errors.ts';
 import { lostEntries } from '../lost-entries.ts';
 import { copyInput, fileSha256, withDirectoryBeside } from '../private-directory.ts';
@@ -31,8 +33,8 @@ and is refused. The store in place stays beside it under another name. A new epo
 were given out before are void.
 
 --accept-rollback puts an older log in place all the same. What was revoked, used up or decided since is then forgotten.
-The high-water file stays as it is: serve refuses a log that is behind it, and so do hosts, witnesses and auditors that
-know more. Look into such a store, don't serve from it.
+The high-water file keeps the newest head that is known here: serve refuses a log that is behind it, and so do hosts,
+witnesses and auditors that know more. Look into such a store, don't serve from it.
 
 Example:
   sealgate store restore /backup/store-2026-11-23.db --config /etc/sealgate/sealgate.yaml
@@ -48,6 +50,8 @@ interface Candidate extends SoundCopy {
   readonly sha256: string;
   /** Why entries that were answered may be missing; empty for none. */
   readonly lost: readonly string[];
+  /** What is in place until then. */
+  readonly stored: StoredHead;
 }
 
 /** `sealgate store restore`: a backup in the place of the store. */
@@ -83,6 +87,7 @@ async function restore(
       const copy = await judge(file, found, keys, progressOf(context, 'rows'));
       if (copy.lost.length > 0 && !acceptRollback)
         refuse('store-rollback', `the backup is behind what is known here: ${copy.lost.join('; ')}`);
+      await keepMark(found, copy, keys);
       const epoch = toHex(systemRandom.bytes(16));
       await renew(file, keys.macKey, epoch);
       const aside = `${store}.replaced-${new Date(systemClock.now()).toISOString().replace(/[-:.]/g, '')}`;
@@ -107,21 +112,50 @@ async function judge(
   return await examineCopy(file, keys, onProgress, async (copy, tiles) => ({
     ...copy,
     sha256,
+    stored,
     lost: await lostEntries({ size: copy.head.size, tiles }, known),
   }));
+}
+
+/** The log that is given up is known outside the store, or serve could sign its entries again, as others. */
+async function keepMark(
+  { files: { highWater } }: FoundConfig,
+  { lost, stored }: Candidate,
+  { logKeys }: StoreKeys,
+): Promise<void> {
+  if (lost.length === 0 || stored.state !== 'signed') return;
+  const remembered = believed(() => readHighWater(highWater, logKeys));
+  if (remembered === null) return;
+  if (remembered === undefined || remembered.size < stored.head.size)
+    await writeHighWater(highWater, stored.checkpoint);
+}
+
+/** Null for a file that nobody believes: serve doesn't either, and starts on nothing. */
+function believed<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
 }
 
 async function renew(file: string, macKey: Uint8Array, epoch: string): Promise<void> {
   const db = openSqlite(file, 'DELETE');
   try {
     await beginEpoch(db, macKey, epoch);
+    // No digest covers the index: it is what the checked log makes it.
+    await rebuildLineage(db);
   } finally {
     await db.destroy();
   }
 }
 
 function answer(store: string, copy: Candidate, epoch: string, replaced: string | null): JsonObject {
-  const { head, records, sha256, checkpoint, lost, witnessed } = copy;
+  const { head, records, sha256, checkpoint, lost, witnessed, stored } = copy;
+  // Cosigning adds no entry: that no entry is lost says nothing of it.
+  const cosigned =
+    witnessed > 0 || stored.state === 'unreadable' || (stored.state === 'signed' && stored.witnessed > 0);
   return {
     ...{ store, entries: Number(head.size), records, sha256, epoch, checkpoint, replaced },
     rollback: lost.length > 0,
@@ -132,7 +166,7 @@ function answer(store: string, copy: Candidate, epoch: string, replaced: string 
             'revocations, budgets and decisions of since are forgotten; whoever knows a newer checkpoint refuses this log',
           ]
         : []),
-      ...(witnessed > 0
+      ...(cosigned
         ? ['as a witness this verifier may have cosigned newer heads of other logs: exchange its witness key']
         : []),
     ],

@@ -67,7 +67,8 @@ export function watchDecision(
   };
   const { deps: watched } = recordDecision(purpose, caller, { ...deps, nonces });
   return {
-    deps: watched,
+    // No second look may have a secret: none is kept for it.
+    deps: { ...watched, secrets: deps.secrets },
     compare: async (look) => {
       try {
         // The nonce is this decision's by now; whether it was spent before is what counts.

@@ -19,8 +19,8 @@ import { STAGED_POLICY, readPointer } from './policy-records.ts';
 import { StagedTally } from './staged-tally.ts';
 import type { Compared } from './staged-tally.ts';
 
-/** Decisions that may wait to be judged again, and UTF-16 units of what came with them. */
-const MOST_WAITING = 64;
+/** Decisions that may wait to be judged again with all that they read, and UTF-16 units of what came with them. */
+const MOST_WAITING = 16;
 const MOST_TEXT = 32 * 1024 * 1024;
 /** After each one this many times as long belongs to everybody else: a sixth of the thread's time at the most. */
 const REST = 5;
@@ -90,7 +90,12 @@ export class StagedDecisions {
     const denial = decided.outcome === 'deny' ? decided.denial : null;
     const { purpose, judge, caller } = made;
     const decision = { purpose, hostId: caller.hostId, at, denial, auditIndex };
-    this.#enqueue({ staging, watched, judge, decision, size: textOf(made.body) });
+    try {
+      this.#enqueue({ staging, watched, judge, decision, size: textOf(made.body) });
+    } catch (error) {
+      // It was committed: whatever is wrong here must not keep the answer.
+      this.#parts.onError(error);
+    }
     return decided;
   }
 
@@ -190,8 +195,12 @@ export class StagedDecisions {
         onError(error);
         return { result: 'failed' as const, denial: null };
       });
-    staging.tally.compared(decision, beside);
-    this.#count(beside.result);
+    try {
+      staging.tally.compared(decision, beside);
+      this.#count(beside.result);
+    } catch (error) {
+      onError(error);
+    }
   }
 
   #count(result: BesideResult | 'dropped'): void {

@@ -84,7 +84,7 @@ export const POLICY_ROUTES: readonly Route[] = [
     method: 'GET',
     url: '/v1/policy/staged',
     summary: 'How decisions since it was staged differ from what the staged bundle says to them',
-    access: { who: 'operator', role: 'any' },
+    access: { who: 'operator', role: 'policy' },
     handle: async ({ services }) => ({ status: 200, json: { staged: await services.staged.report() } }),
   }),
   route({
