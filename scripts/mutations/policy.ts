@@ -222,7 +222,7 @@ export const mutations: readonly Mutation[] = [
     name: 'staged-for-agents',
     file: 'src/server/routes/policy.ts',
     find: `    summary: 'How decisions since it was staged differ from what the staged bundle says to them',
-    access: { who: 'operator', role: 'any' },`,
+    access: { who: 'operator', role: 'policy' },`,
     replace: `    summary: 'How decisions since it was staged differ from what the staged bundle says to them',
     access: { who: 'operator-or-agent' },`,
     test: staged,

@@ -198,8 +198,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'restore-over-entries-without-a-head',
     file: 'src/store/stored-head.ts',
-    find: 'return leaf === undefined ?',
-    replace: 'return leaf?.position !== -1 ?',
+    find: 'return leaf === undefined\n',
+    replace: 'return leaf?.position !== -1\n',
     test: 'test/cli/store-backup.test.ts',
   },
   {
