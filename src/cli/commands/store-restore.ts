@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { Refusal, refuse, toHex } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { readHighWater, writeHighWater } from '../../server/high-water.ts';
 import {
   beginEpoch,
   examineCopy,
@@ -16,7 +17,6 @@ import type { SoundCopy, StoreKeys, StoredHead } from '../../store/index.ts';
 import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
-import { readHighWater, writeHighWater } from '../../server/high-water.ts';
 import { UsageError } from '../errors.ts';
 import { lostEntries } from '../lost-entries.ts';
 import { copyInput, fileSha256, withDirectoryBeside } from '../private-directory.ts';

@@ -8,8 +8,8 @@ import type { PolicyRequest } from './facts.ts';
 import type { CedarLoader, CedarModule } from './load.ts';
 
 /**
- * The two sets of policies that an engine holds. Its cache never evicts, so there are two names for
- * ever: the bundle that decides, and the one that is evaluated beside it.
+ * Names for sets of policies, two for ever: the engine's cache never evicts. What decides is `active`; a bundle that is
+ * staged has an engine of its own, where it is `active` as well.
  */
 export type PolicySlot = 'active' | 'staged';
 
