@@ -79,6 +79,7 @@ export async function attestHost(
       const { json } = await host.client.request('POST', `/v1/hosts/${request.hostId}/attestations`, {
         body: { request, proofs, evidence: evidence.collection },
         maxBytes: MAX_ANSWER,
+        signal: locked.signal,
       });
       const judged = await judge(host, json, { request, executions, requestDigest, quote, evidence, clock });
       return await take(host, judged, { locked, session, quote, requestDigest });

@@ -15,7 +15,7 @@ const LONGEST_WAIT_MS = 50;
  * Runs a task while no other process, and no other task of this one, has the lock of the file. The lock is flock(2)'s:
  * a process that dies lets go of it.
  * @param boundMs after that much waiting the lock is refused; after that much of the task its signal fires
- * @throws Refusal `agent-lock`
+ * @throws Refusal `agent-lock`, also where the task ended by its signal; what the task threw
  */
 export async function withFileLock<T>(
   file: string,
@@ -34,8 +34,23 @@ export async function withFileLock<T>(
         });
       await sleep(wait);
     }
-    return await task(AbortSignal.timeout(boundMs));
+    return await inTime(file, task, boundMs);
   } finally {
     await handle.close();
+  }
+}
+
+/** The task with its signal, whose reason alone would tell nobody what took too long. */
+async function inTime<T>(
+  file: string,
+  task: (signal: AbortSignal) => Promise<T>,
+  boundMs: number,
+): Promise<T> {
+  const signal = AbortSignal.timeout(boundMs);
+  try {
+    return await task(signal);
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    return refuse('agent-lock', `the work under this lock took over ${String(boundMs / 1000)} s`, { file });
   }
 }

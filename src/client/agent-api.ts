@@ -50,12 +50,18 @@ export interface ExecutionSubmission {
   readonly evidence: JsonObject;
 }
 
-/** Asks for an execution. @throws VerifierRefusal with the leaf's index for a logged denial */
+/**
+ * Asks for an execution.
+ * @param signal ends the wait for the answer
+ * @throws VerifierRefusal with the leaf's index for a logged denial; the signal's reason
+ */
 export async function submitExecution(
   client: VerifierClient,
   { request, proofs, evidence }: ExecutionSubmission,
+  signal: AbortSignal,
 ): Promise<JsonObject> {
-  const options = { body: { request, proofs, evidence }, expect: [201], maxBytes: ANSWER_BYTES };
+  const body = { request, proofs, evidence };
+  const options = { body, expect: [201], maxBytes: ANSWER_BYTES, signal };
   return (await client.request('POST', '/v1/executions', options)).json;
 }
 

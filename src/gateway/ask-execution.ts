@@ -77,12 +77,13 @@ export async function askExecution(host: Host, plan: ExecutionPlan, clock: Clock
     const quoted = { digest, quote: await quoteArtifact(host, request, digest, { challenge, locked }) };
     try {
       const evidence = hostEvidence(host, challenge, quoted.quote, plan.tree);
-      const json = await submitExecution(host.client, {
+      const submission = {
         // A request consists of JSON values; interfaces just have no index signature.
         request: request as unknown as JsonObject,
         proofs: proofs as unknown as JsonObject,
         evidence: evidence.collection,
-      });
+      };
+      const json = await submitExecution(host.client, submission, locked.signal);
       const answer = await judge(host, json, { request, ...quoted, evidence, plan, clock });
       return { request, answer, opened: await openRelease(host, answer.sealed, session, locked) };
     } finally {

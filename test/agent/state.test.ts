@@ -142,7 +142,7 @@ describe('the newest checkpoint', () => {
   function memoryOf(log: MemoryLog) {
     const state = fresh();
     state.write('checkpoint', note(log));
-    return new CheckpointMemory(state, () => [signer.key]);
+    return new CheckpointMemory(state, () => ({ log: [signer.key], succession: [] }));
   }
 
   it('advances along a consistency proof, and stays where it is for the same size', async () => {
@@ -170,7 +170,9 @@ describe('the newest checkpoint', () => {
   });
 
   it('is part of every enrolled state', () => {
-    expectRefusal('agent-state', () => new CheckpointMemory(fresh(), () => [signer.key]).read());
+    expectRefusal('agent-state', () =>
+      new CheckpointMemory(fresh(), () => ({ log: [signer.key], succession: [] })).read(),
+    );
   });
 });
 
@@ -207,6 +209,17 @@ describe('the lock of the TPM', () => {
       30,
     );
     expect(aborted).toBe(true);
+  });
+
+  it('says that its bound was over where the task ended by it, and what else the task threw', async () => {
+    const file = lockFile();
+    const wait = async (signal: AbortSignal): Promise<void> => {
+      await sleep(10_000, undefined, { signal }).catch(() => undefined);
+      signal.throwIfAborted();
+    };
+    await expectRejection('agent-lock', withFileLock(file, wait, 30));
+    const fail = (): Promise<never> => Promise.reject(new TypeError('its own'));
+    await expect(withFileLock(file, fail, 30)).rejects.toThrow('its own');
   });
 
   it('is free again when a process that had it was killed', async () => {
