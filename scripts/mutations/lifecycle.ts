@@ -36,9 +36,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'decision-revocation-not-reread',
     file: 'src/lifecycle/decide.ts',
-    find: '...ancestorPreconditions(principals.parent),\n  ];',
-    replace:
-      "...ancestorPreconditions(principals.parent),\n  ].filter(({ check }) => check !== 'revoked-meanwhile');",
+    find: '...stillNotRevoked(recording.notRevoked()),',
+    replace: '',
     test,
   },
   {

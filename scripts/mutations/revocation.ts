@@ -2,6 +2,7 @@ import type { Mutation } from '../lib/mutations.ts';
 
 const units = 'test/server/rests-on.test.ts';
 const attacks = 'test/attacks/revocation.test.ts';
+const between = 'test/attacks/revoked-between.test.ts';
 const meanwhile = 'test/attacks/revoked-meanwhile.test.ts';
 const continuous = 'test/server/continuous.test.ts';
 
@@ -97,6 +98,55 @@ export const mutations: readonly Mutation[] = [
     find: 'if (!this.#empty && names',
     replace: 'if (this.#empty && names',
     test: continuous,
+  },
+  {
+    name: 'attestation-revocation-not-reread',
+    file: 'src/lifecycle/attest.ts',
+    find: '...stillNotRevoked(recording.notRevoked()),',
+    replace: '',
+    test: between,
+  },
+  {
+    name: 'renewal-takes-an-execution-out-of-what-was-revoked',
+    file: 'src/lifecycle/renewal.ts',
+    find: 'await requireNotRevoked(restsOn(executionId, body), deps);',
+    replace: '',
+    test: between,
+  },
+  {
+    name: 'origin-is-not-looked-up',
+    file: 'src/lifecycle/stages/identity-stage.ts',
+    find: "await requireNotRevoked([{ kind: 'initiator', id: origin }], deps);",
+    replace: '',
+    test: between,
+  },
+  {
+    name: 'some-of-what-was-looked-up-is-not-looked-up-again',
+    file: 'src/lifecycle/repeat/recorded-reads.ts',
+    find: '.filter(([, { revoked }]) => revoked === wanted)',
+    replace: ".filter(([key, { revoked }]) => revoked === wanted && !key.startsWith('signer/'))",
+    test: between,
+  },
+  {
+    name: 'gateway-asks-again-without-a-pause',
+    file: 'src/gateway/gateway.ts',
+    find: 'await pauseAfter(attempt, io, this.#options.random);',
+    replace: '',
+    test: meanwhile,
+  },
+  {
+    name: 'pause-outlives-its-caller',
+    file: 'src/gateway/run-io.ts',
+    find: 'io.signal && { signal: io.signal }',
+    replace: 'undefined',
+    test: 'test/gateway/pause.test.ts',
+  },
+  {
+    name: 'revoked-meanwhile-is-not-asked-again',
+    file: 'src/audit/ledger.ts',
+    find: "['state-moved', 'policy-moved', 'revoked-meanwhile'] as const;",
+    replace: "['state-moved', 'policy-moved'] as const;",
+    test: 'test/client/moved.test.ts',
   },
   {
     name: 'any-revocation-ends-who-attests',

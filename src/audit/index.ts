@@ -3,7 +3,7 @@ export type { Checkpoint, UnverifiedCheckpoint } from './checkpoint.ts';
 export { EMPTY_ROOT, HASH_SIZE, leafHash, nodeHash } from './hash.ts';
 export type * from './leaf-kinds.ts';
 export { boundedDenial, denialBody, leafBody, leafPlace, parseLeaf, saltedDigest } from './leaf.ts';
-export { COMMIT_CHECKS } from './ledger.ts';
+export { COMMIT_CHECKS, MOVED_CHECKS } from './ledger.ts';
 export type * from './ledger.ts';
 export { MAX_LOG_PROOF, formatLogProof, parseLogProof, verifyLogProof } from './log-proof.ts';
 export type { LogProof, LogProofChecks, UnverifiedLogProof } from './log-proof.ts';

@@ -15,14 +15,18 @@ export interface StoredRecord extends RecordRef {
   readonly leaf: string;
 }
 
+/**
+ * The checks of a commit that are no judgement of who asked: something that the change rests on (a record, the policy, a
+ * revocation) moved while it was made. A new request is judged by what is true then.
+ */
+export const MOVED_CHECKS = ['state-moved', 'policy-moved', 'revoked-meanwhile'] as const;
+
 /** The checks that a change brings to its commit; each is an entry of the table of denials. */
 const CHANGE_CHECKS = [
+  ...MOVED_CHECKS,
   'replay-nonce',
   'replay-token',
   'replay-execution',
-  'state-moved',
-  'policy-moved',
-  'revoked-meanwhile',
   'budget-spent',
   'host-executions',
   'replay-enrollment',

@@ -1,3 +1,4 @@
+import { MOVED_CHECKS } from '../audit/index.ts';
 import { Refusal, isJsonObject } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 
@@ -56,12 +57,11 @@ export function readProblem(body: JsonObject, status: number): VerifierRefusal |
   return new VerifierRefusal(denial, status, index);
 }
 
-/** Preconditions of a commit that are no judgement of who asked. */
-const MOVED = ['state-moved', 'policy-moved', 'revoked-meanwhile'];
+const MOVED: ReadonlySet<string> = new Set(MOVED_CHECKS);
 
 /**
- * True for a denial that only says that something which the decision rests on (a record, the policy, any revocation)
- * moved while it was made (PROTOCOL 8): a new request is judged by what is true then.
+ * True for a denial that only says that something which the decision rests on moved while it was made (PROTOCOL 8): a new
+ * request is judged by what is true then.
  */
 export const movedMeanwhile = (error: unknown): boolean =>
-  error instanceof VerifierRefusal && MOVED.includes(error.check);
+  error instanceof VerifierRefusal && MOVED.has(error.check);

@@ -26,7 +26,7 @@ import type { Places } from './places.ts';
 import { prepareRun } from './prepare-run.ts';
 import { RunDesk } from './run-desk.ts';
 import type { TakeTurn } from './run-desk.ts';
-import { ioOf, requireCaller } from './run-io.ts';
+import { ioOf, pauseAfter, requireCaller } from './run-io.ts';
 import type { RunIo } from './run-io.ts';
 import { parseRunOrder } from './run-order.ts';
 import type { RunOrder, RunUser } from './run-order.ts';
@@ -116,6 +116,7 @@ export class Gateway implements RunnerPort {
           return await this.#runOnce(parent, order, caller, io);
         } catch (error) {
           if (attempt === MAX_ATTEMPTS || !asksAnew(error, order)) throw error;
+          await pauseAfter(attempt, io, this.#options.random);
         }
     });
   }

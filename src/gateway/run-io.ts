@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionDenial, RunStreams } from '../agent/runner-port.ts';
 import { Refusal, refuse } from '../base/index.ts';
-import type { JsonObject } from '../base/index.ts';
+import type { JsonObject, Random } from '../base/index.ts';
 import type { ChildStreams } from './confine/child.ts';
 import type { Execution } from './execution.ts';
 import type { Prove } from './run-order.ts';
@@ -39,6 +40,21 @@ export function requireCaller({ signal }: RunIo): void {
   const reason: unknown = signal.reason;
   if (reason instanceof Refusal) throw reason;
   refuse('caller-gone', 'whoever asked for it is gone');
+}
+
+const FIRST_PAUSE_MS = 100;
+
+/**
+ * Waits before something is asked for once more: each time twice as long, and less by up to a half at random, so that
+ * hosts that were refused together don't come back together.
+ * @param attempt 1 after the first
+ * @throws Refusal `caller-gone`, at once, or why it shall not run any more
+ */
+export async function pauseAfter(attempt: number, io: RunIo, random: Random): Promise<void> {
+  const [byte = 0] = random.bytes(1);
+  const wait = FIRST_PAUSE_MS * 2 ** (attempt - 1) * (1 - byte / 510);
+  await sleep(wait, undefined, io.signal && { signal: io.signal }).catch(() => undefined);
+  requireCaller(io);
 }
 
 /** From here on the caller's signals reach what runs, and it ends with its caller. */

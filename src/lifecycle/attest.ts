@@ -41,6 +41,7 @@ import { authenticateQuote, quotedSelection } from './stages/quote-stage.ts';
 import type { SignedQuote } from './stages/quote-stage.ts';
 import { recordDecision } from './repeat/record-decision.ts';
 import type { Recording } from './repeat/record-decision.ts';
+import { stillNotRevoked } from './not-revoked.ts';
 import { findRenewed, renewExecution } from './renewal.ts';
 import type { Attested, Renewal } from './renewal.ts';
 import { RenewalRoom } from './renewal-room.ts';
@@ -352,7 +353,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAttestati
     preconditions: [
       unchanged(host.record, 'state-moved', 'the host changed while the attestation was decided'),
       unchanged(admitted.policy.record, 'policy-moved', 'another policy bundle became active'),
-      unchanged(admitted.revocationEpoch, 'revoked-meanwhile', 'something was revoked meanwhile'),
+      ...stillNotRevoked(recording.notRevoked()),
       ...renewed.flatMap(({ preconditions }) => preconditions),
     ],
     once: [nonceOnce(admitted.request.nonce, admitted.now)],

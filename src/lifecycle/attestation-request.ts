@@ -103,7 +103,6 @@ export async function admitAttestation(
     { purpose: 'attestation', hostId, epoch },
     now,
   );
-  const revocationEpoch = await deps.revocations.epoch();
   const policy = await requirePolicy(now, deps);
   await requireLogSize(request.logSize, deps);
   return {
@@ -114,7 +113,6 @@ export async function admitAttestation(
     nonce: fromBase64url(request.nonce, 'nonce'),
     challenge,
     policy,
-    revocationEpoch,
     now,
   };
 }

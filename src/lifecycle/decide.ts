@@ -32,6 +32,7 @@ import { executionQualifyingData, parseExecutionSubmission } from './execution-r
 import { countersOf, rememberDenied, rememberEvidence, rememberRun } from './host-memory.ts';
 import { identifyHost, identifyPrincipals } from './stages/identity-stage.ts';
 import type { Principals } from './stages/identity-stage.ts';
+import { stillNotRevoked } from './not-revoked.ts';
 import { ancestorPreconditions } from './parent.ts';
 import { enrolled, evaluatePolicy } from './stages/policy-stage.ts';
 import type { PolicyApproval, VerifiedRequest } from './stages/policy-stage.ts';
@@ -222,7 +223,7 @@ function prepareAllow(allowed: Allowed, recording: Recording): PreparedAllow<Exe
     denialLeaf: denialBody(unanswered(content, admitted.evidence)),
     keepLonger: keepLonger(facts, deps),
     denialBodies: keptBodies(facts, [], deps).filter(isSmall),
-    preconditions: [...preconditionsOf(verified), ...release.preconditions, ...run.preconditions],
+    preconditions: [...preconditionsOf(verified, recording), ...release.preconditions, ...run.preconditions],
     once: onceOf(verified, minted),
     counters: countersOf(host, quote, admitted.challenge),
     budgets: budgetsOf(verified),
@@ -299,15 +300,14 @@ function executionFacts(
 }
 
 /** What may have moved since it was read (PROTOCOL 8): read again under the head's lock. */
-function preconditionsOf({ admitted, host, principals }: VerifiedRequest): readonly Precondition[] {
+function preconditionsOf(
+  { admitted, host, principals }: VerifiedRequest,
+  recording: Recording,
+): readonly Precondition[] {
   return [
     unchanged(host.record, 'state-moved', 'the host changed while the request was decided'),
     unchanged(admitted.policy.record, 'policy-moved', 'another policy bundle became active'),
-    unchanged(
-      admitted.revocationEpoch,
-      'revoked-meanwhile',
-      'something was revoked while the request was decided',
-    ),
+    ...stillNotRevoked(recording.notRevoked()),
     ...ancestorPreconditions(principals.parent),
   ];
 }

@@ -1140,7 +1140,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'revoked-meanwhile': rule(
     'audit',
     'revoked-authorization',
-    'Something was revoked in that moment, maybe nothing of yours; ask again.',
+    'Something that the decision rests on was revoked while it was made; ask again to hear what.',
   ),
   'run-digests': rule(
     'environment',

@@ -35,5 +35,6 @@ export type {
   PreparedDenial,
 } from './prepared.ts';
 export { quotedSelection, sealedSelection } from './stages/quote-stage.ts';
+export { revokedRecord } from './not-revoked.ts';
 export { initiatorOf, restsOn } from './rests-on.ts';
 export { requirePolicy } from './stages/request-stage.ts';

@@ -1,5 +1,21 @@
+import type { Precondition, RecordRef } from '../audit/index.ts';
 import { refuse } from '../base/index.ts';
 import type { DecisionDeps, Revocable } from './ports.ts';
+
+/** Record of one revocation. It is never taken back, so where it is absent at a commit, nothing was revoked before that. */
+export const revokedRecord = ({ kind, id }: Revocable): RecordRef => ({
+  kind: 'revoked',
+  id: `${kind}/${id}`,
+});
+
+/** That nothing of it was revoked until the commit either: looked at under the head's lock (PROTOCOL 8). */
+export const stillNotRevoked = (subjects: readonly Revocable[]): readonly Precondition[] =>
+  subjects.map((subject) => ({
+    ...revokedRecord(subject),
+    is: 'absent',
+    check: 'revoked-meanwhile',
+    reason: 'something that it rests on was revoked while the request was decided',
+  }));
 
 /** The authorities that vouched for a host's EK, as revocations name them: all of them, not only the root. */
 export function ekAuthorities({

@@ -131,7 +131,7 @@ async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promis
  * @throws Refusal `parent-state`, `dependency-revoked`
  */
 async function requireStanding(
-  { hostId, artifact, ak, initiator }: ExecutionRecord,
+  { hostId, artifact, ak, ekRoot, ekIssuers = [], initiator }: ExecutionRecord,
   { attr, gov, policy, sub }: AuthorizationClaims,
   deps: DecisionDeps,
 ): Promise<HostFacts> {
@@ -143,6 +143,8 @@ async function requireStanding(
       { kind: 'host', id: hostId },
       { kind: 'ak', id: ak },
       ...ekAuthorities(host),
+      // Those of when it was allowed, where the host was enrolled anew since.
+      ...ekAuthorities({ ekRoot, ekIssuers }),
       { kind: 'artifact', id: artifact.digest },
       ...attr.signers.map((id) => ({ kind: 'signer', id }) as const),
       { kind: 'initiator', id: sub },

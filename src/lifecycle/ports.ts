@@ -87,9 +87,7 @@ export interface Revocable {
 }
 
 export interface Revocations {
-  /** The record that every revocation writes: read before anything else, and compared at commit. */
-  epoch(): Promise<RecordVersion>;
-  /** Those of the subjects that are revoked. */
+  /** Those of the subjects that are revoked. The others have to be so still when the decision is committed. */
   revokedOf(subjects: readonly Revocable[]): Promise<readonly Revocable[]>;
 }
 

@@ -33,7 +33,7 @@ import type { AuthenticQuote } from './stages/quote-stage.ts';
 import { makeCredential, preconditionsOf } from './stages/sealing-stage.ts';
 import type { Released } from './stages/sealing-stage.ts';
 import { workloadKey } from './workload-key.ts';
-import { initiatorOf } from './rests-on.ts';
+import { restsOn } from './rests-on.ts';
 
 /** What is true of the host, for every execution of the attestation. */
 export interface Attested {
@@ -119,6 +119,8 @@ export async function renewExecution(
   const principals = await principalsOf(body, before, attested, deps);
   const request = await keptRequestOf(body, deps);
   const artifact = await approveSigned(request.artifact, admitted, deps);
+  // What it ends by when it is revoked, under the policy that it was allowed under: a renewal takes it out of nothing.
+  await requireNotRevoked(restsOn(executionId, body), deps);
   const verified = verifiedOf({ request, body, principals, artifact }, attested);
   const approval = await evaluatePolicy(verified);
   const terms = { evidence: attested.evidence, status: body.status, started: body.started };
@@ -168,12 +170,10 @@ async function principalsOf(
   deps: DecisionDeps,
 ): Promise<Principals> {
   const { initiator } = body;
-  if (initiator !== null) {
-    await requireNotRevoked([initiatorOf(initiator)], deps);
-    if (!policy.bundle.issuers.some(({ issuer }) => issuer === initiator.issuer))
-      refuse('dependency-revoked', 'policy no longer trusts the initiator’s issuer', {
-        issuer: initiator.issuer,
-      });
+  if (initiator !== null && !policy.bundle.issuers.some(({ issuer }) => issuer === initiator.issuer)) {
+    refuse('dependency-revoked', 'policy no longer trusts the initiator’s issuer', {
+      issuer: initiator.issuer,
+    });
   }
   const parent = await parentOf(body, before, deps);
   return {

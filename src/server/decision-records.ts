@@ -11,6 +11,7 @@ import {
   IMA_STATE,
   RUN_DIGESTS,
   parseExecutionRecord,
+  revokedRecord,
 } from '../lifecycle/index.ts';
 import type {
   AuthorizedRun,
@@ -18,20 +19,8 @@ import type {
   HostFacts,
   Hosts,
   RecordVersion,
-  Revocable,
   Revocations,
 } from '../lifecycle/index.ts';
-
-/** Record that every revocation writes; what was prepared before it is void. */
-export const REVOCATION_EPOCH = { kind: 'revocations', id: 'epoch' } as const;
-/** Record of one revocation. */
-export const revokedRecord = ({
-  kind,
-  id,
-}: Revocable): { readonly kind: 'revoked'; readonly id: string } => ({
-  kind: 'revoked',
-  id: `${kind}/${id}`,
-});
 
 const { decimal, hex32, integer, list, literal, nullable, object } = shape;
 const u32 = integer(0, 0xffff_ffff);
@@ -124,7 +113,6 @@ export function executionsOf(records: Records): Executions {
 /** Revocations as decisions see them. */
 export function revocationsOf(records: Records): Revocations {
   return {
-    epoch: async () => versionOf(REVOCATION_EPOCH, await records.get(REVOCATION_EPOCH)),
     revokedOf: async (subjects) => {
       const found = await Promise.all(subjects.map((subject) => records.get(revokedRecord(subject))));
       return subjects.filter((_, i) => found[i] !== undefined);

@@ -3,9 +3,9 @@ import type { Change, RevocableKind } from '../audit/index.ts';
 import { refuse } from '../base/index.ts';
 import { readHost, revokeHost } from '../enrollment/index.ts';
 import type { Operator } from '../enrollment/index.ts';
-import { ALIVE, revokeExecution } from '../lifecycle/index.ts';
+import { ALIVE, revokeExecution, revokedRecord } from '../lifecycle/index.ts';
 import type { Services } from './services.ts';
-import { REVOCATION_EPOCH, executionsOf, revokedRecord } from './decision-records.ts';
+import { executionsOf } from './decision-records.ts';
 
 /** What an operator takes back. */
 export interface RevocationOrder {
@@ -28,8 +28,8 @@ export const REVOCABLE_ID: Readonly<Record<RevocableKind, RegExp>> = {
 };
 
 /**
- * The change that revokes something: its record, the epoch that voids what is being decided, and the state of what has
- * one (a host, an execution).
+ * The change that revokes something: its record, which denies at its commit whatever is being decided and rests on it,
+ * and the state of what has one (a host, an execution).
  * @param now Unix ms
  * @throws Refusal `revocation-subject`, `host-revoked`
  */
@@ -51,18 +51,15 @@ export async function revocationChange(
   const state = await stateChange({ kind, id, reason }, by, { records });
   const ref = revokedRecord({ kind, id });
   const at = new Date(now).toISOString();
-  return withEpoch(
-    {
-      ...own,
-      preconditions: [
-        { ...ref, is: 'absent', check: 'state-moved', reason: 'it was revoked already' },
-        ...(state?.preconditions ?? []),
-      ],
-      ...(state?.budgets === undefined ? {} : { budgets: state.budgets }),
-      writes: [...(state?.writes ?? []), { ...ref, body: { v: 1, reason, by: by.certificate, at } }],
-    },
-    now,
-  );
+  return {
+    ...own,
+    preconditions: [
+      { ...ref, is: 'absent', check: 'state-moved', reason: 'it was revoked already' },
+      ...(state?.preconditions ?? []),
+    ],
+    ...(state?.budgets === undefined ? {} : { budgets: state.budgets }),
+    writes: [...(state?.writes ?? []), { ...ref, body: { v: 1, reason, by: by.certificate, at } }],
+  };
 }
 
 /** What a revocation changes besides its own record; undefined for what has no state here. */
@@ -86,10 +83,4 @@ async function stateChange(
       : undefined;
   }
   return undefined;
-}
-
-/** The change with a new epoch of revocations: what was prepared before it is denied at its commit. */
-export function withEpoch(change: Change, now: number): Change {
-  const body = { v: 1, at: new Date(now).toISOString() };
-  return { ...change, writes: [...change.writes, { ...REVOCATION_EPOCH, body }] };
 }

@@ -202,13 +202,13 @@ describe('revoked between evaluation and commit', () => {
   it('an execution is denied', async () => {
     const { decisions } = world.verifier.server.services;
     const { session, nonceTpm } = await host.session();
-    const { body } = await host.prepare(nonceTpm, { content: 'in between' });
+    const { body, request } = await host.prepare(nonceTpm, { content: 'in between' });
     const facts = await decisions.hosts.get(host.hostId);
     const decided = await decideExecution(
       body,
       callerOf(host, facts?.agentKey ?? ''),
       decisions,
-      after(() => revoke('artifact', `sha256:${'7'.repeat(64)}`)),
+      after(() => revoke('artifact', request.artifact.digest)),
     );
     expect(decided).toMatchObject({ outcome: 'deny', denial: { check: 'revoked-meanwhile' } });
     await session.flush();

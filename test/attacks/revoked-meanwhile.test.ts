@@ -17,9 +17,9 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-// Revocations of what nobody here rests on, one after another, while a host asks: what was being decided is denied, the
-// host asks again, and nothing ends that was not named.
-const CHECK = 'revoked-meanwhile';
+// Revocations of what nobody here rests on, one after another, while a host asks: nothing is denied for them. A secret that
+// is rotated does move what is being decided: the host asks again, and nothing ends.
+const CHECK = 'state-moved';
 const OVER = { check: 'test', reason: 'the test is over' };
 const directory = temporaryDirectory();
 chmodSync(directory, 0o755);
@@ -43,12 +43,15 @@ afterAll(async () => {
 });
 
 /** The host as it is; what it is refused is heard. */
-function listening(host: Host): Host {
+function listening(host: Host, onRefused: () => void = () => undefined): Host {
   const request: Host['client']['request'] = async (...asked) => {
     try {
       return await host.client.request(...asked);
     } catch (error) {
-      if (error instanceof Refusal) refused.push(error.check);
+      if (error instanceof Refusal) {
+        refused.push(error.check);
+        onRefused();
+      }
       throw error;
     }
   };
@@ -61,52 +64,114 @@ function listening(host: Host): Host {
   });
 }
 
-/** Revokes one artifact after another until something is denied for it. */
-async function revokeUntil(denied: () => boolean): Promise<void> {
-  while (!denied()) {
+/** Revokes one artifact after another until it is over; how many. */
+async function revokeUntil(over: () => boolean): Promise<number> {
+  let count = 0;
+  for (; !over(); count++) {
     const id = `sha256:${randomBytes(32).toString('hex')}`;
     await world.agents.operate('/v1/revocations', { kind: 'artifact', id, reason: 'not of this host' });
   }
+  return count;
+}
+/** Before the next decision is committed, the secret that each run here gets is rotated. */
+function rotateBeforeNext(): void {
+  const { ledger } = world.agents.verifier.server.services;
+  const commit = ledger.commit.bind(ledger);
+  const spy = vi.spyOn(ledger, 'commit').mockImplementation(async (change) => {
+    if (change.leaf['kind'] === 'decision') {
+      spy.mockRestore();
+      const value = randomBytes(8).toString('base64url');
+      await world.agents.operate('/v1/secrets', { name: 'database-password', value });
+    }
+    return await commit(change);
+  });
+}
+const stream = () => new PassThrough().resume();
+const io = () => ({ streams: { stdin: stream(), stdout: stream(), stderr: stream() } });
+const waits = async () =>
+  await world.order(world.file('waits', '#!/bin/sh\nwhile :; do sleep 0.2; done\n'), {});
+/** Starts one, and waits until it runs. */
+async function start(): Promise<{ readonly ended: ReturnType<Gateway['run']> }> {
+  for (const { executionId } of gateway.active()) await gateway.end([executionId], OVER);
+  const run = gateway.runArtifact(await waits(), OWN_USER, io());
+  run.catch(() => undefined);
+  while (gateway.active().length === 0) await Promise.race([sleep(20), run]);
+  return { ended: run };
+}
+function attestations(): { readonly loop: AttestationLoop; readonly events: JsonObject[] } {
+  const events: JsonObject[] = [];
+  const loop = new AttestationLoop({
+    hosts,
+    runner: {
+      active: () => gateway.active(),
+      end: (ids, denial) => gateway.end(ids, denial),
+      renew: (renewed) => gateway.renew(renewed),
+    },
+    clock: systemClock,
+    random: systemRandom,
+    times: { intervalMs: 60_000, jitter: 0, maxBackoffMs: 1000 },
+    report: (event) => events.push(event),
+  });
+  return { loop, events };
 }
 
-describe('a revocation of something else while the verifier decides', () => {
-  let run: ReturnType<Gateway['run']>;
+describe('revocations of something else while the verifier decides', () => {
+  it('refuse no run and no attestation, however many there are', async () => {
+    let over = false;
+    const revoked = revokeUntil(() => over);
+    const { loop, events } = attestations();
+    try {
+      for (let i = 0; i < 3; i++) {
+        await start();
+        await loop.now();
+      }
+    } finally {
+      over = true;
+    }
+    expect(await revoked).toBeGreaterThan(20);
+    expect(refused).toEqual([]);
+    expect(events.map(({ event }) => event)).toEqual(['attested', 'attested', 'attested']);
+  });
+});
+
+describe('what a decision rests on moves while it is made', () => {
+  let run: Awaited<ReturnType<typeof start>>;
+  it('and whoever asked is gone: nothing is asked again', async () => {
+    for (const { executionId } of gateway.active()) await gateway.end([executionId], OVER);
+    const gone = new AbortController();
+    // The gateway asks for its host whenever it begins anew.
+    let [begun, before] = [0, 0];
+    const impatient = world.gateway({
+      host: async () => {
+        begun++;
+        return listening(await hosts.current(), () => {
+          before = begun;
+          gone.abort();
+        });
+      },
+    });
+    rotateBeforeNext();
+    const run = impatient.runArtifact(await waits(), OWN_USER, { ...io(), signal: gone.signal });
+    await expect(run).rejects.toMatchObject({ check: 'caller-gone' });
+    expect(refused.splice(0)).toEqual([CHECK]);
+    expect(begun).toBe(before);
+  });
+
   it('makes the gateway ask again: the run starts', async () => {
-    const order = await world.order(world.file('waits', '#!/bin/sh\nwhile :; do sleep 0.2; done\n'), {});
-    const revoked = revokeUntil(() => refused.includes(CHECK));
-    do {
-      for (const { executionId } of gateway.active()) await gateway.end([executionId], OVER);
-      const stream = () => new PassThrough().resume();
-      const streams = { stdin: stream(), stdout: stream(), stderr: stream() };
-      run = gateway.runArtifact(order, OWN_USER, { streams });
-      run.catch(() => undefined);
-      while (gateway.active().length === 0) await Promise.race([sleep(20), run]);
-    } while (!refused.includes(CHECK));
-    await revoked;
+    rotateBeforeNext();
+    run = await start();
+    expect(refused.splice(0)).toEqual([CHECK]);
   });
 
   it('ends no execution: the host attests again, and it is renewed', async () => {
-    const events: JsonObject[] = [];
-    const loop = new AttestationLoop({
-      hosts,
-      runner: {
-        active: () => gateway.active(),
-        end: (ids, denial) => gateway.end(ids, denial),
-        renew: (renewed) => gateway.renew(renewed),
-      },
-      clock: systemClock,
-      random: systemRandom,
-      times: { intervalMs: 60_000, jitter: 0, maxBackoffMs: 1000 },
-      report: (event) => events.push(event),
-    });
-    const denied = () => events.filter(({ check }) => check === CHECK);
+    const { loop, events } = attestations();
     // More than once, too: it is no judgement of this host.
-    const revoked = revokeUntil(() => denied().length > 1);
-    while (denied().length < 2) await loop.now().catch(() => undefined);
-    await revoked;
-    expect(denied()).toMatchObject(
-      denied().map(() => ({ event: 'failed', executions: expect.any(Number) as number })),
-    );
+    for (let i = 0; i < 2; i++) {
+      rotateBeforeNext();
+      await loop.now().catch(() => undefined);
+    }
+    const failed = { event: 'failed', check: CHECK, executions: expect.any(Number) as number };
+    expect(events).toMatchObject([failed, failed]);
     expect(gateway.active()).toHaveLength(1);
     await loop.now();
     expect(events.at(-1)).toMatchObject({ event: 'attested', renewed: 1, ended: 0 });
@@ -115,6 +180,6 @@ describe('a revocation of something else while the verifier decides', () => {
       gateway.active().map(({ executionId }) => executionId),
       OVER,
     );
-    expect(await run).toMatchObject({ denial: OVER });
+    expect(await run.ended).toMatchObject({ denial: OVER });
   });
 });

@@ -257,18 +257,30 @@ describe('a denial', () => {
   });
 
   it('when something is revoked or replaced between evaluation and commit', async () => {
+    const order = { audience: 'example.org', now: Math.floor(NOW / 1000), lifetime: 300 };
+    const vouchedBy = (ekRoot: string, ekIssuers: readonly string[]): World['deps']['hosts'] => ({
+      get: async (id) => {
+        const facts = await world.deps.hosts.get(id);
+        return facts && { ...facts, ekRoot, ekIssuers };
+      },
+    });
+    const [root, issuer] = ['c'.repeat(64), 'd'.repeat(64)];
     for (const [kind, id, check] of [
-      ['revocations', 'epoch', 'revoked-meanwhile'],
       ['policy', 'active', 'policy-moved'],
+      ['revoked', 'initiator/https://people.example.org#carol', 'revoked-meanwhile'],
+      ['revoked', `ek-ca/${issuer}`, 'revoked-meanwhile'],
+      ['revoked', `ek-ca/${root}`, 'revoked-meanwhile'],
     ] as const) {
-      const { body } = await ask(tpm, world, NONCE_TPM);
+      const initiator = await people.issue({ ...order, subject: id.includes('carol') ? 'carol' : 'dave' });
+      const { body } = await ask(tpm, world, NONCE_TPM, { request: { initiator } });
       const ledger: World['ledger'] = {
         commit: async (change) => {
           await world.write(kind, id, { at: check });
           return await world.ledger.commit(change);
         },
       };
-      const decided = await decideExecution(body, world.caller, world.deps, ledger);
+      const hosts = vouchedBy(root, id.endsWith(issuer) ? [issuer] : []);
+      const decided = await decideExecution(body, world.caller, { ...world.deps, hosts }, ledger);
       expect(decided).toMatchObject({ outcome: 'deny', denial: { check } });
     }
   });

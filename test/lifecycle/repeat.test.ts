@@ -123,11 +123,7 @@ describe('a decision, repeated from what was kept', () => {
   it.each<[string, string, Partial<DecisionDeps>]>([
     ['a missing secret', 'secret-unknown', { secrets: { get: async () => Promise.resolve(undefined) } }],
     ['a store that fails', 'internal', { secrets: { get: () => Promise.reject(new Error('disk')) } }],
-    [
-      'a revoked key of the TPM',
-      'e3-revoked',
-      { revocations: { epoch: () => world.deps.revocations.epoch(), revokedOf: (all) => ak(all) } },
-    ],
+    ['a revoked key of the TPM', 'e3-revoked', { revocations: { revokedOf: (all) => ak(all) } }],
     ['a nonce that is being decided', 'replay-nonce', { nonces: { has: () => true, reserve: () => false } }],
   ])('gives the same bytes: a denial for %s (%s)', async (_, check, change) => {
     const one = await decided({}, change);
@@ -157,12 +153,12 @@ describe('a decision, repeated from what was kept', () => {
       {},
       {
         commit: async (change) => {
-          await world.write('revocations', 'epoch', { at: 'now' });
+          await world.write('policy', 'active', { at: 'now' });
           return await world.ledger.commit(change);
         },
       },
     );
-    expect(one.leaf.denial?.check).toBe('revoked-meanwhile');
+    expect(one.leaf.denial?.check).toBe('policy-moved');
     expect((await repeat(one)).unchecked).toContain('commit-state');
   });
 
@@ -175,12 +171,12 @@ describe('a decision, repeated from what was kept', () => {
         commit: async (change) => {
           for (const { sha256, data } of change.bodies)
             if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(Buffer.from(data).toString())) tokens.push(sha256);
-          await world.write('revocations', 'epoch', { at: 'now' });
+          await world.write('policy', 'active', { at: 'now' });
           return await world.ledger.commit(change);
         },
       },
     );
-    expect(leaf.denial?.check).toBe('revoked-meanwhile');
+    expect(leaf.denial?.check).toBe('policy-moved');
     // Authorization and attestation result were signed, and are gone; the rest is kept.
     expect(tokens).toHaveLength(2);
     for (const sha256 of tokens) expect(await world.store.body(sha256)).toBeUndefined();

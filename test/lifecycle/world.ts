@@ -19,6 +19,7 @@ import type { Caller, DecisionDeps, ExecutionRequest, HostFacts } from '../../sr
 import type { BootCounters } from '../../src/evidence/index.ts';
 import { LocalIssuer } from '../../src/identity/index.ts';
 import { CEDAR_SCHEMA, PolicyEngine, buildBundle, loadCedar } from '../../src/policy/index.ts';
+import { revocationsOf } from '../../src/server/decision-records.ts';
 import { openSqlite, openStore } from '../../src/store/index.ts';
 import { hostId, parsePublic, parsePcrSelectionText, pcrValuesJson } from '../../src/tpm/index.ts';
 import { issueCertificate, randomSerial } from '../../src/x509/index.ts';
@@ -110,7 +111,6 @@ export async function makeWorld(tpm: Tpm) {
   const write = (kind: string, id: string, body: JsonObject = {}) =>
     store.commit([{ ...plain, leaf: { kind: 'test' }, writes: [{ kind, id, body }] }]);
   await write('policy', 'active');
-  await write('revocations', 'epoch');
 
   const ek = await tpm.endorsementKey('L-2');
   const made = await tpm.attestationKey({ ek });
@@ -210,10 +210,7 @@ export async function makeWorld(tpm: Tpm) {
         return found && { record: found, body: parseExecutionRecord(found.body) };
       },
     },
-    revocations: {
-      epoch: () => versionOf('revocations', 'epoch'),
-      revokedOf: async () => Promise.resolve([]),
-    },
+    revocations: revocationsOf(store),
     secrets: {
       get: async (name) => ({ record: await versionOf('secret', name), version: 3, value: utf8('hunter2') }),
     },

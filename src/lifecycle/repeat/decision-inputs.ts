@@ -41,8 +41,6 @@ export interface DecisionInputs {
   readonly caller: { readonly hostId: string; readonly agentKey: string; readonly notAfter: number };
   /** The active bundle; null when there was none. */
   readonly policy: { readonly version: number; readonly digest: string; readonly uri: string } | null;
-  /** Version of the record that every revocation writes. */
-  readonly revocations: number;
   /** Decimal. */
   readonly logSize: string;
   /** Whether the nonce was being decided elsewhere, and whether this decision got it. */
@@ -132,7 +130,6 @@ const INPUTS: Shape<DecisionInputs> = object({
   trust: sha256Text,
   caller: object({ hostId: hex32, agentKey: hex32, notAfter: integer() }),
   policy: nullable(object({ version: integer(), digest: sha256Text, uri: text({ max: 2048 }) })),
-  revocations: integer(),
   logSize: decimal,
   nonce: object({ taken: boolean, reserved: boolean }),
   hosts: list(object({ id: hex32, facts: nullable(HOST_FACTS) }), 16),

@@ -15,8 +15,8 @@ import type {
   Executions,
   HostFacts,
   InitiatorVerification,
-  RecordVersion,
   ReleasedSecret,
+  Revocable,
 } from '../ports.ts';
 import { Reads, RevokedReads, failedRead } from './recorded-reads.ts';
 
@@ -25,6 +25,8 @@ export interface Recording {
   readonly deps: DecisionDeps;
   /** Everything that was read and drawn. */
   inputs(received: Received): DecisionInputs;
+  /** Of everything that the stages asked for, what was not revoked: the decision rests on it. */
+  notRevoked(): readonly Revocable[];
 }
 
 /**
@@ -37,6 +39,7 @@ export function recordDecision(purpose: ChallengePurpose, caller: Caller, deps: 
   return {
     deps: { ...deps, ...record.computed(), ...record.read() },
     inputs: (received) => ({ v: 1, purpose, ...record.inputs(), received }),
+    notRevoked: () => record.notRevoked(),
   };
 }
 
@@ -66,7 +69,6 @@ class DecisionRecord {
       policy: new Reads('policy', failed, async () => this.#watched(await deps.policy.active())),
       hosts: new Reads('hosts', failed, async (id) => narrowed(await deps.hosts.get(id), this.#caller)),
       executions: new Reads('executions', failed, (id) => deps.executions.get(id)),
-      epoch: new Reads('revocations', failed, () => deps.revocations.epoch()),
       logSize: new Reads('log', failed, () => deps.log.size()),
       bodies: new Reads('bodies', failed, (sha256) => deps.bodies.get(sha256)),
       secrets: new Reads('secrets', failed, (name) => deps.secrets.get(name)),
@@ -132,16 +134,17 @@ class DecisionRecord {
       policy: { active: () => reads.policy.get('') },
       hosts: { get: (id) => reads.hosts.get(id) },
       executions: { get: (id) => reads.executions.get(id) },
-      revocations: {
-        epoch: () => reads.epoch.get(''),
-        revokedOf: (subjects) => this.#revoked.of(subjects),
-      },
+      revocations: { revokedOf: (subjects) => this.#revoked.get(subjects) },
       log: { ...this.#deps.log, size: () => reads.logSize.get('') },
       bodies: { get: (sha256) => reads.bodies.get(sha256) },
       secrets: { get: (name) => reads.secrets.get(name) },
       status: { assign: (id) => reads.status.get(id) },
       agents: { renew: (hostId) => reads.certificate.get(hostId) },
     };
+  }
+
+  notRevoked(): readonly Revocable[] {
+    return this.#revoked.of({ revoked: false });
   }
 
   inputs(): Omit<DecisionInputs, 'v' | 'purpose' | 'received'> {
@@ -153,7 +156,7 @@ class DecisionRecord {
       caller: { hostId, agentKey, notAfter },
       ...this.#stored(),
       nonce: this.#nonce,
-      revoked: this.#revoked.found(),
+      revoked: this.#revoked.of({ revoked: true }),
       initiator: this.#initiator,
       drawn: this.#drawn,
       failed: this.#failed,
@@ -173,7 +176,6 @@ class DecisionRecord {
               digest: policy.bundle.hash,
               uri: policy.uri,
             },
-      revocations: reads.epoch.only()?.version ?? 0,
       logSize: String(reads.logSize.only() ?? 0n),
       hosts: reads.hosts.sorted((id, facts) => ({ id, facts: facts ? encodeHostFacts(facts) : null })),
       executions: reads.executions.sorted((id, found) => ({
@@ -199,7 +201,6 @@ interface StoredReads {
   readonly policy: Reads<ActivePolicy | undefined>;
   readonly hosts: Reads<HostFacts | undefined>;
   readonly executions: Reads<Awaited<ReturnType<Executions['get']>>>;
-  readonly epoch: Reads<RecordVersion>;
   readonly logSize: Reads<bigint>;
   readonly bodies: Reads<Uint8Array | undefined>;
   readonly secrets: Reads<ReleasedSecret | undefined>;
@@ -212,15 +213,7 @@ type RecordPorts = Pick<
 >;
 type StoredInputs = Pick<
   DecisionInputs,
-  | 'policy'
-  | 'revocations'
-  | 'logSize'
-  | 'hosts'
-  | 'executions'
-  | 'bodies'
-  | 'secrets'
-  | 'status'
-  | 'certificate'
+  'policy' | 'logSize' | 'hosts' | 'executions' | 'bodies' | 'secrets' | 'status' | 'certificate'
 >;
 
 /** Of another host than the one that asks, only its standing counts: what it measured is left out. */

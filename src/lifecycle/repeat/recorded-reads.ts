@@ -65,7 +65,7 @@ export class RevokedReads {
     this.#failed = failed;
   }
 
-  async of(subjects: readonly Revocable[]): Promise<readonly Revocable[]> {
+  async get(subjects: readonly Revocable[]): Promise<readonly Revocable[]> {
     const unknown = subjects.filter((subject) => !this.#asked.has(keyOf(subject)));
     if (unknown.length > 0) {
       try {
@@ -80,10 +80,10 @@ export class RevokedReads {
     return subjects.filter((subject) => this.#asked.get(keyOf(subject))?.revoked === true);
   }
 
-  /** Those that were revoked, by kind and id. */
-  found(): readonly Revocable[] {
+  /** Of those that were asked for, the ones that were, or were not, revoked; sorted by kind and id. */
+  of({ revoked: wanted }: { readonly revoked: boolean }): readonly Revocable[] {
     return [...this.#asked]
-      .filter(([, { revoked }]) => revoked)
+      .filter(([, { revoked }]) => revoked === wanted)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(
         ([

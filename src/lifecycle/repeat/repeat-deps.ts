@@ -152,8 +152,6 @@ function recordsOf(
         }),
     },
     revocations: {
-      epoch: () =>
-        failing('revocations', () => ({ kind: 'revocations', id: 'epoch', version: inputs.revocations })),
       revokedOf: (subjects) =>
         failing(`revoked/${subjects.map(({ kind, id }) => `${kind}/${id}`).join()}`.slice(0, 512), () =>
           subjects.filter(({ kind, id }) => revoked.has(`${kind}/${id}`)),

@@ -124,6 +124,8 @@ export async function identifyPrincipals(admitted: AdmittedRequest, deps: Decisi
     (initiator === null
       ? hostSpiffeId(deps.trustDomain, request.hostId)
       : `${initiator.issuer}#${initiator.subject}`);
+  // A host that starts something for nobody is its origin, and is revoked as one by its SPIFFE id.
+  await requireNotRevoked([{ kind: 'initiator', id: origin }], deps);
   return { workload: { key, thumbprint: await thumbprint(key) }, initiator, parent, origin };
 }
 

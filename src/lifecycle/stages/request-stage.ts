@@ -7,7 +7,7 @@ import type { ClaimedEvidence } from '../evidence-collection.ts';
 import { requestDigest } from '../execution-request.ts';
 import type { ExecutionProofs, ExecutionRequest } from '../execution-request.ts';
 import type { ActivePolicy } from '../policy-port.ts';
-import type { Caller, DecisionDeps, RecordVersion } from '../ports.ts';
+import type { Caller, DecisionDeps } from '../ports.ts';
 
 /** What every request of a host has once it is admitted. */
 export interface Admitted {
@@ -18,8 +18,6 @@ export interface Admitted {
   /** The challenge that the nonce is. */
   readonly challenge: IssuedChallenge;
   readonly policy: ActivePolicy;
-  /** Read before everything else: a revocation from here on denies the commit. */
-  readonly revocationEpoch: RecordVersion;
   /** Unix ms; the one time of this decision. */
   readonly now: number;
 }
@@ -62,7 +60,6 @@ export async function admitRequest(
     { purpose: 'execution', hostId, epoch },
     now,
   );
-  const revocationEpoch = await deps.revocations.epoch();
   const policy = await requirePolicy(now, deps, request.policyHash);
   await requireLogSize(request.logSize, deps);
   return {
@@ -73,7 +70,6 @@ export async function admitRequest(
     nonce: fromBase64url(request.nonce, 'nonce'),
     challenge,
     policy,
-    revocationEpoch,
     now,
   };
 }

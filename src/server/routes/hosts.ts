@@ -19,7 +19,6 @@ import { requireCommitted } from '../committed.ts';
 import type { Services } from '../services.ts';
 import { affectedJson, endOnHost } from '../end-dependents.ts';
 import { AdminProblem } from '../problem.ts';
-import { withEpoch } from '../revocation.ts';
 import { operatorOf, route } from '../route.ts';
 import type { Reply, Route } from '../route.ts';
 
@@ -171,8 +170,7 @@ export const HOST_ROUTES: readonly Route[] = [
     },
   }),
   transition('Quarantine', 'Stop a host until it is looked at: what runs there ends', {
-    act: (host, reason, by, now) =>
-      withEpoch(quarantineHost(host, reason, { kind: 'operator', id: by.certificate }), now),
+    act: (host, reason, by) => quarantineHost(host, reason, { kind: 'operator', id: by.certificate }),
     then: endThere,
   }),
   transition('Restore', 'End a quarantine: the host attests at once', {
@@ -183,7 +181,7 @@ export const HOST_ROUTES: readonly Route[] = [
     },
   }),
   transition('Revoke', 'End a host for good, and what runs there', {
-    act: (host, reason, by, now) => withEpoch(revokeHost(host, reason, by), now),
+    act: revokeHost,
     then: endThere,
   }),
 ];
