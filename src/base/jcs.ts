@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { utf8 } from './bytes.ts';
-import { isJsonObject } from './json.ts';
 import type { JsonObject, JsonValue } from './refusal.ts';
 
 /**
@@ -10,9 +9,11 @@ import type { JsonObject, JsonValue } from './refusal.ts';
  */
 export function canonicalJson(value: JsonValue): string {
   if (typeof value === 'string') return canonicalText(value);
+  if (typeof value === 'object' && value !== null)
+    return Array.isArray(value)
+      ? canonicalArray(value as readonly JsonValue[])
+      : canonicalObject(value as JsonObject);
   if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError('JCS: number is not finite');
-  if (Array.isArray(value)) return `[${(value as JsonValue[]).map(canonicalJson).join(',')}]`;
-  if (isJsonObject(value)) return canonicalObject(value);
   const text = JSON.stringify(value) as string | undefined;
   if (text === undefined) throw new TypeError('JCS: not a JSON value');
   return text;
@@ -27,15 +28,32 @@ export function jcsSha256(value: JsonValue): Uint8Array {
   );
 }
 
-function canonicalObject(value: JsonObject): string {
-  // The default sort compares UTF-16 code units, which is what RFC 8785 §3.2.3 asks for.
+function canonicalArray(items: readonly JsonValue[]): string {
   let text = '';
-  for (const name of Object.keys(value).sort()) {
+  for (const item of items) text += `${text === '' ? '' : ','}${canonicalJson(item)}`;
+  return `[${text}]`;
+}
+
+function canonicalObject(value: JsonObject): string {
+  let text = '';
+  for (const name of sortedNames(value)) {
     const member = value[name];
     if (member === undefined) throw new TypeError('JCS: not a JSON value');
     text += `${text === '' ? '' : ','}${canonicalText(name)}:${canonicalJson(member)}`;
   }
   return `{${text}}`;
+}
+
+/** Names by UTF-16 code units (RFC 8785 §3.2.3), as the default sort and `<` compare them. */
+function sortedNames(value: JsonObject): readonly string[] {
+  const names = Object.keys(value);
+  let last = '';
+  for (const name of names) {
+    // Most are sorted as they come: what was parsed from canonical text is.
+    if (name < last) return names.sort();
+    last = name;
+  }
+  return names;
 }
 
 /** What is written as it is; most texts are, and finding that out takes a third of escaping them. */

@@ -57,6 +57,8 @@ function parsePlain(text: string, maxDepth: number, maxValues: number): JsonValu
 }
 
 function hasAtMost(most: number, text: string): boolean {
+  // Each value but the first has a mark of its own: so short a text needs no counting.
+  if (text.length < most) return true;
   let values = 1;
   MARKS.lastIndex = 0;
   while (values <= most && MARKS.test(text)) values++;

@@ -154,11 +154,14 @@ function closedObject<T>(shapes: ReadonlyMap<string, Shape<unknown>>, names: rea
   const check: Shape<T> = (value, path, fail) => {
     if (!isJsonObject(value)) return fail(path, 'an object');
     for (const name of names) if (!Object.hasOwn(value, name)) return fail(`${path}.${name}`, 'present');
-    const members: Record<string, unknown> = {};
-    // Assigned, not defined: the names are those of the shape, none of them special.
-    for (const [name, member] of Object.entries(value)) {
-      const shape = shapes.get(name) ?? fail(`${path}.${name}`, 'a known member');
-      members[name] = shape(member, `${path}.${name}`, fail);
+    // Copied at once and written only where a shape gives another value than it got: few do.
+    const members: Record<string, unknown> = { ...value };
+    for (const name of Object.keys(value)) {
+      const place = `${path}.${name}`;
+      const shape = shapes.get(name) ?? fail(place, 'a known member');
+      const member = value[name] as JsonValue;
+      const read = shape(member, place, fail);
+      if (read !== member) members[name] = read;
     }
     // Each member went through the shape that the type names.
     return members as T;
