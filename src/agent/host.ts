@@ -70,7 +70,7 @@ export class Host implements AsyncDisposable {
     this.#client = parts.client;
     this.#logs = parts.logs;
     this.#clock = parts.clock;
-    this.checkpoint = new CheckpointMemory(parts.state, () => this.trust.log);
+    this.checkpoint = new CheckpointMemory(parts.state, () => this.trust);
     this.policySeen = new PolicyMemory(parts.state);
   }
 

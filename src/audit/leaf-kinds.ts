@@ -46,16 +46,24 @@ export interface LeafDenial {
   readonly detail?: JsonObject;
 }
 
-/** First leaf of every log: a new one, or one that goes on after a restore. */
+/** Where the newest checkpoint of a closed log was known from. */
+export type ClosedBy = 'backup' | 'high-water' | 'store' | 'checkpoint';
+
+/** First leaf of every log: a new one, or one that opens because entries of the one before are lost. */
 export interface OpeningLeaf {
   readonly v: 1;
   readonly kind: 'opening';
   readonly origin: string;
-  /** The newest checkpoint known of the log before, and what is known about the time since; null for the first log. */
+  /** The log before, which is closed; null for the first log. */
   readonly previous: {
     readonly origin: string;
+    /** The newest tree head of it that is known, and where it was known from. */
     readonly size: string;
     readonly root: string;
+    readonly source: ClosedBy;
+    /** Entries that are still there: those from this one on are lost, to `size` and any that nobody told of. */
+    readonly kept: string;
+    /** The same in words, for people. */
     readonly gap: string;
   } | null;
 }

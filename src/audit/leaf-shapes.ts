@@ -50,7 +50,12 @@ const denial: Shape<LeafDenial> = object(
 const opening: Shape<OpeningLeaf> = object({
   ...head('opening'),
   origin: name,
-  previous: nullable(object({ origin: name, size: decimal, root: sha256Text, gap: reason })),
+  previous: nullable(
+    object({
+      ...{ origin: name, size: decimal, root: sha256Text, kept: decimal, gap: reason },
+      source: oneOf('backup', 'high-water', 'store', 'checkpoint'),
+    }),
+  ),
 });
 
 const decision: Shape<DecisionLeaf> = object(

@@ -54,6 +54,11 @@ export interface OnceOnly extends RecordRef {
   readonly expires: number;
   readonly check: CommitCheck;
   readonly reason: string;
+  /**
+   * Unix ms before which it can't have been made, by its own word. In a log that opened because entries of another are lost
+   * nothing from before works: those entries may have used it.
+   */
+  readonly made?: number;
 }
 
 /**

@@ -9,7 +9,6 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import path from 'node:path';
 import { formatVkey, noteSigner } from '../audit/index.ts';
 import { equalBytes, jwkThumbprint, parseJsonObject, refuse, utf8 } from '../base/index.ts';
 import { openTrustChain } from '../policy/index.ts';
@@ -29,19 +28,23 @@ const MAX_BYTES = 16 * 1024 * 1024;
  * @throws Refusal `trust-bundle-file`, `trust-bundle-keys`, and those of `openTrustChain`
  */
 export function readTrustBundles(files: VerifierFiles, config: VerifierConfig, ring: KeyRing): TrustChain {
-  const file = files.trustBundles;
-  if (!existsSync(file) || statSync(file).size > MAX_BYTES)
-    return refuse('trust-bundle-file', 'the file of trust bundles is missing or too large', { file });
-  const trust = openTrustChain(new Uint8Array(readFileSync(file)), config.trustDomain);
+  const trust = readChain(files, config);
   requireOwnKeys(trust.current, config, ring);
   return trust;
 }
 
+function readChain({ trustBundles: file }: VerifierFiles, { trustDomain }: VerifierConfig): TrustChain {
+  if (!existsSync(file) || statSync(file).size > MAX_BYTES)
+    return refuse('trust-bundle-file', 'the file of trust bundles is missing or too large', { file });
+  return openTrustChain(new Uint8Array(readFileSync(file)), trustDomain);
+}
+
 /**
  * Appends the next version to the file of trust bundles: signed by the threshold of the version before, and with the keys
- * that this verifier uses. The file is replaced whole, and between reading and replacing it nobody else publishes: of two
- * that follow one version the second would take the place of the first, which hosts may have seen.
- * @throws Refusal `trust-bundle-lock`, and as {@link readTrustBundles}, and then nothing was changed
+ * that this verifier uses now; the version before may have had others. The file is replaced whole. Whoever calls this has
+ * the file's lock: of two that follow one version the second would take the place of the first, which hosts may have seen.
+ * What a publisher that was killed left beside it is taken away.
+ * @throws Refusal as {@link readTrustBundles}, and then nothing was changed
  */
 export function publishTrustBundle(
   envelope: Uint8Array,
@@ -50,9 +53,10 @@ export function publishTrustBundle(
   ring: KeyRing,
 ): TrustChain {
   const next = `${files.trustBundles}.new`;
-  const descriptor = openAlone(next);
+  rmSync(next, { force: true });
+  const descriptor = openSync(next, 'wx', 0o644);
   try {
-    const { chain } = readTrustBundles(files, config, ring);
+    const { chain } = readChain(files, config);
     const last = parseJsonObject(envelope, 'DSSE envelope', { maxBytes: envelope.length, maxDepth: 4 });
     const text = utf8(`${JSON.stringify([...chain, last])}\n`);
     const published = openTrustChain(text, config.trustDomain);
@@ -65,22 +69,6 @@ export function publishTrustBundle(
     throw error;
   } finally {
     closeSync(descriptor);
-  }
-}
-
-/** The file that will take the place of the other, made by one publisher at a time. @throws Refusal `trust-bundle-lock` */
-function openAlone(next: string): number {
-  try {
-    return openSync(next, 'wx', 0o644);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-    return refuse(
-      'trust-bundle-lock',
-      `${path.basename(next)} is there: another version is being published`,
-      {
-        file: next,
-      },
-    );
   }
 }
 

@@ -1,6 +1,6 @@
 import { leafBody } from '../audit/index.ts';
 import type { HostState, LeafActor } from '../audit/index.ts';
-import type { Change, Precondition } from '../audit/ledger.ts';
+import type { Change, Precondition, StoredRecord } from '../audit/ledger.ts';
 import type { Fail } from '../base/index.ts';
 import { jcsSha256, refuse, shape, toHex } from '../base/index.ts';
 import { hostBody } from './host-record.ts';
@@ -67,6 +67,33 @@ export function quarantineHost(stored: StoredHost, reason: string, by: LeafActor
 export function restoreHost(stored: StoredHost, reason: string, by: Operator): Change {
   if (stored.host.state === 'pending') refuse('host-state', 'a pending host is approved, not restored');
   return transition(stored, 'active', reason, operatorActor(by));
+}
+
+/**
+ * Quarantines a host until it attests again, when entries of the log are lost: what is known of it may be old.
+ * @param held false: until an operator says so
+ */
+export function holdHost(stored: StoredHost, reason: string, by: LeafActor, held = true): Change {
+  const change = quarantineHost(stored, reason, by);
+  const body = { v: 1, generation: stored.host.generation + 1 };
+  return held
+    ? { ...change, writes: [...change.writes, { ...RECORD.held(stored.host.hostId), body }] }
+    : change;
+}
+
+/**
+ * Ends such a quarantine by an attestation that was accepted: its TPM's counters are above the last known then.
+ * @param held the record of {@link holdHost}
+ * @returns undefined for a host that is quarantined for another reason, or was changed since: that takes an operator
+ */
+export function returnHost(
+  stored: StoredHost,
+  held: StoredRecord | undefined,
+  by: LeafActor,
+): Change | undefined {
+  const { state, generation } = stored.host;
+  if (state !== 'quarantined' || held?.body['generation'] !== generation) return undefined;
+  return transition(stored, 'active', 'attested by counters above the last known', by);
 }
 
 /** Ends a host for good: its EK, AK and agent key never come in again. @throws Refusal `host-revoked` */

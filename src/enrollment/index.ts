@@ -17,7 +17,15 @@ export { activateEnrollment, beginEnrollment, pollEnrollment } from './enroll.ts
 export type { Enrolled, EnrollmentDesk, NotEnrolled } from './enroll.ts';
 export { parseHost, readHost } from './host-record.ts';
 export type { HostRecord, StoredHost } from './host-record.ts';
-export { approveHost, labelHost, quarantineHost, restoreHost, revokeHost } from './host-states.ts';
+export {
+  approveHost,
+  holdHost,
+  labelHost,
+  quarantineHost,
+  restoreHost,
+  returnHost,
+  revokeHost,
+} from './host-states.ts';
 export type { HostTerms } from './host-states.ts';
 export { MAX_TOKEN_TTL_MS, invite, listEk, parseInvitation, tokenHash, withdraw } from './invitation.ts';
 export type { Invitation, InvitationContext, InvitationTerms } from './invitation.ts';

@@ -22,6 +22,8 @@ export const RECORD = {
   /** @param hash of the token, in hex: the token itself is stored nowhere */
   token: (hash: string): RecordRef => ({ kind: 'join-token', id: hash }),
   ekList: (hostId: string): RecordRef => ({ kind: 'ek-list', id: hostId }),
+  /** A host that is quarantined only until it attests, since its log was closed. */
+  held: (hostId: string): RecordRef => ({ kind: 'host-held', id: hostId }),
   enrollment: (enrollmentId: string): RecordRef => ({ kind: 'enrollment', id: enrollmentId }),
 } as const;
 

@@ -327,6 +327,7 @@ function onceOf(
       expires: Number.MAX_SAFE_INTEGER,
       check: 'replay-execution',
       reason: 'an execution of this id was decided before',
+      made: uuidTime(request.executionId) - AHEAD_MS,
     },
     {
       kind: 'status-index',
@@ -344,10 +345,17 @@ function onceOf(
             expires: bearer.expires * 1000 + LATE,
             check: 'replay-token' as const,
             reason: 'the initiator’s token was used before',
+            made: Number(initiator.claims['iat']) * 1000 - AHEAD_MS,
           },
         ]),
   ];
 }
+
+/** How far ahead of ours the clock of who made an id may be. */
+const AHEAD_MS = 30_000;
+
+/** Unix ms that a UUIDv7 says (RFC 9562). */
+const uuidTime = (uuid: string): number => Number.parseInt(uuid.replace('-', '').slice(0, 12), 16);
 
 function recordOf(allowed: Allowed, { asked }: AskedFacts): ExecutionRecord {
   const { verified, minted, quote } = allowed;

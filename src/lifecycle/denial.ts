@@ -897,6 +897,16 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'invalid-verification',
     'Keep both checkpoints: if the log can’t prove that one grew out of the other, its history was changed.',
   ),
+  'log-succession': rule(
+    'audit',
+    'invalid-verification',
+    'Keep the remembered checkpoint. The operator gives it to store restore --successor --known, or has the authorities sign a trust bundle that closes the log at it.',
+  ),
+  'log-successor': rule(
+    'audit',
+    'verifier-fault',
+    'Have the authorities sign the trust bundle that store restore --successor wrote, publish it, and start again; a log that nobody meant to open is somebody’s attempt to forget.',
+  ),
   // Witnesses of the log (src/server, src/client)
   'witness-quorum': rule(
     'audit',
@@ -1654,7 +1664,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'trust-bundle-lock': rule(
     'request',
     'verifier-fault',
-    'Try again; when nobody publishes any more, one was killed: remove the file that is named.',
+    'Wait for the other command to end, then look at the newest version before you publish again.',
   ),
   'trust-bundle-keys': rule(
     'request',

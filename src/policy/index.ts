@@ -17,7 +17,7 @@ export type { CaseResult, PolicyCase } from './cases.ts';
 export { compilePolicies } from './cedar/compile.ts';
 export type { CedarPolicies, PolicyFile } from './cedar/compile.ts';
 export { PolicyEngine, requireAllowed } from './cedar/engine.ts';
-export type { PolicyDecision, PolicySlot } from './cedar/engine.ts';
+export type { PolicyDecision } from './cedar/engine.ts';
 export { ADMIN_ACTIONS, adminRequest, enrollRequest, executeRequest, initiatorId } from './cedar/facts.ts';
 export type {
   AdminAction,
@@ -74,6 +74,8 @@ export {
   verifyTrustChain,
 } from './trust-chain.ts';
 export type { TrustChain, VerifiedTrustBundle } from './trust-chain.ts';
+export { goesOnFrom } from './succession.ts';
+export type { Succession } from './succession.ts';
 export { bothLimits, presentationOf } from './presentation.ts';
 export type { PresentationLimits } from './presentation.ts';
 export { demandedQuorum } from './witnessed.ts';

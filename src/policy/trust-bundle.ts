@@ -20,6 +20,8 @@ import type { Fail } from '../base/index.ts';
 import { parseCertificate, parsePem } from '../x509/index.ts';
 import { authoritiesShape, readAuthorities } from './authorities.ts';
 import type { Authorities } from './authorities.ts';
+import { requireOneLine, successionShape } from './succession.ts';
+import type { Succession } from './succession.ts';
 
 /** DSSE payload type of a trust bundle. */
 export const TRUST_BUNDLE_TYPE = 'application/vnd.sealgate.trust-bundle+json';
@@ -32,22 +34,26 @@ const signingKeys = list(
 );
 const certificates = set(text({ max: 2 * LIMITS.certificate }), 32);
 
-const trustBundleDocument = object({
-  v: literal(1),
-  trustDomain: text({ max: 255, pattern: /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/, want: 'a trust domain' }),
-  version: integer(1),
-  previous: nullable(sha256Text),
-  issuer: text({ max: 512 }),
-  cas: object({ agent: certificates, svid: certificates, attestation: certificates }),
-  keys: object({ authorization: signingKeys, ear: signingKeys, status: signingKeys, jwtSvid: signingKeys }),
-  log: set(text({ max: 512 }), 32, 1),
-  authorities: authoritiesShape,
-  witnesses: nullable(text({ max: 64 * 1024 })),
-});
+const trustBundleDocument = object(
+  {
+    v: literal(1),
+    trustDomain: text({ max: 255, pattern: /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/, want: 'a trust domain' }),
+    version: integer(1),
+    previous: nullable(sha256Text),
+    issuer: text({ max: 512 }),
+    cas: object({ agent: certificates, svid: certificates, attestation: certificates }),
+    keys: object({ authorization: signingKeys, ear: signingKeys, status: signingKeys, jwtSvid: signingKeys }),
+    log: set(text({ max: 512 }), 32, 1),
+    authorities: authoritiesShape,
+    witnesses: nullable(text({ max: 64 * 1024 })),
+  },
+  { succession: successionShape },
+);
 
 /**
  * A trust bundle's JSON. `cas`: PEM certificates by purpose; `keys`: PEM public keys by purpose; `log`: vkeys;
- * `witnesses`: a tlog-policy text, or null when no cosignature is asked for; `previous`: digest of the version before.
+ * `witnesses`: a tlog-policy text, or null when no cosignature is asked for; `previous`: digest of the version before;
+ * `succession`: where logs were closed (succession.ts).
  */
 export type TrustBundleDocument = ReturnType<typeof trustBundleDocument>;
 
@@ -66,6 +72,8 @@ export interface TrustBundle {
   readonly authorities: Authorities;
   readonly keys: Readonly<Record<KeyPurpose, readonly VerificationKey[]>>;
   readonly log: readonly VerifierKey[];
+  /** Logs that were closed, and what opened in place of each; usually there is none. */
+  readonly succession: readonly Succession[];
   readonly witnesses: QuorumPolicy | null;
   /** DER, by purpose. */
   readonly cas: Readonly<Record<keyof TrustBundleDocument['cas'], readonly Uint8Array[]>>;
@@ -102,6 +110,13 @@ export function readTrustBundle(payload: Uint8Array): TrustBundle {
     readKeys(document.keys[purpose], purpose, uses);
   const casOf = (purpose: keyof TrustBundleDocument['cas']): readonly Uint8Array[] =>
     document.cas[purpose].map((pem, i) => readCa(pem, `trust.cas.${purpose}[${String(i)}]`, purpose, uses));
+  const log = document.log.map((vkey, i) => readLog(vkey, `trust.log[${String(i)}]`, uses));
+  const succession = document.succession ?? [];
+  requireOneLine(
+    succession,
+    log.map(({ name }) => name),
+    fail,
+  );
   return Object.freeze({
     document,
     trustDomain: document.trustDomain,
@@ -117,7 +132,8 @@ export function readTrustBundle(payload: Uint8Array): TrustBundle {
       jwtSvid: keysOf('jwtSvid'),
     },
     cas: { agent: casOf('agent'), svid: casOf('svid'), attestation: casOf('attestation') },
-    log: document.log.map((vkey, i) => readLog(vkey, `trust.log[${String(i)}]`, uses)),
+    log,
+    succession,
     witnesses: readWitnesses(document.witnesses),
   });
 }

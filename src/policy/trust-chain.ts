@@ -3,6 +3,7 @@ import { isJsonObject, parseJson, refuse, utf8 } from '../base/index.ts';
 import type { JsonObject, JsonValue } from '../base/index.ts';
 import { requirePayloadType, requireThreshold } from './authorities.ts';
 import type { Authorities } from './authorities.ts';
+import { requireSucceeds } from './succession.ts';
 import { TRUST_BUNDLE_TYPE, readTrustBundle } from './trust-bundle.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
@@ -49,6 +50,7 @@ export function openNextTrustBundle(before: VerifiedTrustBundle, envelope: Uint8
       previous: bundle.previous,
       pinned: before.digest,
     });
+  requireSucceeds(before, bundle);
   return bundle as VerifiedTrustBundle;
 }
 

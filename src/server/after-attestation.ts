@@ -1,6 +1,6 @@
 import { parseLeaf } from '../audit/index.ts';
 import { fromBase64url } from '../base/index.ts';
-import { quarantineHost, readHost } from '../enrollment/index.ts';
+import { RECORD, quarantineHost, readHost, returnHost } from '../enrollment/index.ts';
 import type { AttestationAnswer, Decided, Denial } from '../lifecycle/index.ts';
 import type { Services } from './services.ts';
 import { endBelowDenied, endEarlierBoots, endOnHost } from './end-dependents.ts';
@@ -15,6 +15,7 @@ export async function afterAttestation(
   services: Services,
 ): Promise<void> {
   if (decided.outcome === 'allow') {
+    await endHold(hostId, services);
     await endBelowDenied(
       decided.answer.ended.map(({ executionId }) => executionId),
       services,
@@ -28,6 +29,15 @@ export async function afterAttestation(
   const { check } = decided.denial;
   if (services.config.attestation.quarantine) await quarantine(hostId, check, services);
   await endOnHost(hostId, check, services);
+}
+
+/** A host that was quarantined because its log was closed has shown that it is the one it was, at a later moment. */
+async function endHold(hostId: string, { records, ledger, config }: Services): Promise<void> {
+  const stored = await readHost(records, hostId);
+  if (stored?.host.state !== 'quarantined') return;
+  const held = await records.get(RECORD.held(hostId));
+  const change = returnHost(stored, held, { kind: 'verifier', id: config.replica });
+  if (change !== undefined) await ledger.commit(change);
 }
 
 /** Of the list as it was read, not of what is in it. */

@@ -32,6 +32,7 @@ import { LogClock } from './log-clock.ts';
 import { StagedDecisions } from './policy/staged-decisions.ts';
 import { rememberRecords } from './remembered-records.ts';
 import type { Services } from './services.ts';
+import { requireNamedLog } from './succession.ts';
 import { StatusLists } from './status-lists.ts';
 import { ledgerForHosts, openWitnessDesk, openWitnessing } from './witness/witnesses.ts';
 import type { Witnessing } from './witness/witnessing.ts';
@@ -68,6 +69,7 @@ export async function compose({
   try {
     const head = await store.head();
     await requireHighWater(files.highWater, { size: BigInt(head?.size ?? 0), tiles: store.tiles }, logKeys);
+    requireNamedLog(trust.current, (await store.leaves(0, 1))[0]);
     const highWater = new HighWater(files.highWater, onError);
     await clock.load(store);
     const events = new HostEvents();

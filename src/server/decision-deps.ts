@@ -68,7 +68,7 @@ export async function decisionDeps(parts: DecisionParts): Promise<DecisionDeps> 
     bodies: bodiesOf(store),
     agents: agentCertificates(parts),
     log: logView(store),
-    status: statusIndexes(config.url, config.replica, Number((await store.head())?.size ?? 0)),
+    status: statusIndexes(config.url, config.replica, parts.epoch, Number((await store.head())?.size ?? 0)),
     verifyIma,
     retention: config.retention.evidenceDays * DAY_MS,
     onFault: (error) => {

@@ -5,6 +5,9 @@ import { parseCheckpoint, treeRoot, verifyCheckpoint } from '../audit/index.ts';
 import type { Checkpoint, TileReader, VerifierKey } from '../audit/index.ts';
 import { equalBytes, refuse } from '../base/index.ts';
 
+/** What the name of a mark goes on with when its log was closed (store restore --successor). */
+export const CLOSED_MARK = '.closed-';
+
 const SPACING_MS = 50;
 const MAX_BYTES = 128 * 1024;
 

@@ -155,15 +155,16 @@ export const statusBase = (url: string): string => `${url}/v1/status-lists/`;
 /**
  * Indexes in lists of this start's own, {@link STATUS_LIST_SIZE} in each: one after the other, so that no decision that was
  * refused or whose commit failed makes two executions share one. Every allow is a leaf: a list that an earlier start gave
- * an index of is named by a smaller size.
+ * an index of is named by a smaller size. The epoch is in their names too: after a restore the log may be
+ * smaller again, and lists that lost entries speak of are never given out anew.
  * @param first the log's size at the start
  */
-export function statusIndexes(url: string, replica: string, first: number): StatusIndexes {
+export function statusIndexes(url: string, replica: string, epoch: string, first: number): StatusIndexes {
   let next = 0;
   return {
     assign: () => {
       const index = next++;
-      const name = `${replica}-${String(first)}-${String(Math.floor(index / STATUS_LIST_SIZE))}`;
+      const name = `${replica}-${epoch.slice(0, 8)}-${String(first)}-${String(Math.floor(index / STATUS_LIST_SIZE))}`;
       return Promise.resolve({ idx: index % STATUS_LIST_SIZE, uri: statusBase(url) + name });
     },
   };

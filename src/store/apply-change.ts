@@ -21,6 +21,8 @@ export interface Place {
   /** Unix ms, not before any earlier leaf. */
   readonly time: number;
   readonly epoch: string;
+  /** Unix ms at which a log opened that goes on from a closed one; 0 for a log that is whole. */
+  readonly opened: number;
 }
 
 /** What one change comes to: a leaf to append, or a denial without one. */
@@ -67,7 +69,7 @@ const release = prepared((db: Database) => ({ compile: () => sql`RELEASE change`
  * of the change: a nonce is spent by its first presentation. Everything else is undone when the change is denied.
  */
 export async function applyChange(db: Database, rows: Rows, change: Change, place: Place): Promise<Applied> {
-  const spent = await takeOnce(db, rows, change);
+  const spent = await takeOnce(db, rows, change, place);
   await savepoint(db);
   try {
     if (spent !== undefined) throw spent;
@@ -108,16 +110,26 @@ function encodeLeaf(body: JsonObject, { index, time, epoch }: Place): Uint8Array
 }
 
 /** Takes every id; gives the refusal of the first that was taken before. */
-async function takeOnce(db: Database, rows: Rows, change: Change): Promise<Refusal | undefined> {
+async function takeOnce(
+  db: Database,
+  rows: Rows,
+  change: Change,
+  { opened }: Place,
+): Promise<Refusal | undefined> {
   let spent: Refusal | undefined;
-  for (const { kind, id, expires, check, reason } of change.once) {
+  for (const { kind, id, expires, check, reason, made } of change.once) {
     // What is remembered counts as much as the row: a row that was deleted brings no id back.
     const taken = rows.set.wasTaken({ kind, id }) || !(await insertedOnce(db, { kind, id, expires }));
+    if (!taken) rows.set.take({ kind, id, expires });
+    // Written so that a time that is none is a refusal too.
+    if (opened > 0 && made !== undefined && !(made >= opened)) spent ??= new Refusal(check, FROM_BEFORE);
     if (taken) spent ??= new Refusal(check, reason);
-    else rows.set.take({ kind, id, expires });
   }
   return spent;
 }
+
+const FROM_BEFORE =
+  'it is from before this log opened, and may have been used in entries that are lost: make a new one';
 
 async function insertedOnce(db: Database, { kind, id, expires }: OnceRow): Promise<boolean> {
   return (await insertOnce(db, kind, id, expires)).changed === 1n;

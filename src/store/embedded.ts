@@ -1,6 +1,6 @@
 import type { Change, Committed, RecordRef, StoredRecord } from '../audit/ledger.ts';
 import type { TileReader, WitnessedHead } from '../audit/index.ts';
-import { encodeBundle } from '../audit/index.ts';
+import { encodeBundle, parseLeaf } from '../audit/index.ts';
 import type { Clock } from '../base/index.ts';
 import { refuse } from '../base/index.ts';
 import { answerQuestion } from '../lineage/index.ts';
@@ -103,7 +103,7 @@ export async function openStoreTexts(
   }
   await signHeadAnew(db, keys);
   const memory = await StoreMemory.open(db, keys.macKey, { epoch, origin });
-  const sequencer = new Sequencer(memory, keys, clock, epoch);
+  const sequencer = new Sequencer(memory, keys, clock, epoch, await openedAt(db));
   // What is read is compared with what is remembered before anybody else changes either.
   const alone = async <T>(work: (one: Database) => Promise<T>): Promise<T> =>
     await db.connection().execute(async (one) => {
@@ -137,6 +137,14 @@ export async function openStoreTexts(
       await db.destroy();
     },
   };
+}
+
+/** When a log opened that goes on from a closed one: Unix ms; 0 for a log that is whole, and for an empty one. */
+async function openedAt(db: Database): Promise<number> {
+  const [first] = await readLeaves(db, 0, 1);
+  if (first === undefined) return 0;
+  const leaf = parseLeaf(first);
+  return leaf.kind === 'opening' && leaf.previous !== null ? Date.parse(leaf.time) : 0;
 }
 
 /** The value that the store has, or the given one, written now. */

@@ -1,6 +1,8 @@
+export { beginLog, readContent } from './begin-log.ts';
+export type { StoreContent } from './begin-log.ts';
 export { checkStore } from './check-store.ts';
 export type { StoreKeys, StoreReport } from './check-store.ts';
-export { copyStore, publishFile } from './copy-store.ts';
+export { copyStore, publishFile, syncPath } from './copy-store.ts';
 export { openStore } from './embedded.ts';
 export type { StoreOperations } from './embedded.ts';
 export { examineCopy } from './examine-copy.ts';
@@ -10,7 +12,7 @@ export { groupCommit } from './group-commit.ts';
 export { lineageSource } from './lineage-index.ts';
 export { rebuildLineage } from './lineage-rebuild.ts';
 export type { LineageRebuilt } from './lineage-rebuild.ts';
-export { lockStore } from './lock.ts';
+export { lockFile, lockStore } from './lock.ts';
 export { SCHEMA_VERSION, migrate } from './migrations.ts';
 export { beginEpoch } from './new-epoch.ts';
 export { deriveKey } from './record-mac.ts';

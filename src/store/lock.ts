@@ -13,13 +13,18 @@ export interface StoreLock {
  * @throws Refusal `store-in-use`
  */
 export function lockStore(file: string): StoreLock {
+  return lockFile(file) ?? refuse('store-in-use', 'another process has the store open to write');
+}
+
+/** The same for any file that one process replaces; undefined while another one has it. */
+export function lockFile(file: string): StoreLock | undefined {
   const lock = openDatabase(`${file}.lock`);
   try {
     lock.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     lock.close();
     if (!isBusy(error)) throw error;
-    refuse('store-in-use', 'another process has the store open to write');
+    return undefined;
   }
   return {
     release: () => {

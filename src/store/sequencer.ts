@@ -40,14 +40,17 @@ export class Sequencer {
   readonly #keys: SequencerKeys;
   readonly #clock: Clock;
   readonly #epoch: string;
+  readonly #opened: number;
   /** The tree's right edge after the last commit that is known to be durable; undefined: read it back. */
   #edge: TreeEdge | undefined;
 
-  constructor(memory: StoreMemory, keys: SequencerKeys, clock: Clock, epoch: string) {
+  /** @param opened see `Place` of apply-change.ts */
+  constructor(memory: StoreMemory, keys: SequencerKeys, clock: Clock, epoch: string, opened: number) {
     this.#memory = memory;
     this.#keys = keys;
     this.#clock = clock;
     this.#epoch = epoch;
+    this.#opened = opened;
   }
 
   /** Commits a batch; the answers are in its order and may be sent: they are durable. */
@@ -63,7 +66,9 @@ export class Sequencer {
       const applied: Applied[] = [];
       let index = size;
       for (const change of changes) {
-        const one = await applyChange(transaction, rows, change, { index, time, epoch: this.#epoch });
+        const one = await applyChange(transaction, rows, change, {
+          ...{ index, time, epoch: this.#epoch, opened: this.#opened },
+        });
         if (one.leaf !== undefined) index += 1n;
         applied.push(one);
       }

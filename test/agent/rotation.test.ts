@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
 import { parseCheckpoint, parseVkey, verifyCheckpoint, verifySignatures } from '../../src/audit/index.ts';
 import type { VerifierKey } from '../../src/audit/index.ts';
 import { utf8 } from '../../src/base/index.ts';
+import { lockFile } from '../../src/store/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { cli } from '../support/cli.ts';
@@ -171,17 +174,34 @@ describe('the log’s key is rotated', () => {
     );
     expect(createHash('sha256').update(readFileSync(bundles)).digest('hex')).not.toBe(digest);
     expect(existsSync(`${bundles}.new`)).toBe(false);
-    // Between another's reading and its replacing the file nobody publishes, and what it left is not taken away.
-    const begun = `${bundles}.new`;
-    writeFileSync(begun, '', { flag: 'wx' });
+    // Between another's reading and its replacing the file nobody publishes.
+    const lock = lockFile(bundles);
     expect(await command('trust-bundle', 'publish', `${file}.dsse.json`, '--config', config())).toMatchObject(
       { exit: 1, denial: { check: 'trust-bundle-lock' } },
     );
-    expect(existsSync(begun)).toBe(true);
-    rmSync(begun);
+    lock?.release();
     // A key that hosts can't hear of by the bundle, and one that there isn't.
     for (const name of ['master', 'nonsense'])
       expect((await cli('key', 'rotate', name, '--prepare', '--config', config())).exit).toBe(2);
+  });
+
+  it('also after a command that was killed while it published', async () => {
+    const file = document('after-kill');
+    const terms = ['--witnesses', 'none', '-o', file, '--config', config()];
+    expect(await command('trust-bundle', 'prepare', ...terms)).toMatchObject({ exit: 0, version: 7 });
+    const bundles = path.join(world.directory, 'certificates/trust-bundles.json');
+    // It holds the kernel's lock, has written a part, and dies.
+    const script = `import { lockFile } from ${JSON.stringify(path.resolve('src/store/lock.ts'))};
+      import { writeFileSync } from 'node:fs';
+      lockFile(process.argv[1]); writeFileSync(process.argv[1] + '.new', '[{"half'); console.log('held'); setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, bundles]);
+    await once(child.stdout, 'data');
+    expect((await signAndPublish(file)).exit).toBe(1);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(existsSync(`${bundles}.new`)).toBe(true);
+    expect(await signAndPublish(file)).toMatchObject({ exit: 0, version: 7 });
+    expect(existsSync(`${bundles}.new`)).toBe(false);
   });
 
   it('and a version without a key that the verifier uses is not published', async () => {
@@ -195,7 +215,7 @@ describe('the log’s key is rotated', () => {
       '--config',
       config(),
     );
-    expect(made).toMatchObject({ exit: 0, version: 7 });
+    expect(made).toMatchObject({ exit: 0, version: 8 });
     const text = readFileSync(document('seven'), 'utf8');
     const bundle = JSON.parse(text) as { log: string[] };
     const [own = ''] = bundle.log;

@@ -169,6 +169,37 @@ describe('the newest checkpoint', () => {
     expect(memory.read().size).toBe(3n);
   });
 
+  it('goes on in another log only as the authorities named it, from its first entry', async () => {
+    const next = noteSigner('example.org/log-2', 'note', generateKeyPairSync('ed25519').privateKey);
+    const [opening, grown, fork] = [logOf(1), logOf(4, 1), new MemoryLog()];
+    fork.append(['other', 'entries'].map((text) => utf8(text)));
+    const root = (log: MemoryLog): string => `sha256:${Buffer.from(log.root).toString('hex')}`;
+    const before = logOf(3);
+    const state = fresh();
+    state.write('checkpoint', note(before));
+    const memory = (size: string) =>
+      new CheckpointMemory(state, () => ({
+        log: [next.key],
+        succession: [
+          {
+            closed: { origin: 'example.org/log', size, root: root(before) },
+            opened: { origin: 'example.org/log-2', root: root(opening) },
+          },
+        ],
+      }));
+    const shown = (log: MemoryLog) => note(log, next, 'example.org/log-2');
+    expectRefusal('log-succession', () => memory('2').read());
+    expectRefusal('log-succession', () => memory('2').advance(shown(grown), []));
+    const proof = await proveConsistency(1n, 4n, grown);
+    expectRefusal('log-consistency', () => memory('3').advance(shown(fork), []));
+    expectRefusal('log-consistency', () => memory('3').advance(shown(grown), proof.slice(1)));
+    // The closed log itself, which its old key goes on signing.
+    expectRefusal('log-origin', () => memory('3').advance(note(logOf(7, 1)), []));
+    expect(memory('3').read()).toMatchObject({ origin: 'example.org/log-2', size: 1n });
+    expect(memory('3').advance(shown(grown), proof).size).toBe(4n);
+    expect(memory('3').read().size).toBe(4n);
+  });
+
   it('is part of every enrolled state', () => {
     expectRefusal('agent-state', () =>
       new CheckpointMemory(fresh(), () => ({ log: [signer.key], succession: [] })).read(),

@@ -73,7 +73,10 @@ const bodies: LeafBody[] = [
     v: 1,
     kind: 'opening',
     origin: 'log.example/2',
-    previous: { origin: 'log.example', size: '99', root: SHA, gap: 'restored from the copy of yesterday' },
+    previous: {
+      ...{ origin: 'log.example', size: '99', root: SHA, source: 'high-water', kept: '90' },
+      gap: 'restored from the copy of yesterday',
+    },
   },
   {
     v: 1,

@@ -84,7 +84,7 @@ beforeAll(async () => {
   remembered = new Uint8Array(readFileSync(stateOf('.checkpoint')));
   state = StateDirectory.create(path.join(scratch, 'host'));
   state.write('checkpoint', remembered);
-  host = new CheckpointMemory(state, () => [signer.key]);
+  host = new CheckpointMemory(state, () => ({ log: [signer.key], succession: [] }));
 });
 
 afterEach(async () => {

@@ -191,12 +191,12 @@ describe('status lists of a verifier', () => {
   });
 
   it('are bounded: indexes go on in the next list', async () => {
-    const indexes = statusIndexes('https://v.example', 'r1', 7);
+    const indexes = statusIndexes('https://v.example', 'r1', EPOCH, 7);
     const base = 'https://v.example/v1/status-lists';
-    expect(await indexes.assign('a')).toEqual({ idx: 0, uri: `${base}/r1-7-0` });
+    expect(await indexes.assign('a')).toEqual({ idx: 0, uri: `${base}/r1-0123abcd-7-0` });
     for (let i = 2; i < STATUS_LIST_SIZE; i++) await indexes.assign('b');
-    expect(await indexes.assign('c')).toEqual({ idx: STATUS_LIST_SIZE - 1, uri: `${base}/r1-7-0` });
-    expect(await indexes.assign('d')).toEqual({ idx: 0, uri: `${base}/r1-7-1` });
+    expect(await indexes.assign('c')).toEqual({ idx: STATUS_LIST_SIZE - 1, uri: `${base}/r1-0123abcd-7-0` });
+    expect(await indexes.assign('d')).toEqual({ idx: 0, uri: `${base}/r1-0123abcd-7-1` });
     const other = `https://localhost:8443/v1/status-lists/verifier-1-1`;
     await write(3, 'revoked', randomUUID(), other);
     expect((await get('/v1/status-lists/verifier-1-1')).statusCode).toBe(200);
@@ -204,10 +204,13 @@ describe('status lists of a verifier', () => {
   });
 });
 
+/** Of a store: hex. */
+const EPOCH = '0123abcd456789ab';
+
 describe('indexes', () => {
   it('are given out once, whatever became of decisions before a restart', async () => {
-    const give = async (size: number, count: number): Promise<string[]> => {
-      const indexes = statusIndexes('https://v.example', 'r1', size);
+    const give = async (size: number, count: number, epoch = EPOCH): Promise<string[]> => {
+      const indexes = statusIndexes('https://v.example', 'r1', epoch, size);
       const given = [];
       for (let i = 0; i < count; i++) {
         const { uri, idx } = await indexes.assign(String(i));
@@ -220,6 +223,9 @@ describe('indexes', () => {
     const after = await give(6, 20);
     expect(after.filter((one) => before.includes(one))).toEqual([]);
     expect(new Set(after).size).toBe(after.length);
+    // A restored store is smaller again, and knows nothing of what was given out since.
+    const restored = await give(5, 11, 'fedcba9876543210');
+    expect(restored.filter((one) => before.includes(one))).toEqual([]);
   });
 });
 

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { Refusal, refuse, toHex } from '../../base/index.ts';
+import { refuse, toHex } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
-import { readHighWater, writeHighWater } from '../../server/high-water.ts';
+import { writeHighWater } from '../../server/high-water.ts';
 import {
   beginEpoch,
   examineCopy,
@@ -18,12 +18,15 @@ import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
-import { lostEntries } from '../lost-entries.ts';
+import { lostEntries, readKnown } from '../lost-entries.ts';
+import type { KnownLog, LostEntries } from '../lost-entries.ts';
 import { copyInput, fileSha256, withDirectoryBeside } from '../private-directory.ts';
 import { systemRandom } from '../random.ts';
 import { printDone } from '../report.ts';
 import type { CommandContext } from '../context.ts';
 import { progressOf, storeKeysOf } from '../store-keys.ts';
+import { installSuccessor, makeSuccessor, planSuccessor, successorAnswer } from '../successor-log.ts';
+import type { SuccessorPlan } from '../successor-log.ts';
 import { group } from './group.ts';
 
 const HELP = `
@@ -36,13 +39,24 @@ were given out before are void.
 The high-water file keeps the newest head that is known here: serve refuses a log that is behind it, and so do hosts,
 witnesses and auditors that know more. Look into such a store, don't serve from it.
 
+--successor ORIGIN, where the lost entries are lost for good: the log is closed, and another one with a key and a name of
+its own opens. Its first entry names the newest checkpoint of the closed one that is known; give what hosts and auditors
+remember by --known FILE, since a host that has seen more refuses. Nobody believes it before the policy authorities signed
+the trust bundle that is written (-o). Executions end, and every host is quarantined until it attests; with --hold-hosts
+until an operator restores it.
+
 Example:
   sealgate store restore /backup/store-2026-11-23.db --config /etc/sealgate/sealgate.yaml
+  sealgate store restore old.db --successor example.org/log-2 --known host-7.checkpoint -o trust-2.json
 `;
 
 interface RestoreOptions {
   readonly config?: string;
   readonly acceptRollback?: true;
+  readonly successor?: string;
+  readonly known: readonly string[];
+  readonly holdHosts?: true;
+  readonly output?: string;
 }
 
 /** What a restore is about to put in place. */
@@ -50,9 +64,13 @@ interface Candidate extends SoundCopy {
   readonly sha256: string;
   /** Why entries that were answered may be missing; empty for none. */
   readonly lost: readonly string[];
+  readonly forked: LostEntries['forked'];
+  readonly known: KnownLog;
   /** What is in place until then. */
   readonly stored: StoredHead;
 }
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 /** `sealgate store restore`: a backup in the place of the store. */
 export function registerStoreRestore(program: Command, context: CommandContext): void {
@@ -60,6 +78,15 @@ export function registerStoreRestore(program: Command, context: CommandContext):
     .command('restore <backup>')
     .description('put a backup in the place of the store, while the verifier is stopped')
     .option('--accept-rollback', 'even when it lacks entries that are known here')
+    .option('--successor <origin>', 'close the log, and open another one of this name')
+    .option(
+      '--known <file>',
+      'a checkpoint of the log that a host or auditor has; may be repeated',
+      collect,
+      [],
+    )
+    .option('--hold-hosts', 'with --successor: hosts stay quarantined until host restore')
+    .option('-o, --output <file>', 'with --successor: where the trust bundle that is to be signed goes')
     .option('--config <file>', 'the verifier’s configuration file')
     .option('--json', 'one JSON document')
     .addHelpText('after', HELP)
@@ -71,10 +98,11 @@ export function registerStoreRestore(program: Command, context: CommandContext):
 async function restore(
   found: FoundConfig,
   backup: string,
-  { acceptRollback = false }: { readonly acceptRollback?: boolean },
+  options: RestoreOptions,
   context: CommandContext,
 ): Promise<JsonObject> {
   const { store, data } = found.files;
+  const plan = planOf(found, options);
   if (!existsSync(data)) throw new UsageError(`there is no directory ${data}`);
   if (!existsSync(backup)) throw new UsageError(`there is no file ${backup}`);
   const keys = storeKeysOf(found);
@@ -84,11 +112,17 @@ async function restore(
       const file = path.join(directory, 'store.db');
       // The bytes that are checked are those that are put in place, whoever can write the backup.
       await copyInput(backup, file);
-      const copy = await judge(file, found, keys, progressOf(context, 'rows'));
-      if (copy.lost.length > 0 && !acceptRollback)
-        refuse('store-rollback', `the backup is behind what is known here: ${copy.lost.join('; ')}`);
-      await keepMark(found, copy, keys);
+      const copy = await judge(
+        file,
+        found,
+        { keys, checkpoints: options.known },
+        progressOf(context, 'rows'),
+      );
       const epoch = toHex(systemRandom.bytes(16));
+      if (plan !== undefined) return await succeed(plan, { found, file, copy, epoch, macKey: keys.macKey });
+      if (copy.lost.length > 0 && options.acceptRollback !== true)
+        refuse('store-rollback', `the backup is behind what is known here: ${copy.lost.join('; ')}`);
+      await keepMark(found, copy);
       await renew(file, keys.macKey, epoch);
       const aside = `${store}.replaced-${new Date(systemClock.now()).toISOString().replace(/[-:.]/g, '')}`;
       const replaced = replaceStore(file, store, aside) ? aside : null;
@@ -99,45 +133,82 @@ async function restore(
   }
 }
 
+/** @throws UsageError for options that don't go together */
+function planOf(
+  found: FoundConfig,
+  { successor, output, holdHosts, acceptRollback }: RestoreOptions,
+): SuccessorPlan | undefined {
+  if (successor === undefined) {
+    if (output !== undefined || holdHosts !== undefined)
+      throw new UsageError('--output and --hold-hosts go with --successor');
+    return undefined;
+  }
+  if (acceptRollback === true)
+    throw new UsageError('either --accept-rollback, to look, or --successor, to go on');
+  if (output === undefined)
+    throw new UsageError('--successor needs -o FILE: the trust bundle that the authorities sign');
+  return planSuccessor(found, {
+    ...{ origin: successor, output: path.resolve(output), hostsReturn: holdHosts !== true },
+  });
+}
+
+interface Succeeding {
+  readonly found: FoundConfig;
+  readonly file: string;
+  readonly copy: Candidate;
+  readonly epoch: string;
+  readonly macKey: Uint8Array;
+}
+
+/** The copy's log is closed and its successor put in place. */
+async function succeed(plan: SuccessorPlan, parts: Succeeding): Promise<JsonObject> {
+  const { copy, found } = parts;
+  const { lost, forked, known } = copy;
+  if (lost.length === 0)
+    throw new UsageError(
+      'no entry is known to be missing: restore it without --successor, and the log goes on',
+    );
+  if (forked.length > 0)
+    refuse('store-rollback', `the backup is of another history than what is known: ${forked.join('; ')}`);
+  const successor = await makeSuccessor(plan, { ...parts, known, lost });
+  const places = await installSuccessor(successor, plan, parts);
+  return successorAnswer(successor, plan, { ...places, store: found.files.store });
+}
+
+/** What a backup is compared with. */
+interface Judging {
+  readonly keys: StoreKeys;
+  readonly checkpoints: readonly string[];
+}
+
 /** Everything that is to be known of a backup before it is put in place. */
 async function judge(
   file: string,
   { files }: FoundConfig,
-  keys: StoreKeys,
+  { keys, checkpoints }: Judging,
   onProgress: (rows: number) => void,
 ): Promise<Candidate> {
   const sha256 = await fileSha256(file);
   const stored = await readStoredHead(files.store, keys.logKeys);
-  const known = { highWaterFile: files.highWater, stored, logKeys: keys.logKeys };
+  const places = { highWaterFile: files.highWater, stored, logKeys: keys.logKeys, checkpoints };
+  const known = readKnown(places);
   return await examineCopy(file, keys, onProgress, async (copy, tiles) => ({
     ...copy,
     sha256,
-    stored,
-    lost: await lostEntries({ size: copy.head.size, tiles }, known),
+    ...{ stored, known },
+    ...(await lostEntries({ size: copy.head.size, tiles }, known)),
   }));
 }
 
 /** The log that is given up is known outside the store, or serve could sign its entries again, as others. */
 async function keepMark(
   { files: { highWater } }: FoundConfig,
-  { lost, stored }: Candidate,
-  { logKeys }: StoreKeys,
+  { lost, stored, known: { mark } }: Candidate,
 ): Promise<void> {
   if (lost.length === 0 || stored.state !== 'signed') return;
-  const remembered = believed(() => readHighWater(highWater, logKeys));
-  if (remembered === null) return;
-  if (remembered === undefined || remembered.size < stored.head.size)
-    await writeHighWater(highWater, stored.checkpoint);
-}
-
-/** Null for a file that nobody believes: serve doesn't either, and starts on nothing. */
-function believed<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Refusal) return null;
-    throw error;
-  }
+  // What nobody believes serve doesn't either: it starts on nothing then.
+  if (mark === null) return;
+  if (mark === undefined || mark.size < stored.head.size) await writeHighWater(highWater, stored.checkpoint);
 }
 
 async function renew(file: string, macKey: Uint8Array, epoch: string): Promise<void> {

@@ -3,14 +3,16 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { parseDsse, parsePrivateKey } from '../../artifact/index.ts';
 import type { DsseEnvelope } from '../../artifact/index.ts';
-import { formatVkey, parseQuorumPolicy } from '../../audit/index.ts';
-import { LIMITS, equalBytes, fromUtf8 } from '../../base/index.ts';
+import { formatVkey, parseCheckpoint, parseQuorumPolicy, verifyCheckpoint } from '../../audit/index.ts';
+import { LIMITS, equalBytes, fromUtf8, refuse, toHex, utf8 } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { nextDocument, publishTrustBundle, readKeyRing, readTrustBundles } from '../../config/index.ts';
 import { TRUST_BUNDLE_TYPE, readTrustBundle, signAsAuthority, trustBundleBytes } from '../../policy/index.ts';
-import type { TrustBundle } from '../../policy/index.ts';
+import type { Succession, TrustBundle, TrustBundleDocument, TrustChain } from '../../policy/index.ts';
+import { lockFile } from '../../store/index.ts';
 import { writeWhole } from '../artifact-files.ts';
 import { findConfig } from '../config-file.ts';
+import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { printDone } from '../report.ts';
 import type { CommandContext } from '../context.ts';
@@ -47,22 +49,56 @@ function registerShow(group: Command, context: CommandContext): void {
 function registerPrepare(group: Command, context: CommandContext): void {
   group
     .command('prepare')
-    .description('write the next version, to be signed: the same, with other witnesses')
-    .requiredOption('--witnesses <file>', 'a tlog-policy file, or "none": what hosts ask of every checkpoint')
+    .description('write the next version, to be signed: the same, with other witnesses, or closed at more')
+    .option('--witnesses <file>', 'a tlog-policy file, or "none": what hosts ask of every checkpoint')
+    .option('--known <file>', 'a checkpoint of the log that was closed last: that one is closed at it')
     .option('-o, --output <file>', 'where it goes')
     .option('--config <file>', FILE)
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
-      '\nKeys are exchanged by sealgate key rotate.\n\nExample:\n  sealgate trust-bundle prepare --witnesses quorum.policy -o trust-2.json\n',
+      '\nKeys are exchanged by sealgate key rotate, logs by sealgate store restore --successor. --known is for a host that\nhas seen more of a closed log than it was closed at (log-succession): give the checkpoint of its state directory.\n\nExample:\n  sealgate trust-bundle prepare --witnesses quorum.policy -o trust-2.json\n',
     )
-    .action((options: { readonly witnesses: string; readonly output?: string; readonly config?: string }) => {
-      const current = published(options.config);
-      const document = { ...nextDocument(current), witnesses: witnessesOf(options.witnesses) };
+    .action((options: PrepareOptions) => {
+      const { witnesses, known } = options;
+      if (witnesses === undefined && known === undefined)
+        throw new UsageError('say what changes: --witnesses or --known');
+      const { chain, current } = publishedChain(options.config);
+      const document: TrustBundleDocument = {
+        ...nextDocument(current),
+        ...(witnesses === undefined ? {} : { witnesses: witnessesOf(witnesses) }),
+        ...(known === undefined ? {} : { succession: closedAt(known, chain, current) }),
+      };
       const output = options.output ?? `trust-${String(document.version)}.json`;
       writeWhole(output, fromUtf8(trustBundleBytes(document), 'trust bundle'));
       printDone(context, 'prepared', { output, version: document.version });
     });
+}
+
+interface PrepareOptions {
+  readonly witnesses?: string;
+  readonly known?: string;
+  readonly output?: string;
+  readonly config?: string;
+}
+
+/** The succession with its last log closed at a checkpoint of it that somebody has. @throws Refusal `log-origin`, `log-signature` */
+function closedAt(file: string, chain: TrustChain['chain'], current: TrustBundle): readonly Succession[] {
+  const last = current.succession.at(-1);
+  if (last === undefined) throw new UsageError('--known is for a log that was closed, and none was');
+  const checkpoint = parseCheckpoint(readInput(file, 'checkpoint', 128 * 1024));
+  const earlier = chain.map((one) => readTrustBundle(parseDsse(utf8(JSON.stringify(one))).payload).log);
+  verifyCheckpoint(
+    checkpoint,
+    earlier.flat().filter(({ name }) => name === last.closed.origin),
+  );
+  const { origin, size, root } = checkpoint.claimed;
+  if (size <= BigInt(last.closed.size))
+    throw new UsageError(
+      `the log was closed at ${last.closed.size} entries, the checkpoint has ${String(size)}`,
+    );
+  const closed = { origin, size: String(size), root: `sha256:${toHex(root)}` };
+  return [...current.succession.slice(0, -1), { ...last, closed }];
 }
 
 function witnessesOf(file: string): string | null {
@@ -110,15 +146,23 @@ function registerPublish(group: Command, context: CommandContext): void {
     .action((file: string, { config: named }: { readonly config?: string }) => {
       const { config, files } = findConfig(named);
       const envelope = readInput(file, 'DSSE envelope', LIMITS.signature);
-      const { current } = publishTrustBundle(envelope, files, config, readKeyRing(files));
-      printDone(context, 'published', { ...bundleJson(current), file: files.trustBundles });
+      const lock =
+        lockFile(files.trustBundles) ??
+        refuse('trust-bundle-lock', 'another version is being published at this moment');
+      try {
+        const { current } = publishTrustBundle(envelope, files, config, readKeyRing(files));
+        printDone(context, 'published', { ...bundleJson(current), file: files.trustBundles });
+      } finally {
+        lock.release();
+      }
     });
 }
 
-function published(named: string | undefined): TrustBundle {
+function publishedChain(named: string | undefined): TrustChain {
   const { config, files } = findConfig(named);
-  return readTrustBundles(files, config, readKeyRing(files)).current;
+  return readTrustBundles(files, config, readKeyRing(files));
 }
+const published = (named: string | undefined): TrustBundle => publishedChain(named).current;
 
 /** A version that is to be signed, or its envelope; nothing is believed of it. */
 function readUnsigned(file: string): TrustBundle {
@@ -146,5 +190,9 @@ function bundleJson(bundle: TrustBundle): JsonObject {
       keys: authorities.keys.map(({ name, key }) => ({ name, fingerprint: key.fingerprint })),
     },
     witnesses: document.witnesses,
+    succession: bundle.succession.map(({ closed, opened }) => ({
+      closed: { ...closed },
+      opened: { ...opened },
+    })),
   };
 }
