@@ -1,6 +1,7 @@
 import { ffiPackages } from './ffi-packages.ts';
 import type { FfiPackages, FfiType } from './ffi-packages.ts';
 import { codePointer } from './code-pointer.ts';
+import { duringCall } from './process-gate.ts';
 
 /**
  * C types of arguments: fixed-width integers, `size` for size_t, `address` for a pointer that C gave us (kept as a
@@ -181,7 +182,7 @@ function bind(
     bindings.ffi_call(prepared.cif, symbol, frame.result, frame.pointers);
     return finish(frame);
   };
-  const start = (...values: readonly Argument[]): Promise<number> =>
+  const startNow = (values: readonly Argument[]): Promise<number> =>
     new Promise((resolve, reject) => {
       const frame = fill(values);
       bindings.ffi_call_async(prepared.cif, symbol, frame.result, frame.pointers, (error) => {
@@ -191,6 +192,7 @@ function bind(
         else reject(new Error(`${name}: ${error.message}`));
       });
     });
+  const start = (...values: readonly Argument[]): Promise<number> => duringCall(() => startNow(values));
   return Object.assign(call, { start });
 }
 

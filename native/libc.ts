@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { LIBRARIES, loadLibrary } from './library.ts';
 
 /** Who is at the other end of a Unix socket, as the kernel says (struct ucred). */
@@ -63,6 +64,20 @@ export function peerAddress(descriptor: number): string | number | null {
 /** shutdown(2) of a socket in both directions: a thread that is blocked reading it gets the end of the stream. */
 export function shutdownSocket(descriptor: number): void {
   loadLibrary(LIBRARIES.c).function('shutdown', 'i32', ['i32', 'i32'])(descriptor, SHUT_RDWR);
+}
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/**
+ * Marks every descriptor but the three standard ones FD_CLOEXEC: a process that is started from now on inherits none that C
+ * has opened, nor any that this process was started with. What child_process is told to pass on is passed on all the same.
+ */
+export function closeOnExec(): void {
+  const fcntl = loadLibrary(LIBRARIES.c).function('fcntl', 'i32', ['i32', 'i32', 'i32']);
+  // The listing's own descriptor is among them, and gone by now: the call that fails says so.
+  for (const name of readdirSync('/proc/self/fd'))
+    if (Number(name) > 2) fcntl(Number(name), F_SETFD, FD_CLOEXEC);
 }
 
 const LOCK_EX = 2;

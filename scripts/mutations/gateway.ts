@@ -279,4 +279,11 @@ export const mutations: readonly Mutation[] = [
     replace: '',
     test: fence,
   },
+  {
+    name: 'descriptors-of-the-gateway-inherited',
+    file: 'src/gateway/confine/start-process.ts',
+    find: '  closeOnExec();\n',
+    replace: '  void closeOnExec;\n',
+    test: 'test/gateway/run.test.ts',
+  },
 ];

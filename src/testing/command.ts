@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { startProcess } from '../../native/process-gate.ts';
 
 /** A program that this machine doesn't have; the message says what to install. */
 export class MissingToolError extends Error {
@@ -33,8 +34,17 @@ function packageOf(tool: string): string {
  * @throws MissingToolError when it isn't there; Error with the end of its output when it fails or takes too long
  */
 export function runTool(tool: string, args: readonly string[], options: ToolOptions = {}): Promise<string> {
+  return startProcess(() => run(tool, args, options)).then(({ output }) => output);
+}
+
+/** In an object, since a promise would be waited for. */
+function run(
+  tool: string,
+  args: readonly string[],
+  options: ToolOptions,
+): { readonly output: Promise<string> } {
   const timeout = options.timeout ?? 30_000;
-  return new Promise((resolve, reject) => {
+  const output = new Promise<string>((resolve, reject) => {
     const child = spawn(tool, args, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
@@ -59,6 +69,7 @@ export function runTool(tool: string, args: readonly string[], options: ToolOpti
       else reject(failure(tool, code, signal, timeout, Buffer.concat(all).toString('utf8')));
     });
   });
+  return { output };
 }
 
 function failure(

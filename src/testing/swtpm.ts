@@ -13,6 +13,7 @@ import {
   readEkCertificates,
 } from './manufacture.ts';
 import type { CaCertificates, EkCertificates, Factory, PcrBank } from './manufacture.ts';
+import { startProcess } from '../../native/process-gate.ts';
 import { probe, shutdown } from './raw.ts';
 import type { StartupType } from './raw.ts';
 import { scratchDirectory } from './scratch.ts';
@@ -171,10 +172,13 @@ export class Swtpm implements AsyncDisposable {
   async powerOn(type: StartupType): Promise<void> {
     if (this.#process !== undefined) throw new Error('this TPM is already powered on');
     await Promise.all(['', '.ctrl'].map((suffix) => rm(`${this.socket}${suffix}`, { force: true })));
-    const child = spawn('swtpm', this.#arguments(type), { stdio: 'ignore', cwd: '/' });
-    this.#process = child;
-    child.unref();
-    await ready(child, this.socket, path.join(this.#home, 'log'));
+    const { ready } = await startProcess(() => {
+      const child = spawn('swtpm', this.#arguments(type), { stdio: 'ignore', cwd: '/' });
+      this.#process = child;
+      child.unref();
+      return { ready: answers(child, this.socket, path.join(this.#home, 'log')) };
+    });
+    await ready;
   }
 
   /** Ends the emulator's process, without TPM2_Shutdown: what is volatile is lost. */
@@ -219,7 +223,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 /** Waits until the TPM answers; its process ending first, or 10 s without an answer, is an error with its log. */
-async function ready(child: ChildProcess, socket: string, logFile: string): Promise<void> {
+async function answers(child: ChildProcess, socket: string, logFile: string): Promise<void> {
   let spawnError: Error | undefined;
   child.on('error', (error) => (spawnError = error));
   let last: unknown;

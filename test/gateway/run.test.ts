@@ -18,6 +18,7 @@ import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryLockFile } from '../../native/index.ts';
+import { LIBRARIES, loadLibrary } from '../../native/library.ts';
 import { systemClock } from '../../src/agent/index.ts';
 import type { Host } from '../../src/agent/index.ts';
 import { utf8 } from '../../src/base/index.ts';
@@ -95,6 +96,23 @@ it('what runs is a copy that nobody writes, in a file system without the host’
   const own = path.join(run, executionId, 'where');
   expect(stdout).toBe(`${own}\n555 ${String(OWN_USER.uid)}\n${state}:\nrun\n\n${run}:\n${executionId}\n`);
 });
+
+it.each(['bubblewrap', 'setpriv'] as const)(
+  'inherits nothing that C has opened in the gateway: the TPM’s descriptor (%s)',
+  async (isolation) => {
+    // As tpm2-tss opens a device: without O_CLOEXEC.
+    const c = loadLibrary(LIBRARIES.c);
+    const descriptor = c.function('open', 'i32', ['text', 'i32'])(world.host.state.path, 0);
+    expect(descriptor).toBeGreaterThan(2);
+    const file = world.file(
+      `descriptors-${isolation}`,
+      `#!/bin/sh\n[ -e /proc/$$/fd/0 ] && echo looked\n[ -e /proc/$$/fd/${String(descriptor)} ] && echo inherited\nexit 0\n`,
+    );
+    const { stdout } = await world.run(await world.order(file), { isolation });
+    c.function('close', 'i32', ['i32'])(descriptor);
+    expect(stdout).toBe('looked\n');
+  },
+);
 
 describe('what ends a run', () => {
   it('a signal reaches the command, which may answer it', async () => {

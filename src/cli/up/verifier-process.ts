@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { startProcess } from '../../../native/process-gate.ts';
 import { refuse } from '../../base/index.ts';
 
 const START_MS = 60_000;
@@ -27,14 +28,18 @@ export class VerifierProcess {
   static async start(config: string): Promise<VerifierProcess> {
     const [, script = ''] = process.argv;
     const command = [...process.execArgv, script, 'serve', '--config', config];
-    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const verifier = new VerifierProcess(child);
-    verifier.#keep(child.stderr);
+    // The TPM is prepared meanwhile, and the verifier must not keep a connection to it.
+    const { verifier, listening } = await startProcess(() => {
+      const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
+      const started = new VerifierProcess(child);
+      started.#keep(child.stderr);
+      return { verifier: started, listening: started.#listening() };
+    });
     try {
-      await verifier.#listening();
+      await listening;
       return verifier;
     } catch (error) {
-      child.kill('SIGKILL');
+      verifier.#child.kill('SIGKILL');
       throw error;
     }
   }

@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { refuse } from '../../base/index.ts';
 import { GETCAP } from './file-capabilities.ts';
+import { startProcess } from '../confine/start-process.ts';
 import type { RunUser } from '../run-order.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
@@ -129,7 +131,10 @@ async function withProgram<T>(
   use: (stream: AsyncIterable<Uint8Array>, ended: (stop: boolean) => Promise<Ended>) => Promise<T>,
 ): Promise<T> {
   const [file, args] = asCaller(caller, command);
-  const child = spawn(file, args, { cwd: '/', env: { LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { child, closed } = await startProcess(() => {
+    const child = spawn(file, args, { cwd: '/', env: { LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'] });
+    return { child, closed: closeOf(child) };
+  });
   let [said, killed] = ['', false];
   const stop = (): void => {
     killed = true;
@@ -139,13 +144,6 @@ async function withProgram<T>(
   child.stderr.on('data', (part: Buffer) => {
     if (said.length < MAX_SAID) said += part.toString('latin1');
   });
-  const closed = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  }).catch((error: unknown) =>
-    refuse('gateway-isolation', `a program can’t be started as the caller: ${String(error)}`),
-  );
-  closed.catch(() => undefined);
   try {
     return await use(child.stdout, async (unread) => {
       if (unread && !child.stdout.readableEnded) {
@@ -159,4 +157,16 @@ async function withProgram<T>(
     clearTimeout(timer);
     if (child.exitCode === null) child.kill('SIGKILL');
   }
+}
+
+/** Its status, when all of its output was delivered. */
+function closeOf(child: ChildProcess): Promise<number | null> {
+  const closed = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  }).catch((error: unknown) =>
+    refuse('gateway-isolation', `a program can’t be started as the caller: ${String(error)}`),
+  );
+  closed.catch(() => undefined);
+  return closed;
 }

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { refuse } from '../../base/index.ts';
+import { startProcess } from '../confine/start-process.ts';
 
 /** Fixed places only: PATH is the caller's. */
 export const GETCAP = ['/usr/sbin/getcap', '/sbin/getcap', '/usr/bin/getcap', '/bin/getcap'];
@@ -28,10 +30,12 @@ export async function refuseFileCapabilities(
 }
 
 function run(tool: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve) => {
-    execFile(tool, args, { encoding: 'utf8', maxBuffer: MAX_OUTPUT, env: {} }, (error, stdout) => {
-      // getcap prints what it finds and ends with 0; a status of its own means that it did not look everywhere.
-      resolve(stdout === '' && error !== null ? `getcap failed: ${error.message}` : stdout);
-    });
+  return new Promise((resolve, reject) => {
+    const start = (): ChildProcess =>
+      execFile(tool, args, { encoding: 'utf8', maxBuffer: MAX_OUTPUT, env: {} }, (error, stdout) => {
+        // getcap prints what it finds and ends with 0; a status of its own means that it did not look everywhere.
+        resolve(stdout === '' && error !== null ? `getcap failed: ${error.message}` : stdout);
+      });
+    startProcess(start).catch(reject);
   });
 }

@@ -5,6 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { refuse } from '../../base/index.ts';
 import type { ConfinedCommand } from './sandbox.ts';
+import { startProcess } from './start-process.ts';
 
 /** Standard streams of a child: this process's own, or others. */
 export type ChildStreams =
@@ -49,12 +50,14 @@ export async function startChild(
   const { options } = command;
   const three = streams === 'inherit' ? ('inherit' as const) : ('pipe' as const);
   const more = options === undefined ? (keep === undefined ? [] : [keep]) : (['pipe', 'pipe'] as const);
-  const child = spawn(command.file, command.args, {
-    env: { ...command.environment },
-    cwd: command.cwd,
-    stdio: [three, three, three, ...more],
+  const { child, ended, begun } = await startProcess(() => {
+    const child = spawn(command.file, command.args, {
+      env: { ...command.environment },
+      cwd: command.cwd,
+      stdio: [three, three, three, ...more],
+    });
+    return { child, ended: endOf(child), begun: started(child) };
   });
-  const ended = endOf(child);
   // Whoever doesn't read its output must not keep what was killed from being over.
   const giveUp = (): void => {
     const dropOutput = (): void => {
@@ -74,7 +77,7 @@ export async function startChild(
     rest();
     giveUp();
   };
-  await started(child);
+  await begun;
   if (streams !== 'inherit') connect(child, streams);
   if (options === undefined) {
     const kill = (signal: NodeJS.Signals): void => {

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { touchesConfinement } from '../../lifecycle/loader-variables.ts';
 import type { RunUser } from '../run-order.ts';
+import { startProcess } from './start-process.ts';
 
 const BWRAP = '/usr/bin/bwrap';
 const SETPRIV = '/usr/bin/setpriv';
@@ -144,9 +146,11 @@ function succeeds({ file, args, options }: ConfinedCommand): Promise<boolean> {
   // For a probe the options hold nothing secret, so they go where they are easy to pass.
   const given = options === undefined ? [] : Buffer.from(options).toString().split('\0').slice(0, -1);
   const rest = options === undefined ? args : [...given, ...args.slice(args.indexOf('--'))];
-  return new Promise((resolve) => {
-    execFile(file, rest, { env: {}, timeout: 10_000 }, (error) => {
-      resolve(error === null);
-    });
+  return new Promise((resolve, reject) => {
+    const start = (): ChildProcess =>
+      execFile(file, rest, { env: {}, timeout: 10_000 }, (error) => {
+        resolve(error === null);
+      });
+    startProcess(start).catch(reject);
   });
 }

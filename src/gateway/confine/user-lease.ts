@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -7,6 +8,7 @@ import { loadNative } from '../../agent/open-tpm.ts';
 import { refuse } from '../../base/index.ts';
 import type { Random } from '../../base/index.ts';
 import type { RunUser } from '../run-order.ts';
+import { startProcessNow } from './start-process.ts';
 
 /**
  * Numbers that systemd's list of ranges leaves unused, below those of its dynamic users: a service that got the same number
@@ -98,17 +100,19 @@ async function tryLock(file: string): Promise<FileHandle | undefined> {
 
 /**
  * kill(2) of -1 as that user: the kernel takes every process that this user may signal at once, so that none is missed that
- * forks meanwhile. Twice, for one that was just being made.
+ * forks meanwhile. Twice, for one that was just being made. It waits for no command of the TPM.
  */
 async function killAllOf(uid: number): Promise<void> {
   const rights = ['--clear-groups', '--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all'];
   const become = ['--reuid', String(uid), '--regid', String(uid), ...rights, '--no-new-privs', '--'];
   for (let i = 0; i < 2; i++)
-    await new Promise<void>((resolve) => {
+    await new Promise<void>((resolve, reject) => {
       const args = [...become, SHELL, '-c', 'kill -KILL -1'];
-      // It has a status of its own when there is nobody to kill.
-      execFile(SETPRIV, args, { env: {}, cwd: '/', timeout: 10_000 }, () => {
-        resolve();
-      });
+      const start = (): ChildProcess =>
+        // It has a status of its own when there is nobody to kill.
+        execFile(SETPRIV, args, { env: {}, cwd: '/', timeout: 10_000 }, () => {
+          resolve();
+        });
+      startProcessNow(start).catch(reject);
     });
 }
