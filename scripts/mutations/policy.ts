@@ -235,6 +235,13 @@ export const mutations: readonly Mutation[] = [
     test: staged,
   },
   {
+    name: 'staged-policy-that-was-revoked-looks-sound',
+    file: 'src/lifecycle/repeat/beside.ts',
+    find: '(await revokedItself(candidate, deps)) ?? ',
+    replace: '',
+    test: 'test/server/staged-decisions.test.ts',
+  },
+  {
     name: 'staged-judged-by-the-active-bundle',
     file: 'src/lifecycle/repeat/beside.ts',
     find: 'await judge({ ...deps, policy: { active: () => Promise.resolve(policy) } })',

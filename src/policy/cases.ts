@@ -190,7 +190,7 @@ export function runCases(
   load: CedarLoader,
 ): readonly CaseResult[] {
   const engine = new PolicyEngine(load);
-  engine.load('active', bundle.document.cedar);
+  engine.load(bundle.document.cedar);
   return cases.map(({ name, expect, ids, request }) => {
     const decision = engine.authorize(request);
     const same = ids === undefined || [...ids].sort().join('\n') === decision.ids.join('\n');

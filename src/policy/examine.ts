@@ -49,7 +49,7 @@ const keyOf = (platform: string, references: ReferenceValues, now: number): stri
  */
 export function loadBundle(bundle: PolicyBundle, load: CedarLoader): LoadedBundle {
   const engine = new PolicyEngine(load);
-  engine.load('active', bundle.document.cedar);
+  engine.load(bundle.document.cedar);
   return { engine, imaRules: new ImaRulesByTime(bundle.platforms) };
 }
 

@@ -126,7 +126,7 @@ export async function makeWorld(tpm: Tpm) {
   });
 
   const engine = new PolicyEngine(loadCedar);
-  engine.load('active', bundle.document.cedar);
+  engine.load(bundle.document.cedar);
   const svidKey = ec();
   const jwtSvid = ec();
   const ca = issueCertificate({

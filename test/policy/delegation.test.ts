@@ -10,7 +10,7 @@ const parent = { execution: 'e', host: 'h', artifact: 's', scopes: ['a.b'], dept
 function permits(condition: string, change: Partial<ExecuteFacts>): boolean {
   const policy = `@id("p") permit (principal, action == Action::"Execute", resource) when { ${condition} };`;
   const engine = new PolicyEngine(loadCedar);
-  engine.load('active', build({ 'execute.cedar': policy }).bundle.document.cedar);
+  engine.load(build({ 'execute.cedar': policy }).bundle.document.cedar);
   return engine.authorize(executeRequest(facts(change))).allow;
 }
 

@@ -62,7 +62,7 @@ describe('docs/POLICY.md', () => {
     expect(warnings).toContainEqual(expect.stringContaining('platforms.lab: the runtime is unmeasured'));
 
     const engine = new PolicyEngine(loadCedar);
-    engine.load('active', bundle.document.cedar);
+    engine.load(bundle.document.cedar);
     const decide = (change: { platform?: string; labels?: string[]; name?: string; isolated?: boolean }) => {
       const base = facts();
       const { platform = 'lab', labels = ['purpose=lab'], name = 'report', isolated = true } = change;

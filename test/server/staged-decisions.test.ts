@@ -197,11 +197,24 @@ describe('a bundle that is staged', () => {
     expect(told).toEqual([new Error('gone'), new Error('gone')]);
   });
 
+  it('that was revoked itself would deny everything', async () => {
+    const { hash } = await stage({ cedar: cedarOf('report', '') });
+    await host.run();
+    expect(await report()).toMatchObject({ same: 1, deniedThen: 0 });
+    const revoked = { kind: 'policy', id: hash, reason: 'not this one' };
+    expect((await world.operate('POST', '/v1/revocations', revoked)).status).toBe(201);
+    await host.run();
+    expect(await report()).toMatchObject({
+      ...{ digest: hash, same: 1, deniedThen: 1, failed: 0 },
+      checks: [{ result: 'denied-then', check: 'dependency-revoked', count: 1 }],
+    });
+  });
+
   it('is shown to operators only, and counted', async () => {
     const answer = await world.verifier.call({ url: '/v1/policy/staged', tls: host.tls });
     expect(answer.status).toBe(403);
     const { text } = await world.operate('GET', '/metrics');
-    expect(text).toMatch(/sealgate_staged_decisions\{result="denied-then"\} 5\n/);
+    expect(text).toMatch(/sealgate_staged_decisions\{result="denied-then"\} 6\n/);
     expect(text).toMatch(/sealgate_staged_decisions\{result="failed"\} 1\n/);
   });
 

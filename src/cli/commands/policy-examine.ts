@@ -88,7 +88,7 @@ function showBundle(file: string, options: ShowOptions): JsonObject {
   const bytes = readInput(file, 'policy bundle', BUNDLE_LIMITS.maxBytes);
   const bundle = parseBundle(bytes);
   // A bundle that no engine loads would deny everything once it is active.
-  new PolicyEngine(loadCedar).load('active', bundle.document.cedar);
+  new PolicyEngine(loadCedar).load(bundle.document.cedar);
   const { document } = bundle;
   return {
     policyHash: bundle.hash,

@@ -1,6 +1,8 @@
 import { COMMIT_CHECKS } from '../../audit/index.ts';
 import type { ChallengePurpose } from '../challenge.ts';
 import type { Denial } from '../denial.ts';
+import { denialOf } from '../deny.ts';
+import { requireNotRevoked } from '../not-revoked.ts';
 import type { ActivePolicy } from '../policy-port.ts';
 import type { Caller, DecisionDeps, DecisionKeys, ImaVerification } from '../ports.ts';
 import { recordDecision } from './record-decision.ts';
@@ -88,7 +90,8 @@ async function compare(deps: DecisionDeps, look: SecondLook): Promise<Beside> {
   const active = await deps.policy.active();
   if (active === undefined) return UNDETERMINED;
   const policy = asActive(candidate, active, deps.clock.now());
-  const denial = await judge({ ...deps, policy: { active: () => Promise.resolve(policy) } });
+  const under = { ...deps, policy: { active: () => Promise.resolve(policy) } };
+  const denial = (await revokedItself(candidate, deps)) ?? (await judge(under));
   if (denial?.check === 'internal') return { result: 'failed', denial };
   if ((denial === null) === (decided === null)) return { result: 'same', denial };
   if (denial !== null) {
@@ -100,6 +103,16 @@ async function compare(deps: DecisionDeps, look: SecondLook): Promise<Beside> {
 }
 
 const UNDETERMINED: Beside = { result: 'undetermined', denial: null };
+
+/** The bundle is judged under the active one's hash: whether it was revoked by its own has to be asked besides. */
+async function revokedItself({ bundle }: RepeatPolicy, deps: DecisionDeps): Promise<Denial | null> {
+  try {
+    await requireNotRevoked([{ kind: 'policy', id: bundle.hash }], deps);
+    return null;
+  } catch (error) {
+    return denialOf(error, 'identity', deps);
+  }
+}
 
 /** The bundle as if it were the one that the request names, and as valid at that moment; everything else of it counts. */
 function asActive(candidate: RepeatPolicy, active: ActivePolicy, now: number): ActivePolicy {

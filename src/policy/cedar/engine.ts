@@ -7,11 +7,8 @@ import { requireCedarValue } from './facts.ts';
 import type { PolicyRequest } from './facts.ts';
 import type { CedarLoader, CedarModule } from './load.ts';
 
-/**
- * Names for sets of policies, two for ever: the engine's cache never evicts. What decides is `active`; a bundle that is
- * staged has an engine of its own, where it is `active` as well.
- */
-export type PolicySlot = 'active' | 'staged';
+/** The one name of policies and schema in an engine: its cache never evicts. A staged bundle has an engine of its own. */
+const NAME = 'policy';
 
 /** The engine's answer; `allow` only with an explicit permit and without a single error. */
 export interface PolicyDecision {
@@ -22,7 +19,6 @@ export interface PolicyDecision {
   readonly errors: readonly string[];
 }
 
-const SLOTS: readonly PolicySlot[] = ['active', 'staged'];
 const deny = (...errors: string[]): PolicyDecision => ({ allow: false, ids: [], errors });
 
 /**
@@ -30,7 +26,7 @@ const deny = (...errors: string[]): PolicyDecision => ({ allow: false, ids: [], 
  */
 export class PolicyEngine {
   readonly #load: CedarLoader;
-  readonly #sets = new Map<PolicySlot, CedarPolicies>();
+  #policies: CedarPolicies | undefined;
   #cedar: CedarModule | undefined;
 
   constructor(load: CedarLoader) {
@@ -38,32 +34,26 @@ export class PolicyEngine {
   }
 
   /**
-   * Puts policies into a slot, validated against their schema once more: a bundle may come from anywhere. On a refusal
-   * the slot keeps what it had.
+   * Takes policies, validated against their schema once more: a bundle may come from anywhere. On a refusal the engine
+   * keeps those that it had.
    * @throws Refusal `policy-invalid`, `policy-engine`
    */
-  load(slot: PolicySlot, policies: CedarPolicies): void {
+  load(policies: CedarPolicies): void {
     // Tried on an instance of its own: the one that decides never sees policies that don't load.
     const trial = this.#load();
     validate(trial, policies);
-    preparse(trial, slot, policies);
-    this.#sets.set(slot, policies);
-    this.#cedar = undefined;
-  }
-
-  /** Empties a slot; asking it denies from then on. */
-  unload(slot: PolicySlot): void {
-    this.#sets.delete(slot);
+    preparse(trial, policies);
+    this.#policies = policies;
     this.#cedar = undefined;
   }
 
   /** Decides; never throws. A request that doesn't fit the schema, an error, a trap: denied. */
-  authorize(request: PolicyRequest, slot: PolicySlot = 'active'): PolicyDecision {
-    const policies = this.#sets.get(slot);
-    if (policies === undefined) return deny(`no ${slot} policy`);
+  authorize(request: PolicyRequest): PolicyDecision {
+    const policies = this.#policies;
+    if (policies === undefined) return deny('no policy');
     try {
       requireCedarValue(request.context, 'context');
-      const cedar = this.#instance();
+      const cedar = this.#instance(policies);
       return judge(
         policies,
         callEngine(cedar, (engine) =>
@@ -73,8 +63,8 @@ export class PolicyEngine {
             resource: request.resource,
             context: request.context as Context,
             entities: [],
-            preparsedSchemaName: slot,
-            preparsedPolicySetId: slot,
+            preparsedSchemaName: NAME,
+            preparsedPolicySetId: NAME,
             // Without a schema an erroring forbid is skipped and the answer is allow.
             validateRequest: true,
           }),
@@ -88,13 +78,10 @@ export class PolicyEngine {
     }
   }
 
-  #instance(): CedarModule {
+  #instance(policies: CedarPolicies): CedarModule {
     if (this.#cedar !== undefined) return this.#cedar;
     const cedar = this.#load();
-    for (const slot of SLOTS) {
-      const policies = this.#sets.get(slot);
-      if (policies !== undefined) preparse(cedar, slot, policies);
-    }
+    preparse(cedar, policies);
     this.#cedar = cedar;
     return cedar;
   }
@@ -115,13 +102,13 @@ function judge(policies: CedarPolicies, answer: AuthorizationAnswer): PolicyDeci
 }
 
 /** A failed preparse keeps the set before active: its result is a refusal. */
-function preparse(cedar: CedarModule, slot: PolicySlot, policies: CedarPolicies): void {
+function preparse(cedar: CedarModule, policies: CedarPolicies): void {
   const schema = policies.schema as unknown as SchemaJson<string>;
-  const parsedSchema = callEngine(cedar, (engine) => engine.preparseSchema(slot, schema));
+  const parsedSchema = callEngine(cedar, (engine) => engine.preparseSchema(NAME, schema));
   if (parsedSchema.type === 'failure')
     refuse('policy-invalid', parsedSchema.errors[0]?.message ?? 'the schema does not load');
   const parsed = callEngine(cedar, (engine) =>
-    engine.preparsePolicySet(slot, { staticPolicies: policyTable(policies) }),
+    engine.preparsePolicySet(NAME, { staticPolicies: policyTable(policies) }),
   );
   if (parsed.type === 'failure')
     refuse('policy-invalid', parsed.errors[0]?.message ?? 'the policies do not load');
