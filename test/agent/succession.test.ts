@@ -13,6 +13,8 @@ import {
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
+import { profileText } from '../../src/config/index.ts';
+import { logVkey } from '../../src/server/index.ts';
 import { parseCheckpoint, parseLeaf } from '../../src/audit/index.ts';
 import type { OpeningLeaf } from '../../src/audit/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
@@ -80,6 +82,21 @@ const forgetSuccessor = (): void => {
   for (const name of ['checkpoint', 'trust-bundles.json'])
     copyFileSync(path.join(directory, 'kept-state', name), path.join(state, name));
 };
+/** An auditor with a memory of its own, who has these log keys. */
+const auditor = path.join(directory, 'auditor');
+async function audit(...argv: string[]): Promise<Answer> {
+  return await command('audit', 'verify', '--profile', path.join(auditor, 'a.yaml'), ...argv);
+}
+function useLogKeys(...keys: readonly string[]): void {
+  mkdirSync(auditor, { recursive: true });
+  for (const name of ['admin.pem', 'admin.key'])
+    copyFileSync(at(`operators/${name}`), path.join(auditor, name));
+  const pins = { url: world.url, caFingerprint: world.caFingerprint, logKey: keys.join(' ') };
+  const text = profileText({ ...pins, certificate: 'admin.pem', key: 'admin.key' });
+  writeFileSync(path.join(auditor, 'a.yaml'), text, { mode: 0o600 });
+}
+const logKey = (): string => logVkey(world.verifier.server.services);
+
 /** What serve says to a start. */
 const starts = async (): Promise<string> => {
   try {
@@ -90,15 +107,19 @@ const starts = async (): Promise<string> => {
   }
 };
 
+let oldKey: string;
 beforeAll(async () => {
   tpm = await startSwtpm({ clone: true });
   world = await AgentWorld.start(directory, tpm);
   await world.publish();
   await enrollHost(world.order('host-a', tpm, state, await world.invite('host-a')));
   await attest();
+  oldKey = logKey();
+  useLogKeys(oldKey);
   expect(await command('store', 'backup', '-o', backup, ...config())).toMatchObject({ exit: 0 });
   // Entries that the backup doesn't have, and that the host was told of.
   await attest();
+  expect(await audit()).toMatchObject({ exit: 0, closed: null });
   await world.operate('/v1/secrets', { name: 'after-the-backup', value: 'c2VjcmV0' });
   await attest();
   await world.stop();
@@ -190,6 +211,21 @@ describe('store restore --successor', () => {
     expect(remembered().origin).toBe(ORIGIN);
     expect(await hostState()).toBe('active');
     expect(await attest()).toMatchObject({ trust: 2 });
+  });
+
+  it('is an alarm for an auditor, who follows by saying so, and only from what was known', async () => {
+    const [memory, kept] = [path.join(auditor, 'a.checkpoint'), path.join(directory, 'a.kept')];
+    copyFileSync(memory, kept);
+    expect(await audit()).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    expect(await audit('--successor')).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    useLogKeys(oldKey, logKey());
+    expect(await audit()).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    expect(readFileSync(memory).equals(readFileSync(kept))).toBe(true);
+    expect(await audit('--successor')).toMatchObject({
+      ...{ exit: 0, closed: { origin: 'example.org/log', source: 'high-water' } },
+      continues: { origin: ORIGIN, size: '1' },
+    });
+    expect(await audit()).toMatchObject({ exit: 0, closed: null, unchecked: [] });
     await world.stop();
     expect(await command('store', 'check', ...config())).toMatchObject({ exit: 0, findings: [] });
     expect(await command('store', 'rebuild-lineage', ...config())).toMatchObject({ exit: 0 });
@@ -226,6 +262,9 @@ describe('store restore --successor', () => {
     await world.comeBack();
     await expectRejection('log-succession', attest());
     expect(remembered().origin).toBe('example.org/log');
+    copyFileSync(hostSaw, path.join(auditor, 'a.checkpoint'));
+    useLogKeys(oldKey, logKey());
+    expect(await audit('--successor')).toMatchObject({ exit: 1, denial: { check: 'log-succession' } });
     await world.stop();
     const terms = ['--known', hostSaw, '-o', document('more'), ...config()];
     expect(await command('trust-bundle', 'prepare', ...terms)).toMatchObject({ exit: 0, version: 3 });

@@ -17,6 +17,7 @@ import { group } from './group.ts';
 interface VerifyOptions extends LogOptions {
   readonly new?: true;
   readonly restart?: true;
+  readonly successor?: true;
   readonly state?: string;
   readonly with: readonly string[];
 }
@@ -26,6 +27,10 @@ Fetches the log's newest checkpoint and checks: the log's signature (and with --
 the checkpoint that this profile verified last (NAME.checkpoint beside the profile), and those given by --with; that the
 entries, read again, lead to its root; that the hash tiles are those of the entries. Who may not read entries (the role
 audit) checks the tiles alone; then "entries" is listed as unchecked.
+
+A verifier whose newest entries are lost closes its log and opens another one (store restore --successor), which is an alarm
+here: find out why it was done, write both log keys into the profile, the old one first, and say --successor once. The new
+log's first entry must name the old one, closed at no less than was verified; what it says is lost is answered as "closed".
 
 A reading that was interrupted goes on where it stopped (NAME.audit-state; --state FILE with a directory).
 
@@ -43,12 +48,13 @@ export function registerAuditVerify(program: Command, context: CommandContext): 
   withLogOptions(withProfileOptions(command))
     .option('--new', 'read only the entries after the checkpoint that was verified last')
     .option('--restart', 'begin anew where an interrupted reading could go on')
+    .option('--successor', 'the log may have opened in place of the one that was verified before')
     .option('--state <file>', 'where an interrupted reading is remembered')
     .option('--with <file>', 'a checkpoint that somebody else was shown; may be repeated', collect, [])
     .addHelpText('after', HELP)
     .action(async (options: VerifyOptions) => {
       await withLog(options, async (log) => {
-        const { checkpoint, before } = await followedCheckpoint(log);
+        const { checkpoint, before, closed } = await followedCheckpoint(log, options);
         const { claimed } = checkpoint;
         for (const file of options.with) await requireSameLog(log, claimed, file);
         const read = await readAll(log, claimed, before, options, context);
@@ -56,6 +62,7 @@ export function registerAuditVerify(program: Command, context: CommandContext): 
         printDone(context, 'verified', {
           checkpoint: checkpointJson(claimed),
           continues: before === undefined ? null : checkpointJson(before),
+          closed: closed && { ...closed },
           entries: read.entries && {
             from: String(read.entries.from),
             to: String(read.entries.to),
