@@ -21,9 +21,23 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'appraisal-missing-log-is-nothing-to-check',
     file: 'src/appraisal/appraise.ts',
-    find: 'if (!needLog && !needIma) return [];',
-    replace: 'if (!needIma) return [];',
+    find: 'if (!needLog && !needIma) return broken;',
+    replace: 'if (!needIma) return broken;',
     test,
+  },
+  {
+    name: 'appraisal-of-a-log-that-breaks-a-rule',
+    file: 'src/appraisal/appraise.ts',
+    find: '...problemRefusals(eventLog?.problems ?? []), ',
+    replace: '',
+    test: 'test/appraisal/broken-rules.test.ts',
+  },
+  {
+    name: 'broken-rule-leaves-the-vector-as-it-is',
+    file: 'src/appraisal/appraise.ts',
+    find: 'unsound: unsound.length > 0,',
+    replace: 'unsound: unsound.length > 99,',
+    test: 'test/appraisal/broken-rules.test.ts',
   },
   {
     name: 'appraisal-enforced-not-compared',

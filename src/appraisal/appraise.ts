@@ -1,4 +1,5 @@
 import { Refusal } from '../base/index.ts';
+import { problemRefusals } from '../evidence/eventlog/index.ts';
 import type { VerifiedEventLog } from '../evidence/eventlog/index.ts';
 import type { VerifiedIma } from '../evidence/ima/index.ts';
 import type { VerifiedQuote } from '../tpm/index.ts';
@@ -14,11 +15,13 @@ import { tierOf, vectorOf } from './trust-vector.ts';
 /** Verified facts; a claim that nobody verified doesn't fit in here. */
 export interface AppraisalFacts {
   readonly quote: VerifiedQuote;
-  /** Null: none was given, or it didn't verify; then `failures` says why. */
+  /** Null: none was given, or it didn't verify. */
   readonly eventLog: VerifiedEventLog | null;
   readonly ima: VerifiedIma | null;
-  /** Why logs that the references need are not there. */
+  /** Why logs that came did not verify. */
   readonly failures: readonly Refusal[];
+  /** Why logs that the references may need did not come; where it is left out, `failures` says it. */
+  readonly notGiven?: readonly Refusal[];
   /** What an enrollment record proves; left out offline. */
   readonly enrollment?: { readonly manufacturer?: string };
 }
@@ -36,7 +39,8 @@ export interface Appraisal {
 
 /**
  * Appraises verified facts against reference values (RATS: Appraisal of Evidence). Nothing listed means nothing
- * allowed; a fact that the references need and nobody proved is a failed check; the verdict starts at "none".
+ * allowed; a fact that the references need and nobody proved is a failed check; the verdict starts at "none". A log that
+ * breaks a rule of form or trust is no evidence, whatever facts it would leave and whatever the references ask of it.
  */
 export function appraise(facts: AppraisalFacts, references: ReferenceValues): Appraisal {
   const boot = references.eventLog;
@@ -47,20 +51,20 @@ export function appraise(facts: AppraisalFacts, references: ReferenceValues): Ap
     ...(boot === undefined || facts.eventLog === null ? [] : bootChecks(facts.eventLog, boot)),
     ...ima.checks,
   ];
-  const missing = missingEvidence(facts, references);
+  const unsound = unsoundEvidence(facts, references);
   const failed = checks.filter(({ ok }) => !ok);
   const vector = vectorOf(checks, {
-    missing: missing.length > 0,
+    unsound: unsound.length > 0,
     identity: facts.enrollment !== undefined,
     measured: facts.ima !== null && references.ima !== undefined,
     exempt: ima.exempt.length > 0,
   });
-  const failures = [...missing, ...failed.map(checkRefusal)];
+  const failures = [...unsound, ...failed.map(checkRefusal)];
   // No failure and no claim: nothing was compared, and that is a denial.
   if (failures.length === 0 && checks.length === 0)
     failures.push(new Refusal('references-form', 'the reference values compare nothing'));
   return {
-    status: checks.length === 0 ? 'none' : tierOf(vector),
+    status: checks.length === 0 && unsound.length === 0 ? 'none' : tierOf(vector),
     vector,
     checks,
     failures,
@@ -68,13 +72,18 @@ export function appraise(facts: AppraisalFacts, references: ReferenceValues): Ap
   };
 }
 
-/** Refusals for logs that the references speak of and that did not verify. */
-function missingEvidence(facts: AppraisalFacts, references: ReferenceValues): readonly Refusal[] {
-  const needLog = references.eventLog !== undefined && facts.eventLog === null;
-  const needIma = references.ima !== undefined && facts.ima === null;
-  if (!needLog && !needIma) return [];
-  if (facts.failures.length === 0) throw new TypeError('evidence is missing, and nothing says why');
-  return facts.failures;
+/** Refusals for logs that break rules or did not verify, and for those that the references speak of and that aren't there. */
+function unsoundEvidence(
+  { eventLog, ima, failures, notGiven = [] }: AppraisalFacts,
+  references: ReferenceValues,
+): readonly Refusal[] {
+  const broken = [...problemRefusals(eventLog?.problems ?? []), ...failures];
+  const needLog = references.eventLog !== undefined && eventLog === null;
+  const needIma = references.ima !== undefined && ima === null;
+  if (!needLog && !needIma) return broken;
+  if (failures.length + notGiven.length === 0)
+    throw new TypeError('evidence is missing, and nothing says why');
+  return [...broken, ...notGiven];
 }
 
 /** True when policy may release something: affirming as a whole and in each claim that the platform requires. */

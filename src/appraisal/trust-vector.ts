@@ -8,8 +8,8 @@ export type TrustVector = Readonly<Partial<Record<TrustClaim, number>>>;
 
 /** What the vector depends on besides the checks. */
 export interface VectorInputs {
-  /** Evidence that the references need is missing or didn't verify. */
-  readonly missing: boolean;
+  /** Evidence broke a rule or didn't verify, or the references need what is missing. */
+  readonly unsound: boolean;
   /** The TPM's identity was established at enrollment. */
   readonly identity: boolean;
   /** A complete IMA list was judged. */
@@ -26,8 +26,8 @@ export function vectorOf(checks: readonly AppraisalCheck[], inputs: VectorInputs
     const value = ok ? passing(claim, inputs) : failed;
     vector[claim] = Math.max(vector[claim] ?? 0, value);
   }
-  // Boot references without the log: nothing is known about what ran.
-  if (inputs.missing) vector.executables = Math.max(vector.executables ?? 0, 33);
+  // Without sound logs nothing is known about what ran.
+  if (inputs.unsound) vector.executables = Math.max(vector.executables ?? 0, 33);
   return vector;
 }
 

@@ -92,12 +92,7 @@ export function examineEvidence(files: EvidenceFiles, references: ReferenceValue
   }
   const eventLog = readEventLog(files, pcrs);
   const ima = readIma(files, verified, pcrs, eventLog?.verified ?? null, references);
-  const logFailures = [
-    ...(eventLog?.failures ?? []),
-    // A log that breaks a rule of form or trust is no evidence here, whatever facts it would leave.
-    ...problemRefusals(eventLog?.verified?.problems ?? []),
-    ...(ima.failure === null ? [] : [ima.failure]),
-  ];
+  const logFailures = [...(eventLog?.failures ?? []), ...(ima.failure === null ? [] : [ima.failure])];
   const appraisal =
     references === null
       ? null
@@ -106,12 +101,17 @@ export function examineEvidence(files: EvidenceFiles, references: ReferenceValue
             quote: verified,
             eventLog: eventLog?.verified ?? null,
             ima: ima.verified,
-            failures: [...logFailures, ...notGiven(files)],
+            failures: logFailures,
+            notGiven: notGiven(files),
           },
           references,
         );
   return {
-    failures: [...new Set([...logFailures, ...(appraisal?.failures ?? [])])],
+    failures: appraisal?.failures ?? [
+      // Without an appraisal as with one: a log that breaks a rule is no evidence.
+      ...problemRefusals(eventLog?.verified?.problems ?? []),
+      ...logFailures,
+    ],
     unchecked: [
       ...quote.examination.unchecked,
       ...uncheckedPcrs(pcrs, eventLog, ima.verified),

@@ -4,7 +4,6 @@ import type { Appraisal } from '../../appraisal/index.ts';
 import { Refusal, equalBytes, fromHex, refuse } from '../../base/index.ts';
 import {
   examineEventLog,
-  problemRefusals,
   replayEventLog,
   requireArtifactMeasured,
   requireGatewayMeasured,
@@ -84,8 +83,7 @@ export async function validateEnvironment(
     },
     platform.references,
   );
-  const all = [...new Set([...failures, ...appraisal.failures])];
-  if (all.length > 0) throw Refusal.join(all);
+  if (appraisal.failures.length > 0) throw Refusal.join(appraisal.failures);
   if (!isAffirming(appraisal, platform.requiredClaims)) {
     refuse(
       'not-affirming',
@@ -115,8 +113,6 @@ function readEventLog(
     return null;
   const examination = examineEventLog(bytes, quote.pcrs, platform.quirks);
   failures.push(...examination.failures);
-  // A log that breaks a rule of form or trust is no evidence here, whatever facts it would leave.
-  failures.push(...problemRefusals(examination.verified?.problems ?? []));
   return examination.verified;
 }
 
