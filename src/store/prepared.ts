@@ -31,9 +31,9 @@ export function prepared<P extends readonly unknown[], R = never>(
   build: (db: Database, ...parameters: P) => Compilable<R>,
 ): (db: Database, ...parameters: P) => Promise<{ readonly rows: readonly R[]; readonly changed: bigint }> {
   let compiled: CompiledQuery<R> | undefined;
+  // The builder passes values through untouched, so what it sees in their place need not have their types.
+  const slots = Array.from({ length: build.length - 1 }, (_, i) => new Slot(i)) as readonly unknown[] as P;
   return async (db, ...parameters) => {
-    // The builder passes values through untouched, so what it sees in their place need not have their types.
-    const slots = Array.from({ length: build.length - 1 }, (_, i) => new Slot(i)) as readonly unknown[] as P;
     compiled ??= build(db, ...slots).compile();
     const filled = compiled.parameters.map((one) => (one instanceof Slot ? parameters[one.index] : one));
     const query = { ...compiled, parameters: filled };

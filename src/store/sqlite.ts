@@ -131,9 +131,15 @@ class SqliteDriver implements Driver {
   }
 }
 
+/** A statement, and whether it answers with rows. */
+interface Prepared {
+  readonly statement: ReturnType<SqliteDatabase['prepare']>;
+  readonly reads: boolean;
+}
+
 class SqliteConnection implements DatabaseConnection {
   readonly #database: SqliteDatabase;
-  readonly #statements = new Map<string, ReturnType<SqliteDatabase['prepare']>>();
+  readonly #statements = new Map<string, Prepared>();
 
   constructor(database: SqliteDatabase) {
     this.#database = database;
@@ -141,9 +147,7 @@ class SqliteConnection implements DatabaseConnection {
 
   // eslint-disable-next-line @typescript-eslint/require-await -- an error of SQLite must reject, not throw
   async executeQuery<R>({ sql, parameters, query }: CompiledQuery): Promise<QueryResult<R>> {
-    const statement = this.#prepare(sql);
-    const reads =
-      query.kind === 'SelectQueryNode' || (query.kind === 'RawNode' && /^\s*(select|pragma)/i.test(sql));
+    const { statement, reads } = this.#prepare(sql, query.kind);
     if (reads) return { rows: statement.all(...parameters) as R[] };
     const { changes } = statement.run(...parameters);
     return { rows: [], numAffectedRows: BigInt(changes) };
@@ -156,11 +160,12 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   /** The statements of the store are few and fixed, so each is prepared once. */
-  #prepare(sql: string): ReturnType<SqliteDatabase['prepare']> {
+  #prepare(sql: string, kind: string): Prepared {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
-    const statement = this.#database.prepare(sql);
-    if (this.#statements.size < 200) this.#statements.set(sql, statement);
-    return statement;
+    const reads = kind === 'SelectQueryNode' || (kind === 'RawNode' && /^\s*(select|pragma)/i.test(sql));
+    const one = { statement: this.#database.prepare(sql), reads };
+    if (this.#statements.size < 200) this.#statements.set(sql, one);
+    return one;
   }
 }
