@@ -119,7 +119,7 @@ async function overSuccession(
   const proof = await proveInclusion(0n, size, source.tiles);
   verifyInclusion({ index: 0n, size, leafHash: hash, proof, root });
   const leaf = parseLeaf(first);
-  if (leaf.kind !== 'opening' || leaf.previous === null || leaf.previous.origin !== remembered.origin)
+  if (leaf.kind !== 'opening' || leaf.previous?.origin !== remembered.origin)
     return refuse('log-origin', 'the log did not open in place of the one that was verified before', {
       origin,
     });

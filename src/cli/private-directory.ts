@@ -1,29 +1,64 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, mkdtempSync, rmSync, statSync } from 'node:fs';
+import {
+  createReadStream,
+  createWriteStream,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { lockFile } from '../store/index.ts';
 import { UsageError } from './errors.ts';
+
+/** What the name of such a directory ends with, so that one whose maker was killed is found. */
+const MAKING = '.sealgate-making';
+/** In it, held by the kernel for as long as its maker lives. */
+const MAKER = 'maker';
 
 /**
  * Does something with a directory beside `file` that only this user can enter, and that is gone afterwards: what is made
- * in it can get the name `file` in one step.
+ * in it can get the name `file` in one step. What one that was killed left there is removed before.
  * @throws UsageError when there can't be such a directory
  */
 export async function withDirectoryBeside<T>(
   file: string,
   work: (directory: string) => Promise<T>,
 ): Promise<T> {
-  let directory: string;
+  const directory = `${file}${MAKING}`;
   try {
-    directory = mkdtempSync(`${file}.`);
+    removeLeftovers(path.dirname(file));
+    mkdirSync(directory, { mode: 0o700 });
   } catch (error) {
     throw new UsageError(`can't write ${path.dirname(file)}: ${messageOf(error)}`);
   }
+  const maker = lockFile(path.join(directory, MAKER));
   try {
     return await work(directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });
+    maker?.release();
   }
+}
+
+/** Removes what commands of this user that were killed left in a directory: stores in the clear. Those at work go on. */
+export function removeLeftovers(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    const directory = path.join(parent, name);
+    if (!name.endsWith(MAKING) || !isOwnDirectory(directory)) continue;
+    const maker = lockFile(path.join(directory, MAKER));
+    if (maker === undefined) continue;
+    rmSync(directory, { recursive: true, force: true });
+    maker.release();
+  }
+}
+
+/** Never through a link, and nothing that somebody else put there under such a name. */
+function isOwnDirectory(directory: string): boolean {
+  const found = lstatSync(directory, { throwIfNoEntry: false });
+  return found?.isDirectory() === true && found.uid === process.getuid?.();
 }
 
 /** Copies a file that the caller named to a new one. @throws UsageError when it can't be opened or is no file */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   EMPTY_EDGE,
   EMPTY_ROOT,
@@ -35,11 +36,13 @@ export interface StoreKeys {
 }
 
 const BUNDLE = 256;
+/** At a time: one may be an IMA list of megabytes. */
+const BODIES = 16;
 
 /**
  * Checks a whole store as it is at one moment, changing nothing: the database's own integrity; the MAC of every row that decides,
  * that the leaf which it names exists, and that it is the version that was written last; that none is missing; every entry's form and place, none older than the one before; the tree recomputed from the
- * entries and compared with each hash tile and with the signed head.
+ * entries and compared with each hash tile and with the signed head; every kept body against its digest.
  * @param onProgress told of rows looked at
  */
 export async function checkStore(
@@ -68,6 +71,7 @@ async function checkAll(
   const log = new LogCheck(db, findings, onProgress);
   const { root, entries } = await log.run();
   await findings.of(() => checkHead(db, keys.logKeys, entries, root));
+  await checkBodies(db, findings, onProgress);
   const meta = await db.selectFrom('meta').selectAll().execute();
   const value = (name: string): string | null => meta.find((row) => row.name === name)?.value ?? null;
   const name = { epoch: value('epoch') ?? '', origin: value('origin') ?? '' };
@@ -78,6 +82,40 @@ async function checkAll(
     ...{ findings: findings.list, entries, records, tiles: log.tiles },
     ...{ epoch: value('epoch'), origin: value('origin') },
   };
+}
+
+/**
+ * What is kept by its digest is what the digest says. Entries name the digests, so nothing more vouches for it; what is no
+ * longer kept is not missing.
+ */
+async function checkBodies(
+  db: Database,
+  findings: Findings,
+  onProgress: (rows: number) => void,
+): Promise<void> {
+  let count = 0;
+  for (let last: string | undefined = ''; last !== undefined;) {
+    const rows = await bodiesAfter(db, last);
+    for (const { sha256, data } of rows)
+      if (createHash('sha256').update(data).digest('hex') !== sha256)
+        findings.add('record-forged', `the kept body ${sha256} is not the one of its digest`);
+    count += rows.length;
+    onProgress(count);
+    last = rows.at(-1)?.sha256;
+  }
+}
+
+async function bodiesAfter(
+  db: Database,
+  last: string,
+): Promise<readonly { readonly sha256: string; readonly data: Uint8Array }[]> {
+  return await db
+    .selectFrom('bodies')
+    .select(['sha256', 'data'])
+    .where('sha256', '>', last)
+    .orderBy('sha256')
+    .limit(BODIES)
+    .execute();
 }
 
 async function checkDatabase(db: Database): Promise<void> {

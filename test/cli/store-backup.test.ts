@@ -1,4 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -7,6 +9,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -55,12 +58,18 @@ const commitTo = async (ledger: Ledger, id: string) =>
     preconditions: [],
     once: [{ kind: 'nonce', id, expires: 2e12, check: 'replay-nonce', reason: 'used' }],
     writes: [{ kind: 'test', id, body: { id } }],
-    bodies: [],
+    bodies: [bodyOf(id)],
   });
+
+const bodyOf = (id: string) => ({
+  sha256: createHash('sha256').update(id).digest('hex'),
+  data: new Uint8Array(Buffer.from(id)),
+  keepUntil: 2e12,
+});
 
 async function json(...argv: string[]): Promise<Answer> {
   const { exit, stdout } = await cli(...argv, '--config', config, '--json');
-  return { ...(JSON.parse(stdout) as Answer), exit };
+  return { ...(JSON.parse(stdout === '' ? '{}' : stdout) as Answer), exit };
 }
 const backUp = (file: string) => json('store', 'backup', '-o', file);
 const restore = (file: string, ...flags: string[]) => json('store', 'restore', file, ...flags);
@@ -175,6 +184,50 @@ describe('sealgate store backup', () => {
   });
 });
 
+describe('a command that was killed', () => {
+  /** Begins as the commands do, with a copy in the clear, and waits. */
+  async function maker(file: string) {
+    const script = `import { withDirectoryBeside } from ${JSON.stringify(path.resolve('src/cli/private-directory.ts'))};
+      import { writeFileSync } from 'node:fs';
+      await withDirectoryBeside(process.argv[1], async (directory) => {
+        writeFileSync(directory + '/store.db', 'in the clear');
+        console.log(directory);
+        await new Promise((resolve) => setTimeout(resolve, 60_000));
+      });`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, file]);
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    return { child, directory: line.toString().trim() };
+  }
+
+  it('leaves a directory that nobody else can enter, and that the next command of any kind removes', async () => {
+    const folder = path.join(root, 'backups');
+    mkdirSync(folder);
+    const { child, directory: left } = await maker(path.join(folder, 'monday.db'));
+    expect(statSync(left).mode & 0o777).toBe(0o700);
+    // While it is at work nobody takes its directory away.
+    expect(await backUp(path.join(folder, 'tuesday.db'))).toMatchObject({ exit: 0 });
+    expect(readdirSync(left)).toContain('store.db');
+    expect(await backUp(path.join(folder, 'monday.db'))).toMatchObject({ exit: 2 });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(readdirSync(left)).toContain('store.db');
+    expect(await backUp(path.join(folder, 'wednesday.db'))).toMatchObject({ exit: 0 });
+    expect(readdirSync(folder)).toEqual(['tuesday.db', 'wednesday.db']);
+  });
+
+  it('and never what a link or a file of such a name is', async () => {
+    const folder = path.join(root, 'linked');
+    mkdirSync(folder);
+    mkdirSync(path.join(root, 'precious'));
+    writeFileSync(path.join(root, 'precious/x'), 'kept');
+    symlinkSync(path.join(root, 'precious'), path.join(folder, 'a.sealgate-making'));
+    writeFileSync(path.join(folder, 'b.sealgate-making'), 'kept');
+    expect(await backUp(path.join(folder, 'c.db'))).toMatchObject({ exit: 0 });
+    expect(existsSync(path.join(root, 'precious/x'))).toBe(true);
+    expect(existsSync(path.join(folder, 'b.sealgate-making'))).toBe(true);
+  });
+});
+
 describe('sealgate store restore', () => {
   it('puts a lost store back; the verifier goes on, and what was given out before is void', async () => {
     for (const name of readdirSync(data)) rmSync(path.join(data, name));
@@ -212,6 +265,8 @@ describe('sealgate store restore', () => {
     ['another epoch', `UPDATE meta SET value = 'e' WHERE name = 'epoch'`],
     ['no head', 'DELETE FROM head'],
     ['a hash tile edited', 'UPDATE tiles SET bytes = zeroblob(length(bytes))'],
+    ['kept evidence edited', 'UPDATE bodies SET data = zeroblob(length(data))'],
+    ['kept evidence cut short', 'UPDATE bodies SET data = substr(data, 2)'],
     ['a trigger', 'CREATE TRIGGER t AFTER INSERT ON leaves BEGIN DELETE FROM once; END'],
     [
       'a view for a table',

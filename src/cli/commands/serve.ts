@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import { printable } from '../output.ts';
+import { removeLeftovers } from '../private-directory.ts';
 import { systemRandom } from '../random.ts';
 import type { CommandContext } from '../context.ts';
 
@@ -14,6 +16,8 @@ export function registerServe(program: Command, { io }: CommandContext): void {
     .addHelpText('after', '\nExample:\n  sealgate serve --config /etc/sealgate/sealgate.yaml\n')
     .action(async (options: { readonly config?: string }) => {
       const { config, files } = findConfig(options.config);
+      // Of a backup or restore that was killed: a copy of the store.
+      if (existsSync(files.data)) removeLeftovers(files.data);
       // Loaded here, so that no other command waits for the HTTP server's modules.
       const { logVkey, startServer } = await import('../../server/index.ts');
       const server = await startServer({
