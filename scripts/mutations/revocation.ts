@@ -11,8 +11,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'status-indexes-of-an-earlier-start',
     file: 'src/server/status-lists.ts',
-    find: '${replica}-${String(first)}-',
-    replace: '${replica}-${String(Math.min(first, 0))}-',
+    find: '${String(first)}-',
+    replace: '${String(Math.min(first, 0))}-',
     test: 'test/server/status-lists.test.ts',
   },
   {

@@ -184,8 +184,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'restore-rolls-back-unasked',
     file: 'src/cli/commands/store-restore.ts',
-    find: 'if (copy.lost.length > 0 && !acceptRollback)',
-    replace: 'if (copy.lost.length > 9 && !acceptRollback)',
+    find: 'if (copy.lost.length > 0 && options.acceptRollback !== true)',
+    replace: 'if (copy.lost.length > 9 && options.acceptRollback !== true)',
     test: backup,
   },
   {
@@ -205,24 +205,22 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'restore-forgets-the-store-in-place',
     file: 'src/cli/lost-entries.ts',
-    find: "if (stored.state === 'signed') lost.push",
-    replace: "if (stored.state === 'signed' && stored.head.size === 0n) lost.push",
+    find: "if (stored.state === 'signed')\n    heads.push",
+    replace: "if (stored.state === 'signed' && stored.head.size === 0n)\n    heads.push",
     test: backup,
   },
   {
     name: 'restore-believes-silence',
     file: 'src/cli/lost-entries.ts',
-    find: "if (lost.length === 0 && remembered === undefined && stored.state === 'none')",
-    replace: "if (lost.length > 9 && remembered === undefined && stored.state === 'none')",
+    find: "if (mark === undefined && stored.state === 'none')",
+    replace: "if (mark === undefined && stored.state === 'none' && heads.length > 9)",
     test: backup,
   },
   {
     name: 'restore-over-an-unreadable-store',
     file: 'src/cli/lost-entries.ts',
-    find: `if (stored.state === 'unreadable')
-    lost.push`,
-    replace: `if (stored.state === 'unreadable' && lost.length > 9)
-    lost.push`,
+    find: "if (stored.state === 'unreadable')",
+    replace: "if (stored.state === 'unreadable' && doubts.length > 9)",
     test: backup,
   },
   {

@@ -1230,7 +1230,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'store-rollback': rule(
     'audit',
     'verifier-fault',
-    'Use the newest backup. --accept-rollback puts an older log in place all the same: revocations, budgets and whatever was decided since are forgotten; serve, hosts, witnesses and auditors that know more refuse it.',
+    'Use the newest backup. --accept-rollback puts an older log in place all the same, to look into: revocations, budgets and whatever was decided since are forgotten; serve, hosts, witnesses and auditors that know more refuse it. Where the entries are lost for good, --successor closes their log and opens another one.',
   ),
   'store-version': rule('audit', 'verifier-fault', 'Start the version that wrote the store, or a newer one.'),
   // Enrollment and host states (src/enrollment)

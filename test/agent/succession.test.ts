@@ -246,6 +246,25 @@ describe('store restore --successor', () => {
     expect(await starts()).toBe('trust-bundle-keys');
   });
 
+  it('is made again after a crash on the way, and knows what was known', async () => {
+    backTo('kept');
+    const known = parseCheckpoint(readFileSync(at('high-water'))).claimed;
+    const key = readFileSync(at('keys/log.key'));
+    expect(await successor('crashed')).toMatchObject({ exit: 0 });
+    // As if the last step had not been done: the store and the mark are new, the key is not.
+    copyFileSync(at('keys/log.key'), at('keys/log.successor.key'));
+    writeFileSync(at('keys/log.key'), key);
+    expect(await starts()).toBe('log-origin');
+    expect(await successor('crashed')).toMatchObject({ exit: 2 });
+    const again = await successor('crashed-again');
+    expect(again).toMatchObject({ exit: 0, closed: { size: String(known.size), source: 'high-water' } });
+    expect(existsSync(at('keys/log.successor.key'))).toBe(false);
+    useOrigin();
+    expect(await signAndPublish(document('crashed'))).toMatchObject({ exit: 1 });
+    expect(await signAndPublish(document('crashed-again'))).toMatchObject({ exit: 0 });
+    expect(await command('store', 'check', ...config())).toMatchObject({ exit: 0, findings: [] });
+  });
+
   it('is refused by a host that has seen more than the log was closed at, until the authorities know', async () => {
     backTo('kept');
     const hostSaw = path.join(directory, 'host.checkpoint');
