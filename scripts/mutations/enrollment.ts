@@ -162,6 +162,28 @@ export const mutations: readonly Mutation[] = [
     test: enroll,
   },
   {
+    name: 'used-invitation-is-withdrawn',
+    file: 'src/enrollment/invitation.ts',
+    find: "if (open.state !== 'open')",
+    replace: "if (open.state === 'withdrawn')",
+    test: 'test/enrollment/enroll.test.ts',
+  },
+  {
+    name: 'anybody-withdraws-an-invitation',
+    file: 'src/server/routes/invitations.ts',
+    find: "summary: 'Withdraw an invitation, or a listed EK, by which no host has come',\n    access: { who: 'operator', role: 'invite' },",
+    replace:
+      "summary: 'Withdraw an invitation, or a listed EK, by which no host has come',\n    access: { who: 'operator', role: 'any' },",
+    test: 'test/server/server.test.ts',
+  },
+  {
+    name: 'wrong-method-does-not-say-which',
+    file: 'src/server/other-methods.ts',
+    find: "reply.header('allow', allow);",
+    replace: '',
+    test: 'test/server/server.test.ts',
+  },
+  {
     name: 'enroll-approved-by-its-inviter',
     file: 'src/enrollment/host-states.ts',
     find: 'invitedBy !== null && sameOperator(invitedBy, by)',

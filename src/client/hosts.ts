@@ -68,6 +68,11 @@ export async function listInvitations(client: VerifierClient): Promise<readonly 
   return read(INVITATIONS, (await client.request('GET', '/v1/invitations')).json).invitations;
 }
 
+/** Withdraws an invitation that no host has come by. @param id of {@link listInvitations} */
+export async function withdrawInvitation(client: VerifierClient, id: string): Promise<JsonObject> {
+  return (await client.request('POST', `/v1/invitations/${encodeURIComponent(id)}/withdraw`)).json;
+}
+
 /** All hosts, page by page. */
 export async function* listHosts(client: VerifierClient): AsyncGenerator<HostView> {
   let next: string | null = '';

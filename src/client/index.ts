@@ -29,6 +29,7 @@ export {
   labelHost,
   listHosts,
   listInvitations,
+  withdrawInvitation,
   moveHost,
   showHost,
 } from './hosts.ts';

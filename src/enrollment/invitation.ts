@@ -103,9 +103,15 @@ export function listEk(terms: InvitationTerms, { by, epoch }: InvitationContext)
   return newInvitation(RECORD.ekList(checked.ek), body, 'ek-list-add');
 }
 
-/** Takes an invitation or a listed EK back; hosts that came by it stay. */
+/**
+ * Takes an invitation or a listed EK back that no host has come by.
+ * @throws Refusal `invitation-state`
+ */
 export function withdraw(stored: StoredRecord, by: Operator): Change {
-  const body: Invitation = { ...parseInvitation(stored), state: 'withdrawn' };
+  const open = parseInvitation(stored);
+  if (open.state !== 'open')
+    refuse('invitation-state', `the invitation is ${open.state}, so nothing can be withdrawn`);
+  const body: Invitation = { ...open, state: 'withdrawn' };
   return {
     leaf: operatorLeaf('host-invite-withdraw', body, by),
     preconditions: [

@@ -1348,6 +1348,11 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'verifier-fault',
     'The stored record is of another version or damaged; run the store check.',
   ),
+  'invitation-state': rule(
+    'identity',
+    'policy-mismatch',
+    'See sealgate host invites; a host that has come by an invitation is quarantined or revoked.',
+  ),
   'host-state': rule(
     'identity',
     'policy-mismatch',

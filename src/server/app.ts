@@ -10,6 +10,7 @@ import type { Services } from './services.ts';
 import { addressOf, limitConnections } from './connection-limit.ts';
 import type { DenialTally } from './denial-tally.ts';
 import { Metrics } from './metrics.ts';
+import { refuseOtherMethods } from './other-methods.ts';
 import { presentedBy } from './presented.ts';
 import { AdminProblem, problemOf } from './problem.ts';
 import { RefusalLog } from './refusal-log.ts';
@@ -40,8 +41,9 @@ export async function buildApp(services: Services, sink?: LogSink): Promise<Fast
     done();
   });
   app.after(() => {
-    for (const one of allRoutes(services, metrics, () => app.swagger()))
-      addRoute(app, services, one, { limited, refusals });
+    const routes = allRoutes(services, metrics, () => app.swagger());
+    for (const one of routes) addRoute(app, services, one, { limited, refusals });
+    refuseOtherMethods(app, routes);
   });
   await app.ready();
   return app;

@@ -9,6 +9,7 @@ import { DecidedDenial } from './decided.ts';
 export const ADMIN_STATUS = {
   'not-permitted': 403,
   'not-found': 404,
+  'method-not-allowed': 405,
   conflict: 409,
   'too-large': 413,
   'rate-limited': 429,
@@ -18,6 +19,7 @@ export type AdminCode = keyof typeof ADMIN_STATUS;
 const REMEDY: Readonly<Record<AdminCode, string>> = {
   'not-permitted': 'Ask an operator who has the role.',
   'not-found': 'Look at the id, or list what is there.',
+  'method-not-allowed': 'Use one of the methods that Allow names.',
   conflict: 'Look at the state as it is now, and ask again.',
   'too-large': 'Send less, or let the operator raise the limit.',
   'rate-limited': 'Wait a minute, then ask more slowly.',

@@ -57,7 +57,7 @@ describe('sealgate host', () => {
     expect(again.exit).toBe(2);
     expect(readFileSync(file, 'utf8').trim()).toBe(token);
     const invites = await remote.run('host', 'invites');
-    expect(invites.stdout).toMatch(/^NAME\s+STATE\s+PLATFORM/);
+    expect(invites.stdout).toMatch(/^INVITATION\s+NAME\s+STATE\s+PLATFORM/);
     expect(invites.stdout).toContain('host-a');
     expect(invites.stdout + JSON.stringify((await remote.json('host', 'invites')).document)).not.toContain(
       token,
@@ -110,6 +110,36 @@ describe('sealgate host', () => {
     expect(exit).toBe(1);
     expect(stderr).toContain('nobody');
     expect(stderr).toContain('not-found');
+  });
+
+  it('withdraws an invitation by name, id or its start, once; says which where there are more', async () => {
+    const invite = async () =>
+      await remote.json('host', 'invite', '--name', 'unwanted', '--platform', 'server');
+    const uninvite = async (text: string) => await remote.json('host', 'uninvite', text);
+    await invite();
+    expect((await uninvite('unwanted')).document).toMatchObject({
+      ...{ ok: true, name: 'unwanted', state: 'withdrawn', auditIndex: expect.any(String) as string },
+    });
+    expect(await uninvite('unwanted')).toMatchObject({
+      exit: 1,
+      document: { denial: { code: 'not-found' } },
+    });
+    await invite();
+    await invite();
+    expect(await uninvite('unwanted')).toMatchObject({ exit: 1, document: { denial: { code: 'conflict' } } });
+    const { invitations } = (await remote.json('host', 'invites')).document as {
+      readonly invitations: readonly { readonly id: string; readonly name: string; readonly state: string }[];
+    };
+    const [one, two] = invitations.filter(({ name, state }) => name === 'unwanted' && state === 'open');
+    expect((await uninvite(one?.id.slice(0, 16) ?? '')).exit).toBe(0);
+    expect((await remote.run('host', 'uninvite', two?.id ?? '')).stdout).toContain('withdrawn');
+    expect(await uninvite(two?.id ?? '')).toMatchObject({
+      ...{ exit: 1, document: { ok: false, denial: { check: 'invitation-state' } } },
+    });
+    expect(await uninvite('cd'.repeat(32))).toMatchObject({
+      exit: 1,
+      document: { denial: { code: 'not-found' } },
+    });
   });
 
   it('lists none, finds none, and passes on the verifier’s denial', async () => {

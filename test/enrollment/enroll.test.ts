@@ -87,6 +87,17 @@ describe('an invitation', () => {
     expect(await desk.row(host.id)).toBeUndefined();
   });
 
+  it('that was used or withdrawn is not withdrawn: the host has come, or nothing is open', async () => {
+    const token = await desk.invite();
+    await desk.enrolled(host, host.request({ token }));
+    const used = await desk.store.get(RECORD.token(tokenHash(token)));
+    expectRefusal('invitation-state', () => withdraw(used!, bob));
+    const open = await desk.store.get(RECORD.token(tokenHash(await desk.invite({ name: 'host-z' }))));
+    await desk.commit(withdraw(open!, bob));
+    const withdrawn = await desk.store.get(open!);
+    expectRefusal('invitation-state', () => withdraw(withdrawn!, bob));
+  });
+
   it('that is stored in another form is not believed', () => {
     const stored = { kind: 'join-token', id: 'x', version: 1, body: { v: 2 }, leaf: '0' };
     expectRefusal('host-record', () => parseInvitation(stored));

@@ -143,6 +143,7 @@ describe('every route refuses every wrong caller, and nothing changes', () => {
         .replace(':hostId', HOST)
         .replace(':serial', 'abcd')
         .replace(':index', '0')
+        .replace(':id', HOST)
         .replace('*', '000.p/1');
       const answer = await verifier.call({
         method,
@@ -161,6 +162,7 @@ describe('every route refuses every wrong caller, and nothing changes', () => {
     const auditor = operator('auditor', ['audit']).tls;
     for (const url of [
       '/v1/invitations',
+      `/v1/invitations/${HOST}/withdraw`,
       `/v1/hosts/${HOST}/approve`,
       `/v1/hosts/${HOST}/revoke`,
       '/v1/operators/abcd/revoke',
@@ -174,7 +176,7 @@ describe('every route refuses every wrong caller, and nothing changes', () => {
       expect((await verifier.call({ url, tls: inviter })).status).toBe(403);
     expect((await verifier.call({ url: '/metrics', tls: auditor })).text).toContain('sealgate_denials_total');
     // Each refusal of a known caller is a leaf; nothing else changed.
-    expect(await size()).toBe(before + 7n);
+    expect(await size()).toBe(before + 8n);
   });
 
   it('a revoked operator', async () => {
@@ -255,6 +257,75 @@ describe('requests', () => {
     const listed = (await verifier.call({ url: '/v1/invitations', tls: admin })).text;
     expect(listed).toContain('logged');
     expect(listed).not.toContain(token);
+  });
+
+  it('to withdraw an invitation are answered once, and logged; the token opens nothing any more', async () => {
+    const invited = async (name: string, more: object = {}) =>
+      await verifier.call({
+        ...{ method: 'POST', url: '/v1/invitations', tls: admin },
+        body: invitation(name, more),
+      });
+    const idOf = async (name: string) => {
+      const { json } = await verifier.call({ url: '/v1/invitations', tls: admin });
+      const all = json['invitations'] as { readonly id: string; readonly name: string }[];
+      return all.find((one) => one.name === name)?.id ?? '';
+    };
+    const withdraw = async (id: string) =>
+      await verifier.call({ method: 'POST', url: `/v1/invitations/${id}/withdraw`, tls: admin });
+    const { json } = await invited('taken-back');
+    await invited('listed', { ek: 'b'.repeat(64), ttlSeconds: null });
+    expect(await idOf('listed')).toBe('b'.repeat(64));
+    for (const name of ['taken-back', 'listed']) {
+      const answer = await withdraw(await idOf(name));
+      expect(answer.json).toMatchObject({ name, state: 'withdrawn' });
+      const url = `/v1/log/entries/${String(answer.json['auditIndex'])}`;
+      const { leaf } = (await verifier.call({ url, tls: admin })).json;
+      expect(JSON.parse(String(leaf))).toMatchObject({
+        ...{ kind: 'operator', action: 'host-invite-withdraw', target: name },
+      });
+      const before = await size();
+      expect((await withdraw(await idOf(name))).json).toMatchObject({ check: 'invitation-state' });
+      // The refusal of a known caller is a leaf; nothing else changed.
+      expect(await size()).toBe(before + 1n);
+    }
+    const enrollment = { v: 1, name: 'taken-back', token: json['token'], ekPublic: 'AAAA', akPublic: 'AAAA' };
+    const body = { ...enrollment, agentPublic: 'AAAA' };
+    const refused = await verifier.call({ method: 'POST', url: '/v1/enrollments', body });
+    expect(refused.json).toMatchObject({ check: expect.stringMatching(/^(?!enroll-token$)/) as string });
+    expect((await withdraw('c'.repeat(64))).json).toMatchObject({ status: 404, code: 'not-found' });
+    expect((await withdraw('nothing')).status).toBe(400);
+  });
+
+  it('by a method that a path does not have are refused with those that it has, by whom and with what ever', async () => {
+    const routes = allRoutes(verifier.server.services, new Metrics(), () => ({}));
+    const before = await size();
+    for (const url of new Set(routes.map((one) => one.url))) {
+      const own: readonly string[] = routes.filter((one) => one.url === url).map(({ method }) => method);
+      const target = url.replaceAll(/:[A-Za-z]+/g, HOST).replace('*', '000.p/1');
+      for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+        for (const tls of [{}, admin]) {
+          if (own.includes(method)) continue;
+          const raw = method === 'GET' ? undefined : '{';
+          const answer = await verifier.call({
+            method,
+            url: target,
+            tls,
+            ...(raw === undefined ? {} : { raw }),
+          });
+          expect(answer.json, `${method} ${url}`).toMatchObject({ status: 405, code: 'method-not-allowed' });
+          expect(answer.status).toBe(405);
+          expect(answer.type).toContain('application/problem+json');
+          expect(answer.allow.split(', ').sort()).toEqual([...own].sort());
+        }
+    }
+    expect(await size()).toBe(before);
+    // Who has no such path learns that, by any method.
+    expect((await verifier.call({ method: 'DELETE', url: '/nowhere' })).status).toBe(404);
+    const { json } = await verifier.call({ url: '/openapi.json' });
+    const methods = Object.values(json['paths'] as object).flatMap((path: object) => Object.keys(path));
+    expect(new Set(methods)).toEqual(
+      new Set(['get', 'post', ...new Set(routes.map(({ method }) => method.toLowerCase()))]),
+    );
   });
 
   it('are described by OpenAPI 3.1, each with its caller', async () => {

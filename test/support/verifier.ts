@@ -32,6 +32,8 @@ export interface CallOptions {
 export interface Answer {
   readonly status: number;
   readonly type: string;
+  /** The header of this name: methods that the path has. */
+  readonly allow: string;
   readonly text: string;
   readonly json: Record<string, unknown>;
 }
@@ -110,7 +112,8 @@ function call(
           const text = Buffer.concat(parts).toString('utf8');
           const contentType = response.headers['content-type'] ?? '';
           const json = contentType.includes('json') ? (JSON.parse(text) as Record<string, unknown>) : {};
-          resolve({ status: response.statusCode ?? 0, type: contentType, text, json });
+          const { allow = '' } = response.headers;
+          resolve({ status: response.statusCode ?? 0, type: contentType, allow, text, json });
         });
       },
     );

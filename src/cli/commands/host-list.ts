@@ -52,6 +52,7 @@ export function registerHostList(program: Command, context: CommandContext): voi
     .action(async (options: ProfileOptions) => {
       await withVerifier(options, async (client) => {
         printList(context, 'invitations', await listInvitations(client), {
+          invitation: (one) => cell(one['id']).slice(0, 16),
           name: (one) => cell(one['name']),
           state: (one) => cell(one['state']),
           platform: (one) => cell(one['platform']),

@@ -27,6 +27,10 @@ export const COMMANDS: readonly CommandFile[] = [
   },
   { commands: ['host invite'], load: async () => (await import('./host-invite.ts')).registerHostInvite },
   {
+    commands: ['host uninvite'],
+    load: async () => (await import('./host-uninvite.ts')).registerHostUninvite,
+  },
+  {
     commands: ['host ls', 'host show', 'host invites'],
     load: async () => (await import('./host-list.ts')).registerHostList,
   },

@@ -3,17 +3,14 @@ import type { Change } from '../../audit/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
 import {
   approveHost,
-  invite,
   labelHost,
-  listEk,
   parseHost,
-  parseInvitation,
   quarantineHost,
   readHost,
   restoreHost,
   revokeHost,
 } from '../../enrollment/index.ts';
-import type { HostRecord, Invitation, Operator, StoredHost } from '../../enrollment/index.ts';
+import type { HostRecord, Operator, StoredHost } from '../../enrollment/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import type { Services } from '../services.ts';
@@ -21,38 +18,12 @@ import { affectedJson, endOnHost } from '../end-dependents.ts';
 import { AdminProblem } from '../problem.ts';
 import { operatorOf, route } from '../route.ts';
 import type { Reply, Route } from '../route.ts';
+import { closed, hex, labels, name, platform } from './host-terms.ts';
 
-const closed = { additionalProperties: false } as const;
-const hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const HOST_ID = Type.Object({ hostId: hex }, closed);
 const PAGE = Type.Object({ after: Type.Optional(Type.String({ maxLength: 128 })) }, closed);
 const REASON = Type.Object({ reason: Type.String({ minLength: 1, maxLength: 500 }) }, closed);
-const labels = Type.Record(
-  Type.String({ pattern: '^[a-z0-9][a-z0-9._/-]{0,62}$' }),
-  Type.String({ maxLength: 128 }),
-  closed,
-);
-const name = Type.String({ minLength: 1, maxLength: 63 });
-const platform = Type.String({ minLength: 1, maxLength: 128 });
-const ekTemplate = Type.Union(
-  (['L-1', 'L-2', 'H-1', 'H-2', 'H-3', 'H-4', 'H-6', 'H-7'] as const).map((one) => Type.Literal(one)),
-);
 
-const INVITATION = Type.Object(
-  {
-    name,
-    labels,
-    platform,
-    ekTemplate,
-    ek: Type.Union([hex, Type.Null()]),
-    host: Type.Union([hex, Type.Null()]),
-    restartCounters: Type.Boolean(),
-    needsApproval: Type.Boolean(),
-    /** Null: the EK is listed, and needs no token. */
-    ttlSeconds: Type.Union([Type.Integer({ minimum: 1, maximum: 3600 }), Type.Null()]),
-  },
-  closed,
-);
 const TERMS = Type.Object(
   { terms: Type.Union([Type.Object({ name, labels, platform }, closed), Type.Null()]) },
   closed,
@@ -74,43 +45,6 @@ const PAGE_SIZE = 200;
 
 /** What operators do with hosts. */
 export const HOST_ROUTES: readonly Route[] = [
-  route({
-    method: 'POST',
-    url: '/v1/invitations',
-    summary: 'Invite a host: a join token that works once, or an EK on the list',
-    access: { who: 'operator', role: 'invite' },
-    body: INVITATION,
-    handle: async (call) => {
-      const { services, body, now } = call;
-      const { ttlSeconds, ...terms } = body;
-      await requireNotForbidden(call, 'Invite', { kind: 'host', id: body.name });
-      const context = { by: operatorOf(call).operator, now, epoch: services.epoch };
-      const invited =
-        ttlSeconds === null
-          ? { token: null, change: listEk(terms, context) }
-          : invite(terms, ttlSeconds * 1000, context, services.random);
-      const { auditIndex = null } = requireCommitted(await services.ledger.commit(invited.change));
-      const expiresAt = ttlSeconds === null ? null : new Date(now + ttlSeconds * 1000).toISOString();
-      const { url } = services.config;
-      return {
-        status: 201,
-        json: { token: invited.token, expiresAt, url, caFingerprint: services.caFingerprint, auditIndex },
-      };
-    },
-  }),
-  route({
-    method: 'GET',
-    url: '/v1/invitations',
-    summary: 'Invitations and listed EKs; never their tokens',
-    access: { who: 'operator', role: 'any' },
-    handle: async ({ services }) => {
-      const kinds = await Promise.all(
-        ['join-token', 'ek-list'].map((kind) => services.records.list(kind, { limit: PAGE_SIZE })),
-      );
-      const invitations = kinds.flat().map((stored) => invitationJson(stored.id, parseInvitation(stored)));
-      return { status: 200, json: { invitations } };
-    },
-  }),
   route({
     method: 'GET',
     url: '/v1/hosts',
@@ -277,24 +211,5 @@ function hostJson(host: HostRecord): JsonObject {
     invitedBy: admission.invitedBy?.name ?? null,
     approvedBy: admission.approvedBy?.name ?? null,
     enrolledAt: new Date(admission.at).toISOString(),
-  };
-}
-
-/** @param id hash of the token, or of the listed EK */
-function invitationJson(
-  id: string,
-  { name, labels, platform, ek, host, state, invitedBy, expires, needsApproval }: Invitation,
-): JsonObject {
-  return {
-    id,
-    name,
-    labels: { ...labels },
-    platform,
-    ek,
-    host,
-    state,
-    needsApproval,
-    invitedBy: invitedBy.name,
-    expiresAt: expires === null ? null : new Date(expires).toISOString(),
   };
 }

@@ -7,6 +7,7 @@ import { ENROLLMENT_ROUTES } from './enrollment.ts';
 import { EVENT_ROUTES } from './events.ts';
 import { executionRoutes } from './executions.ts';
 import { HOST_ROUTES } from './hosts.ts';
+import { INVITATION_ROUTES } from './invitations.ts';
 import { LINEAGE_ROUTES } from './lineage.ts';
 import { logRoutes } from './log.ts';
 import { operationRoutes } from './operation.ts';
@@ -36,6 +37,7 @@ export function allRoutes(services: Services, metrics: Metrics, openApi: () => o
     ...REVOCATION_ROUTES,
     ...WELL_KNOWN_ROUTES,
     ...STATUS_ROUTES,
+    ...INVITATION_ROUTES,
     ...HOST_ROUTES,
     ...OPERATOR_ROUTES,
     ...TRUST_ROUTES,
