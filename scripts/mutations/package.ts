@@ -31,7 +31,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'inputs-without-what-was-revoked',
     file: 'src/lifecycle/repeat/record-decision.ts',
-    find: 'revoked: this.#revoked.found(),',
+    find: 'revoked: this.#revoked.of({ revoked: true }),',
     replace: 'revoked: [],',
     test: repeat,
   },

@@ -244,7 +244,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'staged-judged-by-the-active-bundle',
     file: 'src/lifecycle/repeat/beside.ts',
-    find: 'await judge({ ...deps, policy: { active: () => Promise.resolve(policy) } })',
+    find: 'await judge(under)',
     replace: 'await judge(deps)',
     test: staged,
   },
