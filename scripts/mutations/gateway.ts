@@ -202,6 +202,13 @@ export const mutations: readonly Mutation[] = [
     test: run,
   },
   {
+    name: 'revoked-in-the-moment-of-its-start-runs-on',
+    file: 'src/gateway/executions.ts',
+    find: 'if (ended !== null) await execution.end(ended);',
+    replace: '',
+    test: 'test/gateway/executions.test.ts',
+  },
+  {
     name: 'revoked-before-its-start',
     file: 'src/gateway/executions.ts',
     find: 'if (this.#coming.has(id)) this.#coming.set(id, reason);',

@@ -81,4 +81,35 @@ describe('a gateway', () => {
     expect(readdirSync(world.credentials)).toEqual([]);
     expect(readdirSync(path.join(world.host.state.path, 'run'))).toEqual([]);
   });
+
+  it('ends at once what was revoked in the moment of its start', async () => {
+    const gateway = world.gateway({ graceMs: 200 });
+    const order = await world.order(world.file('begun', '#!/bin/sh\nsleep 8\necho ran\n'));
+    const { client } = world.host;
+    const request = client.request.bind(client);
+    let executionId = '';
+    client.request = async (method, url, options) => {
+      if (url === '/v1/executions')
+        ({ executionId } = (options?.body as { request: { executionId: string } }).request);
+      return await request(method, url, options);
+    };
+    const stdout = new PassThrough();
+    let printed = '';
+    stdout.on('data', (part: Buffer) => (printed += part.toString()));
+    const active: number[] = [];
+    // The command is there and its output is connected, and the gateway has it under no name yet.
+    stdout.once('pipe', () => {
+      active.push(gateway.active().length);
+      void gateway.end([executionId], DENIAL);
+    });
+    const [stdin, stderr] = [new PassThrough().resume(), new PassThrough().resume()];
+    try {
+      const ended = await gateway.runArtifact(order, OWN_USER, { streams: { stdin, stdout, stderr } });
+      expect(ended.denial).toEqual(DENIAL);
+    } finally {
+      client.request = request;
+    }
+    expect([active, printed, gateway.active()]).toEqual([[0], '', []]);
+    expect(readdirSync(world.credentials)).toEqual([]);
+  });
 });
