@@ -1,7 +1,8 @@
 import { encodePcrSelection } from '../src/tpm/index.ts';
 import type { PcrSelection } from '../src/tpm/index.ts';
-import { sessionsOf } from './caller.ts';
-import type { Authorization, Caller } from './caller.ts';
+import { sessionsOf } from './authorization.ts';
+import type { Caller } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 import type { CreationProof } from './esys-object.ts';
 import type { TpmObject } from './object.ts';
 import { nullHashCheck, signingScheme, sized, unsized } from './wire.ts';

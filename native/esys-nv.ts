@@ -1,8 +1,9 @@
 import { concat, refuse } from '../src/base/index.ts';
 import { TPMA_NV, parseNvPublic } from '../src/tpm/nv-public.ts';
 import type { NvPublic } from '../src/tpm/nv-public.ts';
-import { sessionsOf } from './caller.ts';
-import type { Authorization, Caller } from './caller.ts';
+import { sessionsOf } from './authorization.ts';
+import type { Caller } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 import { ESYS_TR } from './esys-types.ts';
 import type { EsysHandle } from './esys-types.ts';
 import { PROPERTY, getHandles, getProperties } from './esys-capability.ts';

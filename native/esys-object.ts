@@ -1,8 +1,9 @@
 import { Writer } from '../src/base/index.ts';
 import { TPM_ALG, encodePcrSelection } from '../src/tpm/index.ts';
 import type { PcrSelection } from '../src/tpm/index.ts';
-import { sessionsOf } from './caller.ts';
-import type { Authorization, Caller } from './caller.ts';
+import { sessionsOf } from './authorization.ts';
+import type { Caller } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 import { HIERARCHY } from './esys-state.ts';
 import type { Hierarchy } from './esys-state.ts';
 import { TpmObject } from './object.ts';

@@ -8,8 +8,9 @@ import {
 } from '../src/tpm/index.ts';
 import type { HashName, PcrSelection } from '../src/tpm/index.ts';
 import { parseDigestList } from '../src/tpm/digest-list.ts';
-import { sessionsOf } from './caller.ts';
-import type { Authorization, Caller } from './caller.ts';
+import { sessionsOf } from './authorization.ts';
+import type { Caller } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 
 /** Values by bank, then by index. */
 export type PcrValues = ReadonlyMap<HashName, ReadonlyMap<number, Uint8Array>>;

@@ -1,8 +1,9 @@
 import { encodeDigestList } from '../src/tpm/digest-list.ts';
 import { encodePcrSelection } from '../src/tpm/index.ts';
 import type { PcrSelection, PolicyComparison } from '../src/tpm/index.ts';
-import { sessionsOf } from './caller.ts';
-import type { Authorization, Caller } from './caller.ts';
+import { sessionsOf } from './authorization.ts';
+import type { Caller } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 import { HIERARCHY } from './esys-state.ts';
 import type { Hierarchy } from './esys-state.ts';
 import type { TpmObject } from './object.ts';

@@ -1,8 +1,9 @@
 import { Reader, concat } from '../src/base/index.ts';
 import { readTimeInfo } from '../src/tpm/clock-info.ts';
 import type { TimeInfo } from '../src/tpm/clock-info.ts';
-import { sessionsOf } from './caller.ts';
-import type { Authorization, Caller } from './caller.ts';
+import { sessionsOf } from './authorization.ts';
+import type { Caller } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 import { ESYS_TR } from './esys-types.ts';
 import { sized, unsized } from './wire.ts';
 

@@ -10,7 +10,7 @@ export { startProcess } from './process-gate.ts';
 export type { Session, SessionOptions } from './session.ts';
 export type { TpmObject } from './object.ts';
 export type { TpmProperties } from './properties.ts';
-export type { Authorization } from './caller.ts';
+export type { Authorization } from './authorization.ts';
 export type { HandleRange } from './esys-capability.ts';
 export type { Attestation, Credential } from './esys-attest.ts';
 export type { Creation, CreationProof, Duplicate, ObjectParts } from './esys-object.ts';

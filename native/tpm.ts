@@ -3,7 +3,7 @@ import type { NvPublic } from '../src/tpm/nv-public.ts';
 import type { TimeInfo } from '../src/tpm/clock-info.ts';
 import type { EkTemplateName } from '../src/tpm/ek-template.ts';
 import { Caller } from './caller.ts';
-import type { Authorization } from './caller.ts';
+import type { Authorization } from './authorization.ts';
 import { Connection } from './connection.ts';
 import { createAttestationKey, openAttestationKey } from './attestation-key.ts';
 import type { AttestationKeyOptions, NewAttestationKey } from './attestation-key.ts';
