@@ -64,14 +64,13 @@ function listening(host: Host, onRefused: () => void = () => undefined): Host {
   });
 }
 
-/** Revokes one artifact after another until it is over; how many. */
-async function revokeUntil(over: () => boolean): Promise<number> {
-  let count = 0;
-  for (; !over(); count++) {
+/** Revokes one artifact after another until it is over; told how many so far. */
+async function revokeUntil(over: () => boolean, told: (count: number) => void): Promise<void> {
+  for (let count = 1; !over(); count++) {
     const id = `sha256:${randomBytes(32).toString('hex')}`;
     await world.agents.operate('/v1/revocations', { kind: 'artifact', id, reason: 'not of this host' });
+    told(count);
   }
-  return count;
 }
 /** Before the next decision is committed, the secret that each run here gets is rotated. */
 function rotateBeforeNext(): void {
@@ -118,19 +117,23 @@ function attestations(): { readonly loop: AttestationLoop; readonly events: Json
 describe('revocations of something else while the verifier decides', () => {
   it('refuse no run and no attestation, however many there are', async () => {
     let over = false;
-    const revoked = revokeUntil(() => over);
+    let count = 0;
+    const revoked = revokeUntil(
+      () => over,
+      (many) => (count = many),
+    );
     const { loop, events } = attestations();
     try {
-      for (let i = 0; i < 3; i++) {
+      while (events.length < 3 || count < 20) {
         await start();
         await loop.now();
       }
     } finally {
       over = true;
     }
-    expect(await revoked).toBeGreaterThan(20);
+    await revoked;
     expect(refused).toEqual([]);
-    expect(events.map(({ event }) => event)).toEqual(['attested', 'attested', 'attested']);
+    expect(new Set(events.map(({ event }) => event))).toEqual(new Set(['attested']));
   });
 });
 
