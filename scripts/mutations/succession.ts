@@ -108,8 +108,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'succession-forgets-when-it-opened',
     file: 'src/store/embedded.ts',
-    find: "return leaf.kind === 'opening' && leaf.previous !== null ? Date.parse(leaf.time) : 0;",
-    replace: 'return 0 * Date.parse(leaf.time);',
+    find: "return kind === 'opening' && previous !== null ? Date.parse(leafPlace(first).time) : 0;",
+    replace: "return kind === 'opening' && previous !== null ? 0 : 0;",
     test: store,
   },
   {

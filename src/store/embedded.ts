@@ -1,8 +1,8 @@
 import type { Change, Committed, RecordRef, StoredRecord } from '../audit/ledger.ts';
 import type { TileReader, WitnessedHead } from '../audit/index.ts';
-import { encodeBundle, parseLeaf } from '../audit/index.ts';
+import { MAX_ENTRY, encodeBundle, leafPlace } from '../audit/index.ts';
 import type { Clock } from '../base/index.ts';
-import { refuse } from '../base/index.ts';
+import { parseJsonObject, refuse } from '../base/index.ts';
 import { answerQuestion } from '../lineage/index.ts';
 import type { LineagePage, LineageQuestion } from '../lineage/index.ts';
 import { lineageSource } from './lineage-index.ts';
@@ -139,12 +139,15 @@ export async function openStoreTexts(
   };
 }
 
-/** When a log opened that goes on from a closed one: Unix ms; 0 for a log that is whole, and for an empty one. */
+/**
+ * When a log opened that goes on from a closed one: Unix ms; 0 for a log that is whole, and for an empty one. That its first
+ * entry is the one that the authorities named is looked at before anything is decided (requireNamedLog in src/server).
+ */
 async function openedAt(db: Database): Promise<number> {
   const [first] = await readLeaves(db, 0, 1);
   if (first === undefined) return 0;
-  const leaf = parseLeaf(first);
-  return leaf.kind === 'opening' && leaf.previous !== null ? Date.parse(leaf.time) : 0;
+  const { kind, previous } = parseJsonObject(first, 'audit leaf', { maxBytes: MAX_ENTRY });
+  return kind === 'opening' && previous !== null ? Date.parse(leafPlace(first).time) : 0;
 }
 
 /** The value that the store has, or the given one, written now. */
