@@ -132,11 +132,12 @@ export const COMMANDS: readonly CommandFile[] = [
 ];
 
 /**
- * The files that a command line needs: of the command that its first words name, else of its group, else all. Loading
- * every command takes longer than most of them run.
+ * The files that a command line needs: of the command that its first words name, else of its group, else all; none for
+ * the version. Loading every command takes longer than most of them run.
  */
 export function commandFiles(argv: readonly string[]): readonly CommandFile[] {
   const [first = '', second = ''] = argv;
+  if (first === '--version' || first === '-V') return [];
   const named = COMMANDS.filter(({ commands }) =>
     commands.some((one) => one === first || one === `${first} ${second}`),
   );
