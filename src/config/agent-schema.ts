@@ -1,17 +1,15 @@
-import Type from 'typebox';
-import type { Static } from 'typebox';
+import type { Static, TInteger, TObject, TSchema, TString } from 'typebox';
+import { Type } from './type-builder.ts';
 
 /** A closed section: a key that is not in it is refused, never ignored. */
-const section = <P extends Record<string, Type.TSchema>>(
-  description: string,
-  properties: P,
-): Type.TObject<P> => Type.Object(properties, { additionalProperties: false, description });
+const section = <P extends Record<string, TSchema>>(description: string, properties: P): TObject<P> =>
+  Type.Object(properties, { additionalProperties: false, description });
 
-const count = (description: string, byDefault: number, minimum: number, maximum: number): Type.TInteger =>
+const count = (description: string, byDefault: number, minimum: number, maximum: number): TInteger =>
   Type.Integer({ description, default: byDefault, minimum, maximum });
 
 /** An absolute path, or nothing: then what enrollment wrote holds. */
-const enrolledPath = (description: string): Type.TString =>
+const enrolledPath = (description: string): TString =>
   Type.String({ description, default: '', maxLength: 4096, pattern: '^(?:/[^\\u0000]*)?$' });
 
 /**

@@ -30,6 +30,7 @@ export {
 } from './key-rotation.ts';
 export type { RotatedKey } from './key-rotation.ts';
 export { logKeysOf } from './log-keys.ts';
+export { Type } from './type-builder.ts';
 export { KEYS, logOrigin, verifierFiles, witnessName } from './verifier-files.ts';
 export type { KeyName, KeySpec, VerifierFiles } from './verifier-files.ts';
 export { TRUST_DOMAIN, VERIFIER_SCHEMA } from './verifier-schema.ts';

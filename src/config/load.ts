@@ -1,8 +1,8 @@
 import type { Static, TSchema } from 'typebox';
-import Value from 'typebox/value';
 import { parseDocument } from 'yaml';
 import type { JsonObject, JsonValue } from '../base/index.ts';
 import { fromUtf8, isJsonObject, refuse } from '../base/index.ts';
+import { schemaProblems } from './check-schema.ts';
 import { configKeys, memberAt, withMember } from './keys.ts';
 import type { ConfigKey } from './keys.ts';
 
@@ -50,15 +50,10 @@ function checkConfig<S extends TSchema>(
   schema: S,
   config: JsonValue,
 ): asserts config is Static<S> & JsonValue {
-  if (Value.Check(schema, config)) return;
-  const problems = Value.Errors(schema, config).flatMap(({ instancePath, keyword, params, message }) => {
-    const key = instancePath.slice(1).replaceAll('/', '.');
-    if (keyword === 'boolean' || keyword === 'const') return [];
-    if (keyword !== 'additionalProperties') return [`${key || 'the file'} ${message}`];
-    const names = 'additionalProperties' in params ? params.additionalProperties : [];
-    return names.map((name) => `${key === '' ? '' : `${key}.`}${name} is not a key`);
-  });
-  refuse('config-form', problems[0] ?? 'the configuration does not hold to its schema', { problems });
+  // A TypeBox schema is the JSON Schema itself; its type just has no index signature.
+  const problems = schemaProblems(schema as unknown as JsonObject, config);
+  if (problems.length === 0) return;
+  refuse('config-form', problems[0] ?? '', { problems: [...problems] });
 }
 
 function parseYaml(bytes: Uint8Array): JsonObject {

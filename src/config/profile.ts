@@ -1,5 +1,5 @@
-import Type from 'typebox';
 import type { Static } from 'typebox';
+import { Type } from './type-builder.ts';
 
 /** A profile: how to reach a verifier. What talks to one finds it by `--profile NAME`. */
 export const PROFILE_SCHEMA = Type.Object(

@@ -1,5 +1,5 @@
-import Type from 'typebox';
 import type { JsonObject } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import { decideAttestation, judgeAttestation } from '../../lifecycle/index.ts';
 import { lifecycleCaller } from '../agent-call.ts';
 import { afterAttestation } from '../after-attestation.ts';

@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import { Type } from '../../config/index.ts';
 import { agentOf } from '../agent-call.ts';
 import { answerChallenge } from '../challenge-answer.ts';
 import { route } from '../route.ts';

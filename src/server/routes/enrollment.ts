@@ -1,5 +1,6 @@
-import Type from 'typebox';
+import type { TString } from 'typebox';
 import { fromUtf8 } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import {
   activateEnrollment,
   beginEnrollment,
@@ -17,7 +18,7 @@ import { asJson, route } from '../route.ts';
 import type { Reply, Route } from '../route.ts';
 
 const closed = { additionalProperties: false } as const;
-const text = (maxLength: number): Type.TString => Type.String({ minLength: 1, maxLength });
+const text = (maxLength: number): TString => Type.String({ minLength: 1, maxLength });
 const ID = Type.Object({ enrollmentId: Type.String({ pattern: '^[0-9a-f-]{36}$' }) }, closed);
 const certificate = text(22_000);
 

@@ -1,5 +1,5 @@
-import Type from 'typebox';
 import { refuse } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import { agentOf } from '../agent-call.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';

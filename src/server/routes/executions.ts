@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import type { Change } from '../../audit/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import { quarantineHost, readHost } from '../../enrollment/index.ts';
 import {
   EXECUTION,

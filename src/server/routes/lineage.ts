@@ -1,7 +1,7 @@
-import Type from 'typebox';
 import { proveInclusion } from '../../audit/index.ts';
 import { fromUtf8, toBase64 } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import { LISTED_BY, MAX_PAGE, isOrigin, isRenewal, resultDigest } from '../../lineage/index.ts';
 import type { LineagePage, LineageQuestion } from '../../lineage/index.ts';
 import { parseLeaf } from '../../audit/index.ts';

@@ -1,7 +1,8 @@
-import Type from 'typebox';
+import type { TString } from 'typebox';
 import { leafHash, parseTilePath, proveConsistency } from '../../audit/index.ts';
 import type { BundleId, TileId } from '../../audit/index.ts';
 import { fromUtf8, toBase64 } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import type { Access } from '../caller.ts';
 import type { Services } from '../services.ts';
 import { proofText, publishedHead, readHead } from '../log-proof-text.ts';
@@ -11,7 +12,7 @@ import type { Reply, Route } from '../route.ts';
 
 const ANYONE: Access = { who: 'anyone' };
 const rest = Type.Object({ '*': Type.String({ maxLength: 256 }) }, { additionalProperties: false });
-const decimal = (description: string): Type.TString =>
+const decimal = (description: string): TString =>
   Type.String({ pattern: '^(?:0|[1-9][0-9]{0,15})$', description });
 /** Full tiles never change; partial ones are replaced (c2sp.org/tlog-tiles, "HTTP"). */
 const FOREVER = 'max-age=31536000, immutable';

@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import { leafBody } from '../../audit/index.ts';
 import type { Change } from '../../audit/index.ts';
+import { Type } from '../../config/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { operatorRecord } from '../caller.ts';
 import { requireCommitted } from '../committed.ts';

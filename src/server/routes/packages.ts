@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import { Type } from '../../config/index.ts';
 import { PACKAGE_TYPE } from '../../lifecycle/index.ts';
 import { decisionPackage, executionPackage } from '../package.ts';
 import { route } from '../route.ts';

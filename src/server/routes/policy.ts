@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import { parseJsonObject, refuse } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import { BUNDLE_LIMITS } from '../../policy/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';

@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import type { RevocableKind } from '../../audit/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import type { Operator } from '../../enrollment/index.ts';
 import { ALIVE, revokedRecord } from '../../lifecycle/index.ts';
 import { requireNotForbidden } from '../administer.ts';

@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import { Type } from '../../config/index.ts';
 import { requireNotForbidden } from '../administer.ts';
 import { requireCommitted } from '../committed.ts';
 import { operatorOf, route } from '../route.ts';

@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import { Type } from '../../config/index.ts';
 import { AdminProblem } from '../problem.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
