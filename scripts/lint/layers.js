@@ -52,8 +52,15 @@ const SIDEWAYS = new Set(['gateway → agent']);
  * its input (status lists).
  */
 const PURE_BUILTINS = new Set(['node:crypto', 'node:util', 'node:zlib']);
-/** The WebAssembly instance of Cedar lives in its module: a trap poisons it, and only loading it anew helps. */
-const CEDAR_LOADER = path.join('src', 'policy', 'cedar', 'load.ts');
+/**
+ * Where packages are loaded by a call. The WebAssembly instance of Cedar lives in its module: a trap poisons it, and only
+ * loading it anew helps. The second parsers are hundreds of files that most programs never need.
+ */
+const LOADERS = new Set(
+  ['policy/cedar/load.ts', 'x509/second-reading.ts', 'artifact/second-reading.ts'].map((file) =>
+    path.join('src', file),
+  ),
+);
 const NATIVE_PACKAGES = ['ffi-napi', 'ref-napi'];
 
 /** Why an import is refused, or undefined when the table allows it. */
@@ -66,7 +73,7 @@ export function importProblem(fromFile, specifier, root) {
   }
   if (specifier.startsWith('node:')) {
     const pure = from !== 'native' && LAYER[from] <= 5;
-    const loader = specifier === 'node:module' && path.relative(root, fromFile) === CEDAR_LOADER;
+    const loader = specifier === 'node:module' && LOADERS.has(path.relative(root, fromFile));
     return pure && !PURE_BUILTINS.has(specifier) && !loader
       ? `${from} is pure: ${specifier} begins at layer 6`
       : undefined;

@@ -1,4 +1,5 @@
-import { ContentInfo, SignedData } from 'pkijs';
+import { createRequire } from 'node:module';
+import type * as Pkijs from 'pkijs';
 import { equalBytes, refuse } from '../base/index.ts';
 
 /** What a first reading found. */
@@ -34,7 +35,16 @@ export function requireSameReading(der: Uint8Array, { certificates, signatures }
   });
 }
 
-function read(der: Uint8Array): SignedData {
+let pkijs: typeof Pkijs | undefined;
+
+/** Loaded with the first CMS file: most programs that could read one never do. */
+function secondParser(): typeof Pkijs {
+  return (pkijs ??= createRequire(import.meta.url)('pkijs') as typeof Pkijs);
+}
+
+function read(der: Uint8Array): Pkijs.SignedData {
+  // Outside of what is caught: a parser that isn't there is no unreadable file.
+  const { ContentInfo, SignedData } = secondParser();
   try {
     return new SignedData({ schema: ContentInfo.fromBER(Uint8Array.from(der)).content as object });
   } catch {

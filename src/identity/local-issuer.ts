@@ -1,6 +1,5 @@
 import { createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { SignJWT, exportJWK } from 'jose';
 import type { JsonObject, Random } from '../base/index.ts';
 import { toBase64url } from '../base/index.ts';
 
@@ -35,12 +34,14 @@ export class LocalIssuer {
 
   /** The public key set (RFC 7517), as a policy bundle names it. */
   async jwks(): Promise<JsonObject> {
+    const { exportJWK } = await import('jose');
     const jwk = await exportJWK(createPublicKey(this.#key));
     return { keys: [{ ...jwk, kid: this.#kid, alg: 'ES256', use: 'sig' }] };
   }
 
   /** A compact JWT (RFC 7519) with a random `jti`. */
   async issue(order: TokenOrder): Promise<string> {
+    const { SignJWT, exportJWK } = await import('jose');
     const { subject, audience, now, lifetime, confirmationKey, claims = {} } = order;
     const cnf =
       confirmationKey === undefined ? {} : { cnf: { jwk: await exportJWK(publicHalf(confirmationKey)) } };

@@ -1,6 +1,5 @@
-// Needed by @peculiar/x509 before its import (its classes are registered through decorators).
-import 'reflect-metadata';
-import { X509Certificate } from '@peculiar/x509';
+import { createRequire } from 'node:module';
+import type * as Peculiar from '@peculiar/x509';
 import { equalBytes, fromHex, refuse } from '../base/index.ts';
 import type { Certificate } from './certificate.ts';
 
@@ -54,7 +53,20 @@ export function requireAgreement(certificate: Certificate): void {
   agreed.add(fingerprint);
 }
 
-function read({ raw, fingerprint }: Certificate): X509Certificate {
+let peculiar: typeof Peculiar | undefined;
+
+/** Two hundred files: loaded with the first certificate that is read again, not before a program can do anything. */
+function secondParser(): typeof Peculiar {
+  if (peculiar !== undefined) return peculiar;
+  const require = createRequire(import.meta.url);
+  // Its classes are registered through decorators, which need this before.
+  require('reflect-metadata');
+  return (peculiar = require('@peculiar/x509') as typeof Peculiar);
+}
+
+function read({ raw, fingerprint }: Certificate): Peculiar.X509Certificate {
+  // Outside of what is caught: a parser that isn't there is no unreadable certificate.
+  const { X509Certificate } = secondParser();
   try {
     return new X509Certificate(Uint8Array.from(raw));
   } catch {
