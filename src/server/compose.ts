@@ -15,8 +15,11 @@ import {
 import type { VerifierConfig, VerifierFiles } from '../config/index.ts';
 import { challengeMemory } from '../enrollment/index.ts';
 import type { AgentIssuer, EnrollmentDesk } from '../enrollment/index.ts';
-import { deriveKey, groupCommit, openWorkerStore } from '../store/index.ts';
+import { groupCommit } from '../store/group-commit.ts';
+import { deriveKey } from '../store/record-mac.ts';
 import type { StoreOperations } from '../store/index.ts';
+// Not by the folder's index: what speaks SQL is loaded by the store's own thread.
+import { openWorkerStore } from '../store/worker-store.ts';
 import { parsePcrSelectionText } from '../tpm/index.ts';
 import { EMPTY_TRUST_STORE, parseTrustStore, trustFor } from '../x509/index.ts';
 import { Chores } from './chores.ts';

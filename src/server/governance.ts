@@ -4,7 +4,7 @@ import type { KeyRing, VerifierConfig } from '../config/index.ts';
 import type { Secrets } from '../lifecycle/index.ts';
 import { loadCedar } from '../policy/index.ts';
 import type { TrustChain } from '../policy/index.ts';
-import { deriveKey } from '../store/index.ts';
+import { deriveKey } from '../store/record-mac.ts';
 import type { StoreOperations } from '../store/index.ts';
 import { ActivePolicies } from './policy/active-policy.ts';
 import type { PolicySource } from './policy/active-policy.ts';

@@ -8,7 +8,7 @@ import type { ClockInfo } from '../tpm/index.ts';
 import type { JournalWrite } from './journal.ts';
 import { prepared } from './prepared.ts';
 import type { OnceRow } from './record-set.ts';
-import { recordOf } from './rows.ts';
+import { recordOf } from './record-text.ts';
 import type { Rows } from './rows.ts';
 import type { Database } from './schema.ts';
 

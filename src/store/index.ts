@@ -4,7 +4,7 @@ export { checkStore } from './check-store.ts';
 export type { StoreKeys, StoreReport } from './check-store.ts';
 export { copyStore, publishFile, syncPath } from './copy-store.ts';
 export { openStore } from './embedded.ts';
-export type { StoreOperations } from './embedded.ts';
+export type { StoreOperations } from './operations.ts';
 export { examineCopy } from './examine-copy.ts';
 export type { SoundCopy } from './examine-copy.ts';
 export type { StoreFinding } from './findings.ts';

@@ -1,14 +1,13 @@
 import { sql } from 'kysely';
-import type { RecordRef, StoredRecord } from '../audit/ledger.ts';
-import { canonicalJson, parseJsonObject, refuse, utf8 } from '../base/index.ts';
+import type { RecordRef } from '../audit/ledger.ts';
+import { canonicalJson, refuse } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { prepared } from './prepared.ts';
 import { checkRowMac, rowMac } from './record-mac.ts';
 import type { RecordSet } from './record-set.ts';
+import type { RecordText } from './record-text.ts';
 import type { Database, RecordsTable } from './schema.ts';
 
-/** Records may hold policy bundles; nothing that decides is larger. */
-const RECORD_LIMITS = { maxBytes: 8 * 1024 * 1024 };
 /** Records in one answer at the most. */
 const MAX_LIST = 1000;
 /** Kinds that have no more rows are counted with each page: then a missing one is noticed in the first. */
@@ -49,23 +48,10 @@ const outsideWrites = prepared((db: Database) => ({
   compile: () => sql<{ data_version: number }>`PRAGMA data_version`.compile(db),
 }));
 
-/** A record as its row has it: what crosses threads, and is parsed only where somebody looks into it. */
-export interface RecordText extends RecordRef {
-  readonly version: number;
-  readonly leaf: string;
-  /** Canonical JSON. */
-  readonly text: string;
-}
-
 /** A record and the MAC of its row. */
 interface Sealed {
   readonly record: RecordText;
   readonly mac: Uint8Array;
-}
-
-/** A record with its body parsed. */
-export function recordOf({ text, ...row }: RecordText): StoredRecord {
-  return { ...row, body: parseJsonObject(utf8(text), 'record', RECORD_LIMITS) };
 }
 
 /**

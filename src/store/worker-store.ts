@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { Refusal } from '../base/index.ts';
-import { withRecords } from './embedded.ts';
-import type { StoreOperations } from './embedded.ts';
+import { withRecords } from './operations.ts';
+import type { StoreOperations } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import type { WorkerAnswer, WorkerCall, WorkerStart } from './worker.ts';
 

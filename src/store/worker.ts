@@ -8,9 +8,9 @@ import { noteSigner } from '../audit/verifier-key.ts';
 import type { NoteSigner } from '../audit/verifier-key.ts';
 import { Refusal } from '../base/index.ts';
 import type { PlainRefusal } from '../base/index.ts';
-import type { StoreTexts } from './embedded.ts';
 import { openStoreTexts } from './embedded.ts';
 import { lockStore } from './lock.ts';
+import type { StoreTexts } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import { openSqlite } from './sqlite.ts';
 

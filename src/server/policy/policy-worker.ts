@@ -2,7 +2,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Refusal } from '../../base/index.ts';
 import type { PlainRefusal } from '../../base/index.ts';
-import { examineBundle, loadCedar } from '../../policy/index.ts';
+// Not by the folder's index: this thread is made for one bundle, and what signs and builds is not needed in it.
+import { loadCedar } from '../../policy/cedar/load.ts';
+import { examineBundle } from '../../policy/examine.ts';
 import type { ExaminedBundle } from '../../policy/index.ts';
 
 /** What the thread answers; every other end of it is a failure. */
