@@ -1,18 +1,13 @@
-import { X509Certificate, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { fromUtf8 } from '../base/index.ts';
+import { createAuthority } from './authority.ts';
+import type { CaCertificates } from './authority.ts';
 import { runTool } from './command.ts';
 import { scratchDirectory } from './scratch.ts';
 
 /** PCR banks that swtpm can allocate. */
 export type PcrBank = 'sha1' | 'sha256' | 'sha384' | 'sha512';
-
-/** The local certificate authority of emulated TPMs, DER: the issuer of EK certificates and its root. */
-export interface CaCertificates {
-  readonly root: Uint8Array;
-  readonly issuer: Uint8Array;
-}
 
 /** EK certificates in DER: RSA-2048 (template L-1), ECC P-384 (H-3) and, where asked for, ECC P-256 (L-2). */
 export interface EkCertificates {
@@ -21,9 +16,9 @@ export interface EkCertificates {
   readonly eccP256?: Uint8Array;
 }
 
-/** A factory: the directory of a CA with the configuration files of swtpm_setup and swtpm_localca. */
+/** A factory: a CA with the configuration files of swtpm_setup and swtpm_localca. */
 export interface Factory {
-  readonly directory: string;
+  readonly caCertificates: CaCertificates;
   readonly setupConfig: string;
   readonly caConfig: string;
   readonly caOptions: string;
@@ -33,7 +28,7 @@ const EK_RSA = 'ek-rsa2048.crt';
 const EK_P384 = 'ek-secp384r1.crt';
 const EK_P256 = 'ek-secp256r1.crt';
 
-/** A factory with its own CA (swtpm_localca makes the keys at the first certificate). */
+/** A factory with its own CA. */
 export async function createFactory(): Promise<Factory> {
   const directory = scratchDirectory('ca');
   const caConfig = path.join(directory, 'localca.conf');
@@ -53,7 +48,8 @@ export async function createFactory(): Promise<Factory> {
     `create_certs_tool = swtpm_localca\ncreate_certs_tool_config = ${caConfig}\n` +
       `create_certs_tool_options = ${caOptions}\nactive_pcr_banks = sha256\n`,
   );
-  return { directory, setupConfig, caConfig, caOptions };
+  const caCertificates = await createAuthority(directory);
+  return { caCertificates, setupConfig, caConfig, caOptions };
 }
 
 /** Makes a new TPM: fresh seeds, RSA and P-384 EKs (persistent 0x81010001, 0x81010016) with certificates in NV. */
@@ -124,13 +120,4 @@ async function p256Point(pemFile: string): Promise<string> {
   const hex = (coordinate: string | undefined): string =>
     Buffer.from(coordinate ?? '', 'base64url').toString('hex');
   return `x=${hex(x)},y=${hex(y)},id=secp256r1`;
-}
-
-/** The CA's certificates; they exist after the first TPM was made. */
-export async function readCaCertificates(factory: Factory): Promise<CaCertificates> {
-  const der = async (name: string): Promise<Uint8Array> => {
-    const pem = fromUtf8(await readFile(path.join(factory.directory, name)), name);
-    return new Uint8Array(new X509Certificate(pem).raw);
-  };
-  return { root: await der('swtpm-localca-rootca-cert.pem'), issuer: await der('issuercert.pem') };
 }

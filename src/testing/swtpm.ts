@@ -5,14 +5,9 @@ import { cp, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MissingToolError, runTool } from './command.ts';
-import {
-  certifyP256,
-  createFactory,
-  manufacture,
-  readCaCertificates,
-  readEkCertificates,
-} from './manufacture.ts';
-import type { CaCertificates, EkCertificates, Factory, PcrBank } from './manufacture.ts';
+import type { CaCertificates } from './authority.ts';
+import { certifyP256, createFactory, manufacture, readEkCertificates } from './manufacture.ts';
+import type { EkCertificates, Factory, PcrBank } from './manufacture.ts';
 import { startProcess } from '../../native/process-gate.ts';
 import { probe, shutdown } from './raw.ts';
 import type { StartupType } from './raw.ts';
@@ -68,13 +63,20 @@ export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
   return tpm;
 }
 
+const commonFactory = (): Promise<Factory> => (sharedFactory ??= createFactory());
+
+/** The CA of all TPMs of this process but those with one of their own: known before any of them is made. */
+export async function commonAuthority(): Promise<CaCertificates> {
+  return (await commonFactory()).caCertificates;
+}
+
 async function newHome(options: SwtpmOptions): Promise<Home> {
   const banks = options.banks ?? ['sha1', 'sha256', 'sha384', 'sha512'];
   if (banks.length === 0) throw new RangeError('a TPM needs at least one PCR bank');
-  const factory = await (options.ownCa === true ? createFactory() : (sharedFactory ??= createFactory()));
+  const factory = await (options.ownCa === true ? createFactory() : commonFactory());
   const directory = scratchDirectory('tpm');
   let ekCertificates = await manufacture(factory, directory, banks);
-  const caCertificates = await readCaCertificates(factory);
+  const { caCertificates } = factory;
   if (options.eccP256 === true) {
     await using tpm = new Swtpm(directory, ekCertificates, caCertificates, 'keep');
     await tpm.powerOn('clear');
