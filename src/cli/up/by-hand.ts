@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { askChallenge } from '../../agent/challenge.ts';
 import { hostEvidence } from '../../agent/host-evidence.ts';
 import { nameBytes } from '../../agent/host-identity.ts';
@@ -24,7 +25,7 @@ import { newExecutionId } from '../../gateway/execution-id.ts';
 import { measureInput } from '../artifact-files.ts';
 import { systemClock } from '../clock.ts';
 import { systemRandom } from '../random.ts';
-import { TRUST_DOMAIN } from './playground.ts';
+import { TRUST_DOMAIN } from './playground-files.ts';
 import type { Playground } from './playground.ts';
 
 const ARTIFACT_PCR = 23;
@@ -101,6 +102,16 @@ export async function sendAgain({ host }: Playground, { body }: AskedByHand): Pr
   await host.client.request('POST', '/v1/executions', { body });
 }
 
+/** Waits until the TPM's own clock is past the deadline that its policy names. */
+export async function deadlinePassed({ host }: Playground, { answer }: AskedByHand): Promise<void> {
+  const { clockBefore } = sealedOf(answer).policy;
+  for (;;) {
+    const { clock } = (await host.tpm.readClock()).clockInfo;
+    if (clock > clockBefore) return;
+    await sleep(Number(clockBefore - clock) + 1);
+  }
+}
+
 /**
  * Imports, satisfies the policy and unseals, with the session that it is for or another one.
  * @returns names of what was sealed
@@ -111,10 +122,9 @@ export async function openByHand(
   { request, answer, quote, digest, session }: AskedByHand,
   other: Session = session,
 ): Promise<readonly string[]> {
-  const { sealed: claimed, authorization } = answer;
-  if (!isJsonObject(claimed) || typeof authorization !== 'string')
-    return refuse('verifier-answer', 'nothing was sealed');
-  const sealed = parseSealed(claimed);
+  const { authorization } = answer;
+  if (typeof authorization !== 'string') return refuse('verifier-answer', 'nothing was authorized');
+  const sealed = sealedOf(answer);
   const binding: ReleaseBinding = {
     kind: 'release',
     executionId: request.executionId,
@@ -134,6 +144,10 @@ export async function openByHand(
       throw new ReleaseLost([request.executionId], error instanceof Error ? error.message : 'unknown');
     });
   return Object.keys(await decryptCredentials(sealed.jwe, key, binding));
+}
+
+function sealedOf({ sealed }: JsonObject): ReturnType<typeof parseSealed> {
+  return isJsonObject(sealed) ? parseSealed(sealed) : refuse('verifier-answer', 'nothing was sealed');
 }
 
 async function artifactOf(file: string): Promise<ExecutionRequest['artifact']> {

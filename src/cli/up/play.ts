@@ -3,7 +3,8 @@ import type { Io } from '../output.ts';
 import { ATTACKS, demonstrate } from './denials.ts';
 import { runDelegated } from './delegated-run.ts';
 import { runGoverned } from './governed-run.ts';
-import { Playground, TRUST_DOMAIN } from './playground.ts';
+import { TRUST_DOMAIN } from './playground-files.ts';
+import { Playground } from './playground.ts';
 import { UpReport } from './report.ts';
 
 export interface PlayOptions {
@@ -36,8 +37,6 @@ export async function playThrough(io: Io, { json, keep }: PlayOptions): Promise<
 
 async function setUp(playground: Playground, report: UpReport): Promise<void> {
   const { files, swtpm, pins } = playground;
-  // Its process begins while this one is busy with the TPM; what goes wrong is told where it is waited for.
-  playground.startVerifier().catch(() => undefined);
   const events = await playground.boot();
   report.done(
     'tpm',

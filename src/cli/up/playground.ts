@@ -11,55 +11,27 @@ import type { SigningKey } from '../../artifact/index.ts';
 import { refuse, toBase64url, utf8 } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { VerifierClient } from '../../client/index.ts';
-import { planInstallation, writeInstallation } from '../../config/index.ts';
 import { LocalIssuer } from '../../identity/index.ts';
 import type { PolicyBundle } from '../../policy/index.ts';
 import { BOOT_BANKS, emulateBoot, startSwtpm } from '../../testing/index.ts';
 import type { Swtpm } from '../../testing/index.ts';
 import { parsePcrSelectionText } from '../../tpm/index.ts';
-import { EMPTY_TRUST_STORE, addToStore, formatTrustStore, parseCertificate } from '../../x509/index.ts';
 import { systemClock } from '../clock.ts';
 import { learnFromDirectory } from '../learn-evidence.ts';
 import { systemRandom } from '../random.ts';
 import { sharedFile } from '../shared-files.ts';
 import { measureInput } from '../artifact-files.ts';
+import { OPERATOR, TRUST_DOMAIN, filesBelow, initialize } from './playground-files.ts';
+import type { Pins, PlaygroundFiles } from './playground-files.ts';
 import { buildPlaygroundPolicy, signPolicy } from './playground-policy.ts';
 import type { PlaygroundPolicy } from './playground-policy.ts';
-import { VerifierProcess, freePort } from './verifier-process.ts';
+import { VerifierProcess } from './verifier-process.ts';
 
-export const TRUST_DOMAIN = 'playground.test';
-const OPERATOR = 'operator';
 const HOST_NAME = 'host-a';
 const ISSUER = 'https://people.playground.test';
 /** Seconds in which a release opens: long enough for a busy machine. */
 const DEADLINE = 60;
 const QUOTED = parsePcrSelectionText('sha256:0,1,2,3,4,5,6,7,8,9,10,14');
-
-/** Where everything of a playground is. */
-export interface PlaygroundFiles {
-  readonly directory: string;
-  /** Of the verifier: `sealgate.yaml`, keys, store. */
-  readonly verifier: string;
-  readonly config: string;
-  readonly profile: string;
-  /** State directory of the host. */
-  readonly host: string;
-  readonly eventLog: string;
-  readonly artifact: string;
-}
-
-function filesBelow(directory: string): PlaygroundFiles {
-  const at = (...names: string[]): string => path.join(directory, ...names);
-  return {
-    directory,
-    verifier: at('verifier'),
-    config: at('verifier', 'sealgate.yaml'),
-    profile: at('verifier', 'operators', `${OPERATOR}.yaml`),
-    host: at('host'),
-    eventLog: at('eventlog.bin'),
-    artifact: at('artifacts', 'report'),
-  };
-}
 
 /**
  * A whole Sealgate on one machine: an emulated TPM that booted, a verifier in a process of its own, a policy authority,
@@ -72,52 +44,56 @@ export class Playground implements AsyncDisposable {
   readonly #signer = ed25519();
   readonly #issuer: LocalIssuer;
   readonly #holder = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  readonly #pins: { readonly url: string; readonly caFingerprint: string; readonly logKey: string };
-  #starting: Promise<void> | undefined;
+  readonly #pins: Pins;
+  readonly #starting: Promise<VerifierProcess>;
   #verifier: VerifierProcess | undefined;
   #operator: VerifierClient | undefined;
   #host: Host | undefined;
   #bundle: PolicyBundle | undefined;
   #policy: PlaygroundPolicy | undefined;
 
-  private constructor(files: PlaygroundFiles, swtpm: Swtpm, pins: Playground['pins']) {
+  private constructor(files: PlaygroundFiles, pins: Pins, swtpm: Swtpm, verifier: Promise<VerifierProcess>) {
     this.files = files;
     this.swtpm = swtpm;
     this.#pins = pins;
+    this.#starting = verifier;
     this.#authority = () => readAuthority(files.verifier);
     const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
     this.#issuer = new LocalIssuer(ISSUER, key, systemRandom);
   }
 
-  get pins(): { readonly url: string; readonly caFingerprint: string; readonly logKey: string } {
+  get pins(): Pins {
     return this.#pins;
   }
 
-  /** A TPM with a certified EK; `init`; the TPM maker’s root among those that the operator trusts. */
+  /**
+   * A TPM with a certified EK; `init`; the TPM maker’s root among those that the operator trusts. The verifier begins to
+   * start meanwhile; {@link startVerifier} waits for it.
+   */
   static async make(): Promise<Playground> {
     const directory = mkdtempSync(path.join(tmpdir(), 'sealgate-up-'));
     // What runs is another user, who has to get to its copy; everything else below is 0700.
     chmodSync(directory, 0o711);
     const files = filesBelow(directory);
-    const swtpm = await startSwtpm({ banks: BOOT_BANKS.filter((bank) => bank !== 'sha512') });
+    // In processes of its own, while this one makes keys and certificates.
+    const making = startSwtpm({ banks: BOOT_BANKS.filter((bank) => bank !== 'sha512') });
+    making.catch(() => undefined);
+    let starting: Promise<VerifierProcess> | undefined;
     try {
-      const url = `https://localhost:${String(await freePort())}`;
-      const installation = planInstallation(
-        {
-          trustDomain: TRUST_DOMAIN,
-          url,
-          origin: `${TRUST_DOMAIN}/log`,
-          operator: OPERATOR,
-          now: systemClock.now(),
-        },
-        systemRandom,
-      );
-      writeInstallation(files.verifier, installation.files);
-      trustMaker(path.join(files.verifier, 'trust.json'), swtpm);
-      const { caFingerprint, logKey } = installation;
-      return new Playground(files, swtpm, { url, caFingerprint, logKey });
+      const pins = await initialize(files);
+      starting = VerifierProcess.start(files.config);
+      // What goes wrong is told where it is waited for.
+      starting.catch(() => undefined);
+      return new Playground(files, pins, await making, starting);
     } catch (error) {
-      await swtpm.stop();
+      await starting?.then(
+        async (verifier) => verifier.stop(),
+        () => undefined,
+      );
+      await making.then(
+        async (swtpm) => swtpm.stop(),
+        () => undefined,
+      );
       rmSync(directory, { recursive: true, force: true });
       throw error;
     }
@@ -148,13 +124,9 @@ export class Playground implements AsyncDisposable {
     return events;
   }
 
-  /** Starts the verifier's process; called again, waits for the same. */
-  startVerifier(): Promise<void> {
-    return (this.#starting ??= this.#startVerifier());
-  }
-
-  async #startVerifier(): Promise<void> {
-    this.#verifier = await VerifierProcess.start(this.files.config);
+  /** Waits until the verifier listens, and connects the operator with it. */
+  async startVerifier(): Promise<void> {
+    this.#verifier = await this.#starting;
     const read = (ending: string): string =>
       readFileSync(path.join(this.files.verifier, 'operators', `${OPERATOR}.${ending}`), 'utf8');
     this.#operator = await VerifierClient.connect({
@@ -300,12 +272,11 @@ export class Playground implements AsyncDisposable {
 
   /** Stops every process; the files stay when they are kept. */
   async stop(keep = false): Promise<void> {
-    // Ended before it had begun, it would be left behind.
-    await this.#starting?.catch(() => undefined);
     await this.#host?.close();
     await this.#operator?.close();
-    await this.#verifier?.stop();
-    await this.swtpm.stop();
+    // Ended before it had begun, it would be left behind.
+    const verifier = await this.#starting.catch(() => undefined);
+    await Promise.all([verifier?.stop(), this.swtpm.stop()]);
     if (!keep) rmSync(this.files.directory, { recursive: true, force: true });
   }
 
@@ -324,15 +295,4 @@ function readAuthority(verifier: string): SigningKey {
   const pem = readFileSync(path.join(verifier, 'offline', 'policy-authority-1.key'));
   const privateKey = createPrivateKey(pem);
   return { privateKey, publicKey: normalKey(privateKey) };
-}
-
-/** `sealgate trust add`: the CA that certified the emulated TPM's EK. */
-function trustMaker(file: string, { caCertificates }: Swtpm): void {
-  const entry = (role: 'anchor' | 'intermediate', der: Uint8Array) =>
-    ({ purpose: 'ek', role, vendor: undefined, certificate: parseCertificate(der) }) as const;
-  const store = addToStore(
-    addToStore(EMPTY_TRUST_STORE, entry('anchor', caCertificates.root)),
-    entry('intermediate', caCertificates.issuer),
-  );
-  writeFileSync(file, formatTrustStore(store), { mode: 0o600 });
 }

@@ -1,5 +1,5 @@
 import type { PolicyJson, SchemaJson, ValidationError } from '@cedar-policy/cedar-wasm/nodejs';
-import { Refusal, fromUtf8, refuse, utf8 } from '../../base/index.ts';
+import { Refusal, equalBytes, fromUtf8, refuse, utf8 } from '../../base/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
 import { callEngine } from './engine-call.ts';
 import type { CedarLoader, CedarModule } from './load.ts';
@@ -67,9 +67,13 @@ export function compilePolicies(
   return { policies: { schema: schemaJson, policies: sorted }, warnings };
 }
 
+const PRODUCT_SCHEMA = utf8(CEDAR_SCHEMA);
+let productJson: JsonObject | undefined;
+
 function compileSchema(cedar: CedarModule, schema: PolicyFile | undefined): JsonObject {
-  const product = schemaJsonOf(cedar, { name: 'built-in schema', bytes: utf8(CEDAR_SCHEMA) });
-  if (schema === undefined) return product;
+  // A constant of this program, parsed once: the engine takes longer for it than for most bundles.
+  const product = (productJson ??= schemaJsonOf(cedar, { name: 'built-in schema', bytes: PRODUCT_SCHEMA }));
+  if (schema === undefined || equalBytes(schema.bytes, PRODUCT_SCHEMA)) return product;
   const own = schemaJsonOf(cedar, schema);
   requireProductSchema(own, product, schema.name);
   return own;
