@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { lockFile } from '../store/index.ts';
+import { lockFile } from '../store/lock.ts';
 import { UsageError } from './errors.ts';
 
 /** What the name of such a directory ends with, so that one whose maker was killed is found. */

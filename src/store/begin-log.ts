@@ -4,7 +4,7 @@ import { refuse } from '../base/index.ts';
 import type { Clock, JsonObject } from '../base/index.ts';
 import { openStore } from './embedded.ts';
 import type { OnceRow } from './record-set.ts';
-import { recordOf } from './rows.ts';
+import { recordOf } from './record-text.ts';
 import type { Database } from './schema.ts';
 import type { SequencerKeys } from './sign-head.ts';
 import { StoreMemory } from './store-memory.ts';

@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, linkSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { refuse } from '../base/index.ts';
-import { isDamage, openDatabase } from './sqlite.ts';
+import { isDamage, openDatabase } from './database.ts';
 
 /**
  * Writes a store, as it is at one moment, to a new file that only its owner can read. The verifier may go on writing

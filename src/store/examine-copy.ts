@@ -6,7 +6,8 @@ import type { StoreKeys } from './check-store.ts';
 import { readHead } from './head.ts';
 import { requireOwnTables } from './own-tables.ts';
 import type { Database } from './schema.ts';
-import { isSqliteError, openSqlite } from './sqlite.ts';
+import { isSqliteError } from './database.ts';
+import { openSqlite } from './sqlite.ts';
 import { tileStore } from './tile-store.ts';
 
 /** A copy of a store of which everything was checked. */

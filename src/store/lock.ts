@@ -1,5 +1,5 @@
 import { refuse } from '../base/index.ts';
-import { isBusy, openDatabase } from './sqlite.ts';
+import { isBusy, openDatabase } from './database.ts';
 
 /** A store that nobody else may open to write, until it is released or this process ends. */
 export interface StoreLock {

@@ -3,7 +3,8 @@ import { parseCheckpoint, verifyCheckpoint } from '../audit/index.ts';
 import type { Checkpoint, VerifierKey } from '../audit/index.ts';
 import { Refusal, refuse, utf8 } from '../base/index.ts';
 import type { Database } from './schema.ts';
-import { isBusy, isSqliteError, openSqlite } from './sqlite.ts';
+import { isBusy, isSqliteError } from './database.ts';
+import { openSqlite } from './sqlite.ts';
 
 /** How long the log of a store is, as far as it can be read. */
 export type StoredHead =

@@ -17,7 +17,7 @@ import path from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openSqlite } from '../../src/store/index.ts';
-import { openDatabase } from '../../src/store/sqlite.ts';
+import { openDatabase } from '../../src/store/database.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { install, operatorTls, startVerifier } from '../support/verifier.ts';

@@ -11,11 +11,14 @@ const { files } = JSON.parse(readFileSync(path.join(ROOT, 'dist/sealgate.manifes
 };
 
 /** Every file that a command line loads, by its real path. */
-async function loadedBy(...command: readonly string[]): Promise<readonly string[]> {
+const loadedBy = (...command: readonly string[]): Promise<readonly string[]> =>
+  loadedIn(path.join(ROOT, 'dist/src/cli/main.js'), ...command);
+
+/** Every file that Node loads with these arguments. */
+async function loadedIn(...args: readonly string[]): Promise<readonly string[]> {
   const target = path.join(temporaryDirectory(), 'loaded');
   const preload = path.join(ROOT, 'scripts/lib/trace-loads.js');
-  const main = path.join(ROOT, 'dist/src/cli/main.js');
-  await promisify(execFile)(process.execPath, ['--import', preload, main, ...command], {
+  await promisify(execFile)(process.execPath, ['--import', preload, ...args], {
     env: { ...process.env, SEALGATE_TRACE: target },
   });
   const lines = readFileSync(target, 'utf8').split('\n');
@@ -37,6 +40,16 @@ describe('sealgate.manifest.json of this build', () => {
       expect(Object.keys(files).some((file) => file.includes(`/node_modules/${name}/`))).toBe(true);
     },
   );
+
+  it('loads for a verifier’s main thread none of what is large and for others', async () => {
+    const loaded = [
+      ...(await loadedBy('serve', '--help')),
+      ...(await loadedIn(path.join(ROOT, 'dist/src/server/index.js'))),
+    ];
+    expect(loaded.some((file) => file.includes('/node_modules/fastify/'))).toBe(true);
+    for (const name of ['typebox', 'kysely', 'pkijs', '@peculiar', 'jose'])
+      expect(loaded.filter((file) => file.includes(`/node_modules/${name}/`))).toEqual([]);
+  });
 
   it('a version is told without loading any command', async () => {
     expect((await loadedBy('--version')).length).toBeLessThan(80);

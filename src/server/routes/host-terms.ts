@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import { Type } from '../../config/index.ts';
 
 /* What requests about hosts have in common. */
 

@@ -1,6 +1,6 @@
-import Type from 'typebox';
 import type { StoredRecord } from '../../audit/index.ts';
 import type { JsonObject } from '../../base/index.ts';
+import { Type } from '../../config/index.ts';
 import { invite, listEk, parseInvitation, withdraw } from '../../enrollment/index.ts';
 import type { Invitation } from '../../enrollment/index.ts';
 import { requireNotForbidden } from '../administer.ts';
