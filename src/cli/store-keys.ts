@@ -1,5 +1,5 @@
 import { logKeysOf, readKeyRing } from '../config/index.ts';
-import { deriveKey } from '../store/record-mac.ts';
+import { deriveKey } from '../store/index.ts';
 import type { StoreKeys } from '../store/index.ts';
 import { systemClock } from './clock.ts';
 import type { FoundConfig } from './config-file.ts';
