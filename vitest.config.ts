@@ -5,12 +5,12 @@ import { BaseSequencer } from 'vitest/node';
 
 /** The files that take the longest, most of it waiting: begun first, none of them is what all wait for at the end. */
 const LONGEST = [
-  'e2e/delegation',
   'attacks/revoked-processes',
   'attacks/revoked-kinds',
   'agent/witnessed',
   'repository/package',
   'faults/kill',
+  'e2e/delegation',
   'attacks/delegation',
   'e2e/daemon',
   'e2e/measured',
