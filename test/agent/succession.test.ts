@@ -17,6 +17,7 @@ import { profileText } from '../../src/config/index.ts';
 import { logVkey } from '../../src/server/index.ts';
 import { parseCheckpoint, parseLeaf } from '../../src/audit/index.ts';
 import type { OpeningLeaf } from '../../src/audit/index.ts';
+import { openSqlite } from '../../src/store/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
 import type { Swtpm } from '../../src/testing/index.ts';
 import { cli } from '../support/cli.ts';
@@ -186,6 +187,20 @@ describe('store restore --successor', () => {
     expect(await signAndPublish(document('two'))).toMatchObject({ exit: 0, version: 2 });
     expect(await command('store', 'check', ...config())).toMatchObject({ exit: 0, findings: [] });
     expect(await starts()).toBe('served');
+    // The closed log is what it was, for whoever has its store; and this one was never closed.
+    const check = (file: string) => command('store', 'check', '--closed', file, ...config());
+    const entries = Number(done.closed.kept);
+    expect(await check(done.closed.store)).toMatchObject({ exit: 0, findings: [], entries });
+    expect(await check(at('data/store.db'))).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    const edited = path.join(directory, 'edited.db');
+    copyFileSync(done.closed.store, edited);
+    const db = openSqlite(edited, 'DELETE');
+    await db
+      .deleteFrom('leaves')
+      .where('position', '=', entries - 1)
+      .execute();
+    await db.destroy();
+    expect((await check(edited)).exit).toBe(1);
   });
 
   it('has an opening that names what is lost, what was taken over, and every host quarantined', async () => {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { Refusal } from '../../base/index.ts';
+import { Refusal, fromHex } from '../../base/index.ts';
 import { readHighWater, requireContinues } from '../../server/high-water.ts';
 import { checkStore, openSqlite, tileStore } from '../../store/index.ts';
 import type { StoreFinding, StoreReport } from '../../store/index.ts';
@@ -9,13 +9,16 @@ import type { FoundConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { paint, printJson, printable, table } from '../output.ts';
 import type { CommandContext } from '../context.ts';
-import { progressOf, storeKeysOf } from '../store-keys.ts';
+import { closedLogOf, progressOf, storeKeysOf } from '../store-keys.ts';
 import { group } from './group.ts';
 
 const HELP = `
 Changes nothing, and may run beside the verifier. Checked are: the database's own integrity; the MAC of every row that
 decides; every entry of the log and the tree made of them, against its hash tiles and the signed head; and that the log
 continues the checkpoint in the high-water file.
+
+--closed FILE looks at the store of a log that was closed (store restore --successor leaves it as store.db.closed-TIME), by the
+keys that earlier trust bundles name.
 
 Example:
   sealgate store check --config /etc/sealgate/sealgate.yaml
@@ -29,8 +32,13 @@ export function registerStoreCheck(program: Command, context: CommandContext): v
     .option('--config <file>', 'the verifier’s configuration file')
     .option('--json', 'one JSON document')
     .addHelpText('after', HELP)
-    .action(async (options: { readonly config?: string }) => {
-      const report = await check(findConfig(options.config), progressOf(context, 'rows'));
+    .option('--closed <file>', 'the store of a log that was closed, in place of the store')
+    .action(async ({ config, closed }: { readonly config?: string; readonly closed?: string }) => {
+      const found = findConfig(config);
+      const onProgress = progressOf(context, 'rows');
+      const report = await (closed === undefined
+        ? check(found, onProgress)
+        : checkClosed(found, closed, onProgress));
       if (report.findings.length > 0) context.exit(1);
       print(context, report);
     });
@@ -48,6 +56,31 @@ async function check(found: FoundConfig, onProgress: (rows: number) => void): Pr
     const report = await checkStore(db, keys, onProgress);
     const head = { size: BigInt(report.entries), tiles: tileStore(db) };
     if (remembered !== undefined) await noting(findings, () => requireContinues(head, remembered));
+    return { ...report, findings: [...report.findings, ...findings] };
+  } finally {
+    await db.destroy();
+  }
+}
+
+/** The store of a log that was closed: sound, and no more than it was closed at. */
+async function checkClosed(
+  found: FoundConfig,
+  file: string,
+  onProgress: (rows: number) => void,
+): Promise<StoreReport> {
+  if (!existsSync(file)) throw new UsageError(`there is no store ${file}`);
+  const findings: StoreFinding[] = [];
+  const db = openSqlite(file, 'DELETE');
+  try {
+    const row = await db.selectFrom('meta').select('value').where('name', '=', 'origin').executeTakeFirst();
+    const { keys, closed } = closedLogOf(found, row?.value ?? '');
+    const report = await checkStore(db, keys, onProgress);
+    const size = BigInt(closed.size);
+    const head = { size: BigInt(report.entries), tiles: tileStore(db) };
+    if (head.size >= size) {
+      const root = fromHex(closed.root.slice('sha256:'.length));
+      await noting(findings, () => requireContinues(head, { origin: closed.origin, size, root }));
+    }
     return { ...report, findings: [...report.findings, ...findings] };
   } finally {
     await db.destroy();

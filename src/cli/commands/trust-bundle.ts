@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { parseDsse, parsePrivateKey } from '../../artifact/index.ts';
 import type { DsseEnvelope } from '../../artifact/index.ts';
 import { formatVkey, parseCheckpoint, parseQuorumPolicy, verifyCheckpoint } from '../../audit/index.ts';
-import { LIMITS, equalBytes, fromUtf8, refuse, toHex, utf8 } from '../../base/index.ts';
+import { LIMITS, equalBytes, fromUtf8, refuse, toHex } from '../../base/index.ts';
 import type { JsonObject } from '../../base/index.ts';
 import { nextDocument, publishTrustBundle, readKeyRing, readTrustBundles } from '../../config/index.ts';
 import { TRUST_BUNDLE_TYPE, readTrustBundle, signAsAuthority, trustBundleBytes } from '../../policy/index.ts';
@@ -15,6 +15,7 @@ import { findConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
 import { printDone } from '../report.ts';
+import { logKeysOfChain } from '../store-keys.ts';
 import type { CommandContext } from '../context.ts';
 
 const FILE = 'the verifier’s configuration file';
@@ -87,10 +88,9 @@ function closedAt(file: string, chain: TrustChain['chain'], current: TrustBundle
   const last = current.succession.at(-1);
   if (last === undefined) throw new UsageError('--known is for a log that was closed, and none was');
   const checkpoint = parseCheckpoint(readInput(file, 'checkpoint', 128 * 1024));
-  const earlier = chain.map((one) => readTrustBundle(parseDsse(utf8(JSON.stringify(one))).payload).log);
   verifyCheckpoint(
     checkpoint,
-    earlier.flat().filter(({ name }) => name === last.closed.origin),
+    logKeysOfChain(chain).filter(({ name }) => name === last.closed.origin),
   );
   const { origin, size, root } = checkpoint.claimed;
   if (size <= BigInt(last.closed.size))
