@@ -73,7 +73,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'renewed-under-what-was-denied',
-    file: 'src/lifecycle/attest.ts',
+    file: 'src/lifecycle/renew-all.ts',
     find: 'denied.add(execution.executionId);',
     replace: '',
     test: attacks,

@@ -2,12 +2,10 @@ import { createPublicKey } from 'node:crypto';
 import { denialBody, leafBody } from '../audit/index.ts';
 import type { Change, Ledger } from '../audit/index.ts';
 import { MAX_LIFETIME_SECONDS, thumbprint } from '../authorization/index.ts';
-import { canonicalJson, fromBase64url, jcsSha256, refuse, toHex, utf8 } from '../base/index.ts';
+import { canonicalJson, jcsSha256, toHex, utf8 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { encodeSealed, sealCredentials } from '../credential/index.ts';
 import { IMA_PCR } from '../evidence/index.ts';
 import { platformOf } from '../policy/index.ts';
-import { parsePublic } from '../tpm/index.ts';
 import { admitAttestation, attestationQualifyingData } from './attestation-request.ts';
 import type { AdmittedAttestation } from './attestation-request.ts';
 import { namedEvidence, signResult, unchanged } from './stages/authorization-stage.ts';
@@ -31,8 +29,6 @@ import { storedEventLog, validateEnvironment } from './stages/environment-stage.
 import { ATTESTED } from './execution-record.ts';
 import { countersOf, rememberEvidence } from './host-memory.ts';
 import { identifyHost } from './stages/identity-stage.ts';
-import { endExecution } from './outcome.ts';
-import type { StoredExecution } from './outcome.ts';
 import { enrolled } from './stages/policy-stage.ts';
 import type { Caller, DecisionDeps, HostFacts } from './ports.ts';
 import { preparedAllow } from './prepared.ts';
@@ -42,9 +38,9 @@ import type { SignedQuote } from './stages/quote-stage.ts';
 import { recordDecision } from './repeat/record-decision.ts';
 import type { Recording } from './repeat/record-decision.ts';
 import { stillNotRevoked } from './not-revoked.ts';
-import { findRenewed, renewExecution } from './renewal.ts';
+import { renewAll, sealRenewals } from './renew-all.ts';
+import type { Ended, Renewals } from './renew-all.ts';
 import type { Attested, Renewal } from './renewal.ts';
-import { RenewalRoom } from './renewal-room.ts';
 import type { Released } from './stages/sealing-stage.ts';
 
 /** Answer to a host attestation (docs/PROTOCOL.md, "Host attestation"). */
@@ -56,7 +52,7 @@ export interface AttestationAnswer extends CommittedAnswer {
   /** Of the executions that go on, in the request's order. */
   readonly authorizations: readonly string[];
   /** Those that don't. */
-  readonly ended: readonly { readonly executionId: string; readonly denial: Denial }[];
+  readonly ended: readonly Ended[];
   /** Those for which this attestation has no room: as they were, and to be named in another one. */
   readonly deferred: readonly string[];
   readonly sealed: JsonObject | null;
@@ -224,92 +220,6 @@ async function judgeStages(
 async function agentThumbprint({ agentPublic }: HostFacts): Promise<string> {
   const key = createPublicKey({ key: Buffer.from(agentPublic), format: 'der', type: 'spki' });
   return await thumbprint(key);
-}
-
-interface Renewals {
-  /** In the request's order. */
-  readonly renewed: readonly Renewal[];
-  readonly ended: AttestationAnswer['ended'];
-  readonly deferred: readonly string[];
-  readonly ends: readonly Change[];
-}
-
-/** Decides each execution by itself, parents before their children. */
-async function renewAll(attested: Attested, deps: DecisionDeps): Promise<Renewals> {
-  const { request, proofs } = attested.admitted;
-  const renewed = new Map<string, Renewal>();
-  const denied = new Set<string>();
-  const ended: AttestationAnswer['ended'][number][] = [];
-  const deferred: string[] = [];
-  const room = new RenewalRoom();
-  const ends: Change[] = [];
-  const found: { readonly execution: StoredExecution; readonly proof: string }[] = [];
-  const no = (executionId: string, error: unknown): void => {
-    ended.push({ executionId, denial: denialOf(error, 'authorization', deps) });
-  };
-  for (const [i, one] of request.executions.entries()) {
-    try {
-      found.push({ execution: await findRenewed(one, attested, deps), proof: proofs[i] ?? '' });
-    } catch (error) {
-      no(one.executionId, error);
-    }
-  }
-  for (const { execution, proof } of found.sort((a, b) => a.execution.body.depth - b.execution.body.depth)) {
-    try {
-      requireActive(attested.host);
-      if (deferred.length > 0) deferred.push(execution.executionId);
-      else {
-        const renewal = await renewExecution(execution, proof, attested, { renewed, denied }, deps);
-        if (room.take(renewal)) renewed.set(execution.executionId, renewal);
-        else deferred.push(execution.executionId);
-      }
-    } catch (error) {
-      no(execution.executionId, error);
-      denied.add(execution.executionId);
-      const reason = ended[ended.length - 1]?.denial.check ?? 'internal';
-      const by = { kind: 'execution', id: execution.executionId } as const;
-      ends.push(endExecution(execution, { state: 'revoked', reason, by }));
-    }
-  }
-  const order = request.executions.map(({ executionId }) => renewed.get(executionId));
-  return { renewed: order.filter((one) => one !== undefined), ended, deferred, ends };
-}
-
-/** A quarantined host may show what it is; nothing goes on there. @throws Refusal `host-quarantined` */
-function requireActive({ state }: HostFacts): void {
-  if (state !== 'active') refuse('host-quarantined', 'nothing is released to a quarantined host');
-}
-
-/** All renewed credentials as one object: a session opens one. Null where there is none. */
-async function sealRenewals(
-  { admitted, host, platform, quote }: Attested,
-  renewed: readonly Renewal[],
-  deps: DecisionDeps,
-): Promise<JsonObject | null> {
-  if (renewed.every(({ credentials }) => credentials.length === 0)) return null;
-  const content: JsonObject = {
-    v: 1,
-    executions: renewed.map(({ executionId, credentials }) => ({ executionId, credentials })),
-  };
-  const { pcrs } = quote;
-  const sealed = await sealCredentials(
-    content,
-    {
-      binding: {
-        kind: 'renewal',
-        requestDigest: admitted.digest,
-        authorizations: renewed.map(({ executionId, jti }) => ({ executionId, jti })),
-      },
-      ek: parsePublic(host.ekPublic),
-      nonceTpm: fromBase64url(admitted.request.nonceTPM, 'nonceTPM'),
-      quoted: quote.quote.attest.clockInfo,
-      quotedPcr: (bank, index) => pcrs.get(bank, index),
-      pcrSelection: platform.sealed,
-      expiration: admitted.policy.bundle.document.sealing.expiration,
-    },
-    deps.random,
-  );
-  return encodeSealed(sealed);
 }
 
 /** A new agent certificate for an active host whose own ends soon or has ended. */
