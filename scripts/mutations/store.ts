@@ -251,4 +251,11 @@ export const mutations: readonly Mutation[] = [
     replace: "'wx', 0o644",
     test: backup,
   },
+  {
+    name: 'store-wal-never-tidied',
+    file: 'src/store/worker.ts',
+    find: 'if (underWay === 0) void tidier.idle();',
+    replace: '',
+    test: 'test/store/tidy-wal.test.ts',
+  },
 ];

@@ -13,6 +13,7 @@ import { lockStore } from './lock.ts';
 import type { StoreTexts } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import { openSqlite } from './sqlite.ts';
+import { WalTidier } from './tidy-wal.ts';
 
 /** What the thread is started with. */
 export interface WorkerStart {
@@ -46,8 +47,9 @@ async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): 
     );
   const successor = given.nextLogKey === undefined ? {} : { successor: signerOf(given.nextLogKey) };
   const lock = lockStore(given.file);
+  const db = openSqlite(given.file);
   const store = await openStoreTexts(
-    openSqlite(given.file),
+    db,
     { signer: signerOf(given.logKey), ...successor, macKey: given.macKey },
     // eslint-disable-next-line no-restricted-properties -- the thread is where this store's clock begins
     { now: () => Date.now() },
@@ -58,10 +60,20 @@ async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): 
   });
   const locked: StoreTexts = { ...store, close: async () => store.close().finally(lock.release) };
   const answers = new Outbox<WorkerAnswer>(port);
+  const tidier = new WalTidier(db);
+  let underWay = 0;
   port.on('message', (calls: readonly WorkerCall[]) => {
+    underWay += calls.length;
     for (const call of calls)
       void answer(locked, call).then((message) => {
         answers.send(message);
+        underWay--;
+        if (call.method === 'commit') tidier.committed();
+        // After what is waiting already: its senders come first.
+        if (call.method !== 'close')
+          setImmediate(() => {
+            if (underWay === 0) void tidier.idle();
+          });
       });
   });
   answers.send({ id: 0, value: 'open' });
