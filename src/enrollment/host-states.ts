@@ -58,9 +58,26 @@ export function approveHost(stored: StoredHost, by: Operator, terms?: HostTerms)
   };
 }
 
-/** Stops a host until it is looked at: it may attest, nothing is released to it. @throws Refusal `host-state`, `host-revoked` */
-export function quarantineHost(stored: StoredHost, reason: string, by: LeafActor): Change {
-  return transition(stored, 'quarantined', reason, by);
+/**
+ * Stops a host until it is looked at: it may attest, nothing is released to it. One that {@link holdHost} holds is
+ * stopped as well: its generation moves, so that it doesn't come back by itself.
+ * @param held the record of {@link holdHost}
+ * @throws Refusal `host-state`, `host-revoked`
+ */
+export function quarantineHost(
+  stored: StoredHost,
+  reason: string,
+  by: LeafActor,
+  held?: Pick<StoredRecord, 'body'>,
+): Change {
+  return isHeld(stored, held)
+    ? moved(stored, 'quarantined', reason, by)
+    : transition(stored, 'quarantined', reason, by);
+}
+
+/** Whether a host would come back by its next attestation. @param held the record of {@link holdHost} */
+export function isHeld({ host }: StoredHost, held: Pick<StoredRecord, 'body'> | undefined): boolean {
+  return host.state === 'quarantined' && held?.body['generation'] === host.generation;
 }
 
 /** Ends a quarantine. @throws Refusal `host-state`, `host-revoked` */
@@ -71,12 +88,17 @@ export function restoreHost(stored: StoredHost, reason: string, by: Operator): C
 
 /**
  * Quarantines a host until it attests again, when entries of the log are lost: what is known of it may be old.
- * @param held false: until an operator says so
+ * @param terms `returns` false: until an operator says so; `held`: the record of when the host was held before
  */
-export function holdHost(stored: StoredHost, reason: string, by: LeafActor, held = true): Change {
-  const change = quarantineHost(stored, reason, by);
+export function holdHost(
+  stored: StoredHost,
+  reason: string,
+  by: LeafActor,
+  { returns = true, held }: { readonly returns?: boolean; readonly held?: Pick<StoredRecord, 'body'> } = {},
+): Change {
+  const change = quarantineHost(stored, reason, by, held);
   const body = { v: 1, generation: stored.host.generation + 1 };
-  return held
+  return returns
     ? { ...change, writes: [...change.writes, { ...RECORD.held(stored.host.hostId), body }] }
     : change;
 }
@@ -91,8 +113,7 @@ export function returnHost(
   held: StoredRecord | undefined,
   by: LeafActor,
 ): Change | undefined {
-  const { state, generation } = stored.host;
-  if (state !== 'quarantined' || held?.body['generation'] !== generation) return undefined;
+  if (!isHeld(stored, held)) return undefined;
   return transition(stored, 'active', 'attested by counters above the last known', by);
 }
 
@@ -124,7 +145,12 @@ function transition(stored: StoredHost, to: HostState, reason: string, by: LeafA
   const from = host.state;
   if (from === 'revoked') refuse('host-revoked', 'the host was revoked, which is final for its EK');
   if (!WAYS[from].includes(to)) refuse('host-state', `a host that is ${from} doesn’t become ${to}`);
-  const leaf = leafBody({ v: 1, kind: 'transition', hostId: host.hostId, from, to, reason, by });
+  return moved(stored, to, reason, by);
+}
+
+function moved(stored: StoredHost, to: HostState, reason: string, by: LeafActor): Change {
+  const { host } = stored;
+  const leaf = leafBody({ v: 1, kind: 'transition', hostId: host.hostId, from: host.state, to, reason, by });
   return changed(stored, { ...host, state: to }, leaf);
 }
 

@@ -20,6 +20,7 @@ export type { HostRecord, StoredHost } from './host-record.ts';
 export {
   approveHost,
   holdHost,
+  isHeld,
   labelHost,
   quarantineHost,
   restoreHost,

@@ -1,6 +1,6 @@
 import { parseLeaf } from '../audit/index.ts';
 import { fromBase64url } from '../base/index.ts';
-import { RECORD, quarantineHost, readHost, returnHost } from '../enrollment/index.ts';
+import { RECORD, isHeld, quarantineHost, readHost, returnHost } from '../enrollment/index.ts';
 import type { AttestationAnswer, Decided, Denial } from '../lifecycle/index.ts';
 import type { Services } from './services.ts';
 import { endBelowDenied, endEarlierBoots, endOnHost } from './end-dependents.ts';
@@ -58,6 +58,9 @@ async function quarantine(
   { records, ledger, config }: Services,
 ): Promise<void> {
   const stored = await readHost(records, hostId);
-  if (stored?.host.state !== 'active') return;
-  await ledger.commit(quarantineHost(stored, check, { kind: 'verifier', id: config.replica }));
+  if (stored === undefined) return;
+  // One that would come back by its next good attestation was found bad: from here on that takes an operator.
+  const held = await records.get(RECORD.held(hostId));
+  if (stored.host.state !== 'active' && !isHeld(stored, held)) return;
+  await ledger.commit(quarantineHost(stored, check, { kind: 'verifier', id: config.replica }, held));
 }

@@ -2,7 +2,7 @@ import { leafBody, leafHash, parseLeaf } from '../audit/index.ts';
 import type { Change, LeafActor, OpeningLeaf } from '../audit/index.ts';
 import { jcsSha256, refuse, toHex } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
-import { holdHost, parseHost } from '../enrollment/index.ts';
+import { RECORD, holdHost, isHeld, parseHost } from '../enrollment/index.ts';
 import { CHILDREN, EXECUTION, HOST_EXECUTIONS } from '../lifecycle/index.ts';
 import type { TrustBundle } from '../policy/index.ts';
 import type { StoreContent } from '../store/index.ts';
@@ -17,18 +17,21 @@ export interface SuccessorTerms {
   readonly hostsReturn: boolean;
 }
 
+const { kind: HELD } = RECORD.held('');
+
 /** Rows that go over with one entry. */
 const BATCH = 2000;
 
 /**
  * What no successor knows: executions end with the log that they were allowed in. Lost entries may have revoked them,
- * renewed them or given them children, so nothing of them goes on; and a host counts its executions anew.
+ * renewed them or given them children, so nothing of them goes on; and a host counts its executions anew. Nor do hosts
+ * come back by what an earlier log allowed: those that it held are held anew, by the terms of this one.
  */
-const ENDS_WITH_ITS_LOG: ReadonlySet<string> = new Set([EXECUTION, CHILDREN, HOST_EXECUTIONS]);
+const ENDS_WITH_ITS_LOG: ReadonlySet<string> = new Set([EXECUTION, CHILDREN, HOST_EXECUTIONS, HELD]);
 
 /**
  * The first changes of a successor: its opening; what the restored store knew, each batch with an entry that names its
- * digest; and every active host quarantined.
+ * digest; and every host that is active, or would be by its next attestation, quarantined.
  */
 export function successorChanges(content: StoreContent, terms: SuccessorTerms): readonly Change[] {
   const { origin, previous } = terms;
@@ -41,7 +44,7 @@ export function successorChanges(content: StoreContent, terms: SuccessorTerms): 
       ...plain(takenOver('ids', rows, by)),
       once: rows.map((row) => ({ ...row, check: 'replay-nonce' as const, reason: 'an id comes twice' })),
     })),
-    ...heldHosts(records, by, terms.hostsReturn),
+    ...heldHosts(content.records, by, terms.hostsReturn),
   ];
 }
 
@@ -65,11 +68,15 @@ const TAKEN_OVER = { version: 1, leaf: '0' };
 
 function heldHosts(records: StoreContent['records'], by: LeafActor, hostsReturn: boolean): readonly Change[] {
   const reason = 'entries of the log are lost';
+  const heldBefore = new Map(records.filter(({ kind }) => kind === HELD).map((row) => [row.id, row]));
   return records
     .filter(({ kind }) => kind === 'host')
     .map((row) => parseHost({ ...row, ...TAKEN_OVER }))
-    .filter(({ host }) => host.state === 'active')
-    .map((stored) => holdHost(stored, reason, by, hostsReturn));
+    .map((stored) => ({ stored, held: heldBefore.get(stored.host.hostId) }))
+    .filter(({ stored, held }) => stored.host.state === 'active' || isHeld(stored, held))
+    .map(({ stored, held }) =>
+      holdHost(stored, reason, by, { returns: hostsReturn, ...(held === undefined ? {} : { held }) }),
+    );
 }
 
 /**

@@ -13,6 +13,7 @@ import {
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
+import { isHeld, parseHost } from '../../src/enrollment/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { logVkey } from '../../src/server/index.ts';
 import { parseCheckpoint, parseLeaf } from '../../src/audit/index.ts';
@@ -280,6 +281,21 @@ describe('store restore --successor', () => {
     expect(await command('store', 'check', ...config())).toMatchObject({ exit: 0, findings: [] });
   });
 
+  it('holds no host that an operator stops before it has attested', async () => {
+    forgetSuccessor();
+    await world.comeBack();
+    const { hosts } = await world.operate('/v1/hosts');
+    const [{ hostId } = { hostId: '' }] = hosts as readonly { readonly hostId: string }[];
+    const stop = () => world.operate(`/v1/hosts/${hostId}/quarantine`, { reason: 'looked odd' });
+    expect(await stop()).toMatchObject({ state: 'quarantined' });
+    await expect(stop()).rejects.toThrow('host-state');
+    await attest();
+    expect(await hostState()).toBe('quarantined');
+    await world.operate(`/v1/hosts/${hostId}/restore`, { reason: 'was fine' });
+    expect(await hostState()).toBe('active');
+    await world.stop();
+  });
+
   it('is refused by a host that has seen more than the log was closed at, until the authorities know', async () => {
     backTo('kept');
     const hostSaw = path.join(directory, 'host.checkpoint');
@@ -332,8 +348,22 @@ describe('store restore --successor', () => {
     expect(await successor('counters')).toMatchObject({ exit: 0, hosts: 1 });
     useOrigin();
     expect(await signAndPublish(document('counters'))).toMatchObject({ exit: 0 });
+    const held = async (): Promise<boolean> => {
+      const { records } = world.verifier.server.services;
+      const [row] = await records.list('host', { limit: 10 });
+      if (row === undefined) throw new Error('no host');
+      return isHeld(parseHost(row), await records.get({ kind: 'host-held', id: row.id }));
+    };
     await world.comeBack();
     await expect(attest()).rejects.toMatchObject({ check: 'e17' });
     expect(await hostState()).toBe('quarantined');
+    expect(await held()).toBe(true);
+    await world.stop();
+    // Where a refused attestation takes an operator, it does for a host that was to come back by itself.
+    appendFileSync(at('sealgate.yaml'), 'attestation:\n  quarantine: true\n');
+    await world.comeBack();
+    await expect(attest()).rejects.toMatchObject({ check: 'e17' });
+    expect(await hostState()).toBe('quarantined');
+    expect(await held()).toBe(false);
   });
 });

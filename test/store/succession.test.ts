@@ -3,10 +3,10 @@ import path from 'node:path';
 import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
 import { leafBody, leafHash, parseCheckpoint, parseLeaf, verifyCheckpoint } from '../../src/audit/index.ts';
-import type { Change, OpeningLeaf } from '../../src/audit/index.ts';
+import type { Change, OpeningLeaf, StoredRecord } from '../../src/audit/index.ts';
 import { noteSigner } from '../../src/audit/verifier-key.ts';
 import { toHex, utf8 } from '../../src/base/index.ts';
-import { returnHost } from '../../src/enrollment/index.ts';
+import { isHeld, parseHost, quarantineHost, returnHost } from '../../src/enrollment/index.ts';
 import type { StoredHost } from '../../src/enrollment/index.ts';
 import { requireNamedLog, successorChanges } from '../../src/server/succession.ts';
 import { beginLog, checkStore, openSqlite, openStore, readContent } from '../../src/store/index.ts';
@@ -21,6 +21,8 @@ const folder = temporaryDirectory();
 const macKey = new Uint8Array(32).fill(9);
 const signerOf = (origin: string) => noteSigner(origin, 'note', generateKeyPairSync('ed25519').privateKey);
 const [old, now] = [signerOf('log.example.org'), signerOf('log.example.org/2')];
+const third = signerOf('log.example.org/3');
+const by = { kind: 'verifier', id: 'v1' } as const;
 const OPENED = Date.UTC(2026, 10, 23, 12);
 const clock = { now: () => OPENED };
 const previous: NonNullable<OpeningLeaf['previous']> = {
@@ -79,6 +81,11 @@ async function after(more: Partial<typeof terms> = {}) {
 }
 const stateOf = async (store: StoreOperations, hostId: string): Promise<unknown> =>
   (await store.get({ kind: 'host', id: hostId }))?.body['state'];
+async function heldHost(store: StoreOperations): Promise<[StoredHost, StoredRecord | undefined]> {
+  const row = await store.get({ kind: 'host', id: hosts.active });
+  if (row === undefined) throw new Error('no host');
+  return [parseHost(row), await store.get({ kind: 'host-held', id: hosts.active })];
+}
 
 describe('a log that opens in place of a closed one', () => {
   it('is sound, of its own name, key and epoch, and begins with what is lost', async () => {
@@ -128,6 +135,40 @@ describe('a log that opens in place of a closed one', () => {
     const without = await after({ hostsReturn: false });
     expect(await stateOf(without.store, hosts.active)).toBe('quarantined');
     expect(await without.store.list('host-held', { limit: 10 })).toEqual([]);
+  });
+
+  it('holds hosts anew that the log before held, by its own terms, and none that was stopped meanwhile', async () => {
+    for (const hostsReturn of [true, false]) {
+      const { db } = await after();
+      const next = { ...terms, origin: third.key.name, hostsReturn };
+      const changes = successorChanges(await readContent(db, macKey), next);
+      await beginLog(db, { keys: { signer: third, macKey }, clock, epoch: 'epoch-3', changes });
+      const again = await openStore(db, { signer: third, macKey }, clock, 'unused');
+      const [host, held] = await heldHost(again);
+      expect(host.host.state).toBe('quarantined');
+      expect(isHeld(host, held), String(hostsReturn)).toBe(hostsReturn);
+      expect(returnHost(host, held, by) !== undefined).toBe(hostsReturn);
+      expect(host.host.generation).toBe(3);
+      expect(await again.list('host-held', { limit: 10 })).toHaveLength(hostsReturn ? 1 : 0);
+    }
+    const { db, store } = await after();
+    const [host, held] = await heldHost(store);
+    await store.commit([quarantineHost(host, 'looked odd', by, held)]);
+    const changes = successorChanges(await readContent(db, macKey), { ...terms, origin: third.key.name });
+    expect(changes.filter(({ leaf }) => leaf['kind'] === 'transition')).toEqual([]);
+    expect(changes.flatMap(({ writes }) => writes).filter(({ kind }) => kind === 'host-held')).toEqual([]);
+  });
+
+  it('lets a host that it holds be stopped: it doesn’t come back by itself then', async () => {
+    const { store } = await after();
+    const [host, held] = await heldHost(store);
+    expectRefusal('host-state', () => quarantineHost(host, 'looked odd', by));
+    const [done] = await store.commit([quarantineHost(host, 'looked odd', by, held)]);
+    expect(parseLeaf(done?.leaf ?? utf8(''))).toMatchObject({ from: 'quarantined', to: 'quarantined' });
+    const [stopped, before] = await heldHost(store);
+    expect(stopped.host.state).toBe('quarantined');
+    expect(returnHost(stopped, before, by)).toBeUndefined();
+    expectRefusal('host-state', () => quarantineHost(stopped, 'again', by, before));
   });
 
   it('takes no id that was used, and none that is from before it opened, used or not', async () => {
@@ -192,7 +233,6 @@ describe('a verifier', () => {
   it('ends the quarantine of a host only as it made it', async () => {
     const { store } = await after();
     const held = await store.get({ kind: 'host-held', id: hosts.active });
-    const by = { kind: 'verifier', id: 'v1' } as const;
     const host: StoredHost = {
       host: { ...hostRecord(hosts.active, 'quarantined'), generation: Number(held?.body['generation']) },
       version: 2,

@@ -1,7 +1,8 @@
-import type { Change } from '../../audit/index.ts';
+import type { Change, StoredRecord } from '../../audit/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
 import { Type } from '../../config/index.ts';
 import {
+  RECORD,
   approveHost,
   labelHost,
   parseHost,
@@ -104,7 +105,8 @@ export const HOST_ROUTES: readonly Route[] = [
     },
   }),
   transition('Quarantine', 'Stop a host until it is looked at: what runs there ends', {
-    act: (host, reason, by) => quarantineHost(host, reason, { kind: 'operator', id: by.certificate }),
+    act: (host, reason, by, held) =>
+      quarantineHost(host, reason, { kind: 'operator', id: by.certificate }, held),
     then: endThere,
   }),
   transition('Restore', 'End a quarantine: the host attests at once', {
@@ -122,7 +124,7 @@ export const HOST_ROUTES: readonly Route[] = [
 
 /** A change of a host's state, and what is done once it is committed. */
 interface Transition {
-  readonly act: (host: StoredHost, reason: string, by: Operator, now: number) => Change;
+  readonly act: (host: StoredHost, reason: string, by: Operator, held: StoredRecord | undefined) => Change;
   readonly then: (services: Services, hostId: string, reason: string) => Promise<JsonObject>;
 }
 
@@ -141,8 +143,9 @@ function transition(
     handle: async (call) => {
       await requireNotForbidden(call, action, { kind: 'host', id: call.params.hostId });
       const { services, params, body } = call;
+      const held = await services.records.get(RECORD.held(params.hostId));
       const { auditIndex } = await changeHost(services, params.hostId, (host) =>
-        act(host, body.reason, operatorOf(call).operator, call.now),
+        act(host, body.reason, operatorOf(call).operator, held),
       );
       const affected = await then(services, params.hostId, body.reason);
       const { host } = await hostOf(services, params.hostId);
