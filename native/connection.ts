@@ -4,6 +4,7 @@ import { callEsys, commandLabel, esysFunction } from './esys-call.ts';
 import type { Call, EsysHandle, Releasable } from './esys-types.ts';
 import { OutSlot } from './memory.ts';
 import type { Address } from './memory.ts';
+import { duringCall } from './process-gate.ts';
 import { CommandQueue } from './queue.ts';
 import { closeTcti, openTcti, wakeLostCommand } from './tctildr.ts';
 import { TpmError, tpmError } from './tpm-error.ts';
@@ -34,7 +35,7 @@ export class Connection {
     const initialize = esysFunction('Initialize', ['memory', 'address', 'memory']);
     const tctiContext = await openTcti(tcti, timeoutMs);
     const slot = new OutSlot();
-    const rc = await initialize.start(slot.memory, tctiContext, null);
+    const rc = await duringCall(() => initialize.start(slot.memory, tctiContext, null));
     if (rc !== 0) {
       closeTcti(tctiContext);
       throw tpmError(rc, `open ${tcti}`);
@@ -142,13 +143,17 @@ export class Connection {
 
   async #finalize(): Promise<void> {
     const finalize = esysFunction('Finalize', ['memory'], 'void');
-    await finalize.start(new OutSlot(this.#esys).memory);
+    await duringCall(() => finalize.start(new OutSlot(this.#esys).memory));
     closeTcti(this.#tctiContext);
   }
 
   async #invoke<N extends CommandName>(name: N, call: Call<N>): Promise<Results<N>> {
     try {
-      return await callEsys(this.#esys, name, call);
+      return await duringCall(async () => {
+        // Whoever asked for it was told meanwhile that it was not sent.
+        if (this.broken !== undefined) throw this.broken;
+        return await callEsys(this.#esys, name, call);
+      });
     } catch (error) {
       // Where an answer got lost, nothing that follows could be told apart from it.
       if (error instanceof TpmError && error.layer === 'tcti') this.#queue.break(error);

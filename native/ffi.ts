@@ -1,7 +1,6 @@
 import { ffiPackages } from './ffi-packages.ts';
 import type { FfiPackages, FfiType } from './ffi-packages.ts';
 import { codePointer } from './code-pointer.ts';
-import { duringCall } from './process-gate.ts';
 
 /**
  * C types of arguments: fixed-width integers, `size` for size_t, `address` for a pointer that C gave us (kept as a
@@ -182,7 +181,7 @@ function bind(
     bindings.ffi_call(prepared.cif, symbol, frame.result, frame.pointers);
     return finish(frame);
   };
-  const startNow = (values: readonly Argument[]): Promise<number> =>
+  const start = (...values: readonly Argument[]): Promise<number> =>
     new Promise((resolve, reject) => {
       const frame = fill(values);
       bindings.ffi_call_async(prepared.cif, symbol, frame.result, frame.pointers, (error) => {
@@ -192,7 +191,6 @@ function bind(
         else reject(new Error(`${name}: ${error.message}`));
       });
     });
-  const start = (...values: readonly Argument[]): Promise<number> => duringCall(() => startNow(values));
   return Object.assign(call, { start });
 }
 

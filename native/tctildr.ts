@@ -4,6 +4,7 @@ import { peerAddress, shutdownSocket } from './libc.ts';
 import { LIBRARIES, loadLibrary } from './library.ts';
 import { OutSlot } from './memory.ts';
 import type { Address } from './memory.ts';
+import { duringCall } from './process-gate.ts';
 import { tpmError } from './tpm-error.ts';
 
 /** The TCTI modules of tpm2-tss and of tpm2-abrmd, with their Debian 12 packages. */
@@ -35,7 +36,7 @@ export async function openTcti(tcti: string, timeoutMs: number): Promise<Address
     'memory',
   ]);
   const slot = new OutSlot();
-  const opening = initialize.start(tcti, slot.memory);
+  const opening = duringCall(() => initialize.start(tcti, slot.memory));
   const rc = await withTimeout(opening, timeoutMs, tcti, () => {
     // It answered after all: nobody waits for this connection any more.
     closeTcti(slot.address);

@@ -293,4 +293,11 @@ export const mutations: readonly Mutation[] = [
     replace: '  void closeOnExec;\n',
     test: 'test/gateway/run.test.ts',
   },
+  {
+    name: 'started-though-nobody-wants-it',
+    file: 'src/gateway/confine/child.ts',
+    find: '    requireWanted();',
+    replace: '    void requireWanted;',
+    test: 'test/gateway/child.test.ts',
+  },
 ];

@@ -162,4 +162,18 @@ export const mutations: readonly Mutation[] = [
     replace: '!movedMeanwhile(error) && (initiator === null',
     test: meanwhile,
   },
+  {
+    name: 'renewals-further-above-forgotten',
+    file: 'src/lifecycle/parent.ts',
+    find: 'await requireNotRevoked(restsOn(claims.client_id, found.body), deps);',
+    replace: 'void restsOn;',
+    test: 'test/attacks/revoked-between.test.ts',
+  },
+  {
+    name: 'renewals-above-do-not-count',
+    file: 'src/server/live-executions.ts',
+    find: '      id = live.parent;',
+    replace: '      id = null;',
+    test: 'test/server/rests-on.test.ts',
+  },
 ];

@@ -131,14 +131,16 @@ async function launch(
     await fence.lease.killAll();
   };
   const enter = (confined: ConfinedCommand): ConfinedCommand => grouped(confined, fence.group);
-  // The last moment: what was revoked since the answer, or whose caller or parent is gone, isn't started to be ended.
-  executions.requireNotEnded(plan.request.executionId);
-  requireCaller(io);
+  // What was revoked since the answer, or whose caller or parent is gone, isn't started to be ended.
+  const requireWanted = (): void => {
+    executions.requireNotEnded(plan.request.executionId);
+    requireCaller(io);
+  };
   if (isolation === 'bubblewrap')
-    return await startChild(enter(bubblewrap(command, confinement)), io.streams, { endRest });
+    return await startChild(enter(bubblewrap(command, confinement)), io.streams, { endRest, requireWanted });
   const artifact = await open(copy.path, 'r');
   try {
-    const kept = { endRest, keep: artifact.fd };
+    const kept = { endRest, requireWanted, keep: artifact.fd };
     return await startChild(enter(withoutNamespaces(command, confinement)), io.streams, kept);
   } finally {
     await artifact.close();

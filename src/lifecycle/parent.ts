@@ -8,7 +8,7 @@ import type { ExecutionRecord } from './execution-record.ts';
 import { ekAuthorities, requireNotRevoked } from './not-revoked.ts';
 import type { DecisionDeps, HostFacts, RecordVersion } from './ports.ts';
 import type { AdmittedRequest } from './stages/request-stage.ts';
-import { initiatorOf } from './rests-on.ts';
+import { initiatorOf, restsOn } from './rests-on.ts';
 import { workloadKey } from './workload-key.ts';
 
 /** A parent whose whole chain verified, whose holder proved itself and whose ancestors are all active. */
@@ -115,6 +115,8 @@ async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promis
     const found = await deps.executions.get(claims.client_id);
     if (found === undefined) return refuse('parent-unknown', 'an ancestor’s record is missing');
     const host = await requireStanding(found.body, claims, deps);
+    // A renewal brought it a policy, authorities and signers that the link in a descendant's chain is older than.
+    await requireNotRevoked(restsOn(claims.client_id, found.body), deps);
     lineage.push({
       host: host.record,
       executionId: claims.client_id,

@@ -42,8 +42,13 @@ export async function endDependents(
     if (ids.length === 0) break;
     ended.push(...(await live.end(ids, ledger, () => ({ state: 'revoked', reason, by: subject }))));
   }
+  // What moved while what is above it ended is found by that alone.
+  if (subject.kind !== 'execution') ended.push(...(await endBelow(idsOf(ended), reason, { live, ledger })));
   return ended;
 }
+
+const idsOf = (ended: readonly EndedExecution[]): readonly string[] =>
+  ended.map(({ executionId }) => executionId);
 
 /** Ends what runs on a host that is not what it should be, and everything below it, wherever that is. */
 export async function endOnHost(
@@ -55,9 +60,15 @@ export async function endOnHost(
 }
 
 /** Ends what is below executions that have ended: on their own host their gateway ends it, elsewhere nobody else does. */
-async function endBelow(executionIds: readonly string[], reason: string, parts: Parts): Promise<void> {
+async function endBelow(
+  executionIds: readonly string[],
+  reason: string,
+  parts: Parts,
+): Promise<readonly EndedExecution[]> {
+  const ended: EndedExecution[] = [];
   for (const id of parts.live.above(executionIds))
-    await endDependents({ kind: 'execution', id }, reason, parts);
+    ended.push(...(await endDependents({ kind: 'execution', id }, reason, parts)));
+  return ended;
 }
 
 /**
@@ -72,11 +83,7 @@ export async function endEarlierBoots(
   const { live, ledger } = parts;
   const reason = 'the host was restarted';
   const ended = await live.end(live.onHost(hostId, boot), ledger, () => ({ state: 'lost', reason }));
-  await endBelow(
-    ended.map(({ executionId }) => executionId),
-    'what started it was lost',
-    parts,
-  );
+  await endBelow(idsOf(ended), 'what started it was lost', parts);
 }
 
 /**

@@ -13,6 +13,8 @@ interface Live {
   /** Unix seconds: end of its last authorization. */
   readonly expires: number;
   readonly boot: ExecutionRecord['boot'];
+  readonly parent: string | null;
+  /** What it rests on, with what its parent rested on when it was written. */
   readonly subjects: readonly Revocable[];
   /** The same, to be looked up. */
   readonly names: ReadonlySet<string>;
@@ -122,7 +124,8 @@ export class LiveExecutions {
     if (ALIVE.has(state)) {
       const above = parent === null ? undefined : this.#live.get(parent);
       const subjects = restsOn(executionId, record, above?.subjects);
-      this.#live.set(executionId, { hostId, expires, boot, subjects, names: new Set(subjects.map(nameOf)) });
+      const names = new Set(subjects.map(nameOf));
+      this.#live.set(executionId, { hostId, expires, boot, parent, subjects, names });
       const others = this.#byHost.get(hostId);
       if (others === undefined) this.#byHost.set(hostId, new Set([executionId]));
       else others.add(executionId);
@@ -142,10 +145,20 @@ export class LiveExecutions {
     if (others?.size === 0) this.#byHost.delete(hostId);
   }
 
-  /** Ids of those that rest on the subject, itself or by what is above them. */
+  /** Ids of those that rest on the subject, themselves or by what is above them now: a renewal changes what that is. */
   restingOn(subject: Revocable): readonly string[] {
     const name = nameOf(subject);
-    return [...this.#live].filter(([, { names }]) => names.has(name)).map(([id]) => id);
+    return [...this.#live.keys()].filter((id) => this.#rests(id, name));
+  }
+
+  #rests(executionId: string, name: string): boolean {
+    for (let id: string | null = executionId; id !== null;) {
+      const live = this.#live.get(id);
+      if (live === undefined) return false;
+      if (live.names.has(name)) return true;
+      id = live.parent;
+    }
+    return false;
   }
 
   /** Those of the executions that others, which have not ended, are below. */

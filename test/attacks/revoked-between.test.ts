@@ -7,6 +7,7 @@ import { LocalIssuer } from '../../src/identity/index.ts';
 import { prepareAttestation } from '../../src/lifecycle/attest.ts';
 import { commitDecision } from '../../src/lifecycle/commit-decision.ts';
 import { prepareExecution } from '../../src/lifecycle/decide.ts';
+import { revocationChange } from '../../src/server/revocation.ts';
 import { DecisionHost, DecisionWorld, claimsOf } from '../server/decision-world.ts';
 import type { Allowed, AskOptions } from '../server/decision-world.ts';
 import { systemRandom } from '../support/random.ts';
@@ -128,8 +129,7 @@ describe('a revocation between the stages and the commit', () => {
     const under = await second.run();
     const options = async () => Promise.resolve({ under });
     const above = async () => await revoke('execution', under.request.executionId);
-    // What is renewed was itself ended by it; of what is asked for, the record above has changed.
-    expect(await between(host, options, above)).toEqual(['revoked-meanwhile', 'state-moved']);
+    expect(await between(host, options, above)).toEqual(DENIED);
   });
 
   it('of the artifact of what runs above denies both', async () => {
@@ -137,6 +137,30 @@ describe('a revocation between the stages and the commit', () => {
     const options = async () => Promise.resolve({ under });
     const above = async () => await revoke('artifact', under.request.artifact.digest);
     expect(await between(host, options, above)).toEqual(DENIED);
+  });
+
+  it('of a policy under which only a renewal of what runs further above was made denies both', async () => {
+    const top = await second.run();
+    const under = await host.run({ under: top });
+    const { hash: renewing } = await world.publish({ maxChildren: 30 });
+    const { session, nonceTpm } = await second.session();
+    const live = { token: String(top.answer['authorization']), sequence: 0, workload: top.workload };
+    const { body } = await second.prepareAttestation([live], nonceTpm);
+    const renewed = await second.post(`/v1/hosts/${second.hostId}/attestations`, body);
+    expect(renewed).toMatchObject({ status: 200, json: { ended: [] } });
+    await session.flush();
+    await publish();
+    const options = async () => Promise.resolve({ under });
+    // Before it is known what rests on it: the commit of the revocation alone.
+    const { ledger, records } = world.verifier.server.services;
+    const operator = { name: 'operator', certificate: 'c'.repeat(64) };
+    const revocation = { kind: 'policy', id: renewing, reason: 'in between' } as const;
+    const decided = await between(host, options, async () => {
+      const change = await revocationChange(revocation, operator, { records }, Date.now());
+      expect((await ledger.commit(change)).ok).toBe(true);
+    });
+    expect(decided).toEqual(DENIED);
+    expect((await host.ask({ under })).json).toMatchObject({ check: 'dependency-revoked' });
   });
 
   it('of the execution that is renewed denies its renewal alone', async () => {

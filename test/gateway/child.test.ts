@@ -1,9 +1,12 @@
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { duringCall } from '../../native/process-gate.ts';
+import { refuse } from '../../src/base/index.ts';
 import { startChild } from '../../src/gateway/confine/child.ts';
 import type { Child } from '../../src/gateway/confine/child.ts';
 import { bubblewrap, withoutNamespaces } from '../../src/gateway/confine/sandbox.ts';
 import type { Confinement } from '../../src/gateway/confine/sandbox.ts';
+import { expectRejection } from '../support/refusals.ts';
 
 const confinement: Confinement = {
   user: process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : { uid: 0, gid: 0 },
@@ -19,8 +22,34 @@ async function start(isolation: string, script: string, stdout: Writable): Promi
     isolation === 'bubblewrap' ? bubblewrap(command, confinement) : withoutNamespaces(command, confinement);
   const stdin = new PassThrough().end();
   const streams = { stdin, stdout, stderr: new PassThrough().resume() };
-  return await startChild(confined, streams, { endRest: () => Promise.resolve() });
+  return await startChild(confined, streams, {
+    endRest: () => Promise.resolve(),
+    requireWanted: () => undefined,
+  });
 }
+
+it('isn’t started when nobody wants it any more by the time that the TPM is free', async () => {
+  let wanted = true;
+  let answer = (): void => undefined;
+  const command = duringCall(
+    () =>
+      new Promise<void>((resolve) => {
+        answer = resolve;
+      }),
+  );
+  const streams = { stdin: new PassThrough().end(), stdout: stuck(), stderr: stuck() };
+  const starting = startChild(withoutNamespaces(['/bin/true'], confinement), streams, {
+    endRest: () => Promise.resolve(),
+    requireWanted: () => {
+      if (!wanted) refuse('revoked', 'it was revoked before it was started');
+    },
+  });
+  const refused = expectRejection('revoked', starting);
+  wanted = false;
+  answer();
+  await command;
+  await refused;
+});
 
 describe.each(['bubblewrap', 'setpriv'])('what runs by %s', (isolation) => {
   it('is over when it is killed, though its caller doesn’t read', async () => {

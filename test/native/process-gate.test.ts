@@ -7,6 +7,7 @@ import { Tpm } from '../../native/index.ts';
 import { LIBRARIES, loadLibrary } from '../../native/library.ts';
 import { duringCall } from '../../native/process-gate.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
+import { expectRejection } from '../support/refusals.ts';
 
 const CHILDREN = 40;
 
@@ -53,6 +54,25 @@ describe('processes and calls into C', () => {
     expect(order).toEqual(['a', 'b', 'call']);
   });
 
+  it('wait for no TPM that never answers, and a call that was held until then goes on', async () => {
+    let end = (): void => undefined;
+    const hung = duringCall(
+      () =>
+        new Promise<void>((resolve) => {
+          end = resolve;
+        }),
+    );
+    const refused = expectRejection(
+      'tpm-timeout',
+      startProcess(() => 'started', 20),
+    );
+    const later = duringCall(() => Promise.resolve('call'));
+    await refused;
+    expect(await later).toBe('call');
+    end();
+    await hung;
+  });
+
   it('hand on what failed, and go on', async () => {
     await expect(duringCall(() => Promise.reject(new TypeError('call')))).rejects.toThrow('call');
     const fail = (): never => {
@@ -69,7 +89,11 @@ describe('descriptors that C has opened', () => {
     const descriptor = dup(1);
     const inherited = async (): Promise<boolean> => {
       const test = spawn('test', ['-e', `/proc/self/fd/${String(descriptor)}`], { stdio: 'ignore' });
-      return await new Promise((resolve) => test.once('exit', (status) => { resolve(status === 0); }));
+      return await new Promise((resolve) =>
+        test.once('exit', (status) => {
+          resolve(status === 0);
+        }),
+      );
     };
     expect(descriptor).toBeGreaterThan(2);
     expect(await inherited()).toBe(true);

@@ -128,6 +128,19 @@ describe('what an execution rests on', () => {
     expect(live.onHost(hex('a'), { resetCount: 2, restartCount: 0 })).toEqual([ID]);
   });
 
+  it('is found by what a renewal brought to what is above', () => {
+    const live = new LiveExecutions(noRecords);
+    live.committed(...written(ID, record(null), '1'));
+    live.committed(...written(CHILD, record(ID), '2'));
+    const [policy, signer] = [`sha256:${hex('6')}`, 'signer-6'];
+    const renewed = { ...record(null), policyHash: policy, chain: [token(ID, hex('a'), '6')] };
+    live.committed(...written(ID, renewed, '3'));
+    expect(live.restingOn({ kind: 'policy', id: policy })).toEqual([ID, CHILD]);
+    expect(live.restingOn({ kind: 'signer', id: signer })).toEqual([ID, CHILD]);
+    // What the child was allowed under stays its own.
+    expect(live.restingOn({ kind: 'signer', id: 'signer-1' })).toEqual([CHILD]);
+  });
+
   it('is found after a start, too, also where the clock of a child’s host was behind its parent’s', async () => {
     const earlier = '019a9e2c-7b1e-7c3d-8f20-000000000000';
     const rows = [

@@ -34,23 +34,27 @@ const DRAIN_MS = 2000;
 export interface ChildTerms {
   /** A descriptor that the command finds as its descriptor 3 (without namespaces only). */
   readonly keep?: number;
+  /** Throws what speaks against starting it: asked in the last moment, when nothing is waited for any more. */
+  readonly requireWanted: () => void;
   /** Ends whatever the command has started and left: when it has ended, and when it is killed. */
   readonly endRest: () => Promise<void>;
 }
 
 /**
  * Starts a confined command.
- * @throws Refusal `gateway-isolation` when the confining program doesn't start
+ * @throws Refusal `gateway-isolation` when the confining program doesn't start, `tpm-timeout` when the TPM doesn't answer
+ *   for too long; what `requireWanted` throws
  */
 export async function startChild(
   command: ConfinedCommand,
   streams: ChildStreams,
-  { keep, endRest }: ChildTerms,
+  { keep, endRest, requireWanted }: ChildTerms,
 ): Promise<Child> {
   const { options } = command;
   const three = streams === 'inherit' ? ('inherit' as const) : ('pipe' as const);
   const more = options === undefined ? (keep === undefined ? [] : [keep]) : (['pipe', 'pipe'] as const);
   const { child, ended, begun } = await startProcess(() => {
+    requireWanted();
     const child = spawn(command.file, command.args, {
       env: { ...command.environment },
       cwd: command.cwd,
