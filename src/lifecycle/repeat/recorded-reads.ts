@@ -70,7 +70,8 @@ export class RevokedReads {
     if (unknown.length > 0) {
       try {
         const found = new Set((await this.#revocations.revokedOf(unknown)).map(keyOf));
-        for (const subject of unknown)
+        // Asked for twice at one time, the first answer counts: somebody went on by it, and the commit looks again.
+        for (const subject of unknown.filter((one) => !this.#asked.has(keyOf(one))))
           this.#asked.set(keyOf(subject), { subject, revoked: found.has(keyOf(subject)) });
       } catch (error) {
         this.#failed.push(failedRead(`revoked/${unknown.map(keyOf).join()}`.slice(0, 512), error));
