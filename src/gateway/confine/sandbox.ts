@@ -1,14 +1,14 @@
-import { execFile } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { touchesConfinement } from '../../lifecycle/loader-variables.ts';
 import type { RunUser } from '../run-order.ts';
-import { startProcess } from './start-process.ts';
+import { succeeds } from './start-process.ts';
 
 const BWRAP = '/usr/bin/bwrap';
 const SETPRIV = '/usr/bin/setpriv';
 const ENV = '/usr/bin/env';
+/** How long trying out a confining program may take. */
+const PROBE_MS = 10_000;
 
 /** How a child is kept apart: `bubblewrap` by namespaces of its own, `setpriv` by user and rights only. */
 export type Isolation = 'bubblewrap' | 'setpriv';
@@ -137,20 +137,14 @@ async function probe(): Promise<Isolation | undefined> {
   const root = process.getuid?.() === 0;
   const user = root ? { uid: 65_534, gid: 65_534 } : { uid: 0, gid: 0 };
   const shape: Confinement = { user, cwd: '/', environment: {}, hidden: [], shown: [] };
-  if (existsSync(BWRAP) && (await succeeds(bubblewrap(['/usr/bin/true'], shape)))) return 'bubblewrap';
-  if (existsSync(SETPRIV) && (await succeeds(withoutNamespaces(['/usr/bin/true'], shape)))) return 'setpriv';
+  if (existsSync(BWRAP) && (await works(bubblewrap(['/usr/bin/true'], shape)))) return 'bubblewrap';
+  if (existsSync(SETPRIV) && (await works(withoutNamespaces(['/usr/bin/true'], shape)))) return 'setpriv';
   return undefined;
 }
 
-function succeeds({ file, args, options }: ConfinedCommand): Promise<boolean> {
+function works({ file, args, options }: ConfinedCommand): Promise<boolean> {
   // For a probe the options hold nothing secret, so they go where they are easy to pass.
   const given = options === undefined ? [] : Buffer.from(options).toString().split('\0').slice(0, -1);
   const rest = options === undefined ? args : [...given, ...args.slice(args.indexOf('--'))];
-  return new Promise((resolve, reject) => {
-    const start = (): ChildProcess =>
-      execFile(file, rest, { env: {}, timeout: 10_000 }, (error) => {
-        resolve(error === null);
-      });
-    startProcess(start).catch(reject);
-  });
+  return succeeds(file, rest, PROBE_MS);
 }

@@ -1,15 +1,14 @@
-import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { chmod, chown, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { refuse } from '../../base/index.ts';
 import type { CredentialFiles } from './credential-files.ts';
 import { isTmpfs } from '../artifact/file-systems.ts';
+import { succeeds } from '../confine/start-process.ts';
 import type { RunUser } from '../run-order.ts';
 
-const run = promisify(execFile);
 const MOUNT = '/usr/bin/mount';
+const MOUNT_MS = 10_000;
 /** Where root mounts a tmpfs of its own. */
 export const ROOT_PLACE = '/run/sealgate/credentials';
 /** Without `noswap` (Linux before 6.4) what was opened could be written to a swap partition. */
@@ -72,13 +71,8 @@ async function isMountOfOurs(place: string): Promise<boolean> {
 
 async function mountTmpfs(place: string): Promise<void> {
   for (const options of [`noswap,${OPTIONS}`, OPTIONS]) {
-    const mounted = await run(MOUNT, ['-t', 'tmpfs', '-o', options, 'sealgate-credentials', place], {
-      env: {},
-    }).then(
-      () => true,
-      () => false,
-    );
-    if (mounted) return;
+    const args = ['-t', 'tmpfs', '-o', options, 'sealgate-credentials', place];
+    if (await succeeds(MOUNT, args, MOUNT_MS)) return;
   }
   // Without the right to mount (a container): what is there counts, and statfs tells what it is.
 }
