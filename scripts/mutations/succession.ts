@@ -50,6 +50,27 @@ export const mutations: readonly Mutation[] = [
     test: policy,
   },
   {
+    name: 'succession-of-other-entries-kept-later',
+    file: 'src/policy/succession.ts',
+    find: 'if (now.kept !== kept) changed(closed.origin);',
+    replace: '',
+    test: policy,
+  },
+  {
+    name: 'succession-keeps-more-than-there-was',
+    file: 'src/policy/succession.ts',
+    find: 'if (BigInt(kept) > BigInt(closed.size))',
+    replace: 'if (BigInt(kept) < 0n)',
+    test: policy,
+  },
+  {
+    name: 'succession-forgets-more-than-was-signed',
+    file: 'src/server/succession.ts',
+    find: 'if (named.kept !== kept)',
+    replace: 'if (named.kept.length < 0)',
+    test: store,
+  },
+  {
     name: 'succession-of-another-first-entry-later',
     file: 'src/policy/succession.ts',
     find: 'if (now.opened.root !== opened.root) changed(closed.origin);',
@@ -166,6 +187,20 @@ export const mutations: readonly Mutation[] = [
     file: 'src/cli/successor-log.ts',
     find: '(one.head.size > most.head.size ? one : most)',
     replace: '(one.head.size < most.head.size ? one : most)',
+    test: agent,
+  },
+  {
+    name: 'succession-of-either-of-two-histories',
+    file: 'src/cli/lost-entries.ts',
+    find: 'if (equalBytes(head.root, other.head.root)) return [];',
+    replace: 'if (head.root.length === other.head.root.length) return [];',
+    test: 'test/cli/lost-entries.test.ts',
+  },
+  {
+    name: 'succession-silent-of-what-was-cosigned',
+    file: 'src/cli/commands/store-restore.ts',
+    find: 'warnings: [...answered.warnings, ...witnessWarnings(copy)]',
+    replace: 'warnings: answered.warnings',
     test: agent,
   },
   {

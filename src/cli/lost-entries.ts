@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseCheckpoint, verifyCheckpoint } from '../audit/index.ts';
 import type { Checkpoint, ClosedBy, VerifierKey } from '../audit/index.ts';
-import { Refusal } from '../base/index.ts';
+import { Refusal, equalBytes } from '../base/index.ts';
 import { CLOSED_MARK, readHighWater, requireContinues } from '../server/high-water.ts';
 import type { LogHead } from '../server/high-water.ts';
 import type { StoredHead } from '../store/index.ts';
@@ -96,14 +96,14 @@ function earlierMarks(file: string, logKeys: readonly VerifierKey[]): Checkpoint
 export interface LostEntries {
   /** Why entries that were answered may be missing; empty when it has all that is known here. */
   readonly lost: readonly string[];
-  /** Those that the copy contradicts: it is no earlier moment of that log. */
+  /** Those that the copy contradicts, or that contradict each other: it may be no earlier moment of that log. */
   readonly forked: readonly string[];
 }
 
 /** Compares a copy with all that is known. */
 export async function lostEntries(copy: LogHead, { heads, doubts }: KnownLog): Promise<LostEntries> {
   const lost = [...doubts];
-  const forked: string[] = [];
+  const forked = [...histories(heads)];
   for (const { head, where } of heads) {
     if (await hasAllOf(copy, head)) continue;
     const sizes = `${where} has ${String(head.size)} entries, the backup ${String(copy.size)}`;
@@ -111,6 +111,35 @@ export async function lostEntries(copy: LogHead, { heads, doubts }: KnownLog): P
     else lost.push(sizes);
   }
   return { lost: [...lost, ...forked], forked };
+}
+
+/** Heads of one size and of different roots: the copy may have neither, and still no log has both. */
+function histories(heads: readonly KnownHead[]): readonly string[] {
+  const first = new Map<bigint, KnownHead>();
+  return heads.flatMap((one) => {
+    const { head, where } = one;
+    const other = first.get(head.size) ?? one;
+    first.set(head.size, other);
+    if (equalBytes(head.root, other.head.root)) return [];
+    const size = String(head.size);
+    return [
+      `${other.where} and ${where} have ${size} entries each, of two histories: the log’s key signed both`,
+    ];
+  });
+}
+
+/** What a copy may have forgotten as a witness of other logs. Cosigning adds no entry: that none is lost says nothing of it. */
+export function witnessWarnings({
+  witnessed,
+  stored,
+}: {
+  readonly witnessed: number;
+  readonly stored: StoredHead;
+}): readonly string[] {
+  const inPlace = stored.state === 'unreadable' || (stored.state === 'signed' && stored.witnessed > 0);
+  return witnessed > 0 || inPlace
+    ? ['as a witness this verifier may have cosigned newer heads of other logs: exchange its witness key']
+    : [];
 }
 
 async function hasAllOf(copy: LogHead, known: Checkpoint): Promise<boolean> {

@@ -118,7 +118,7 @@ function successorDocument(
 ): TrustBundleDocument {
   const closed = { origin: previous.origin, size: previous.size, root: previous.root };
   const opened = { origin, root: `sha256:${toHex(leafHash(first))}` };
-  const succession = [...trust.succession, { closed, opened }];
+  const succession = [...trust.succession, { closed, kept: previous.kept, opened }];
   return { ...nextDocument(trust), log: [formatVkey(key)], succession };
 }
 
@@ -173,7 +173,7 @@ export function successorAnswer(
   { previous, checkpoint, version, hosts, executions }: Successor,
   plan: SuccessorPlan,
   places: { readonly store: string; readonly closed: string; readonly replaced: string | null },
-): JsonObject {
+): JsonObject & { readonly warnings: readonly string[] } {
   return {
     ...{ origin: plan.origin, checkpoint, hosts, executions, store: places.store },
     closed: { ...previous, store: places.closed },

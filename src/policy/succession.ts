@@ -12,6 +12,7 @@ const originText = text({ max: 255, pattern: /^[\x21-\x2a\x2c-\x7e]+$/, want: 't
 export const successionShape = list(
   object({
     closed: object({ origin: originText, size: decimal, root: sha256Text }),
+    kept: decimal,
     opened: object({ origin: originText, root: sha256Text }),
   }),
   MAX_SUCCESSIONS,
@@ -20,7 +21,8 @@ export const successionShape = list(
 
 /**
  * One log that was closed because entries of it are lost, by what its authorities signed. `closed` is the newest tree head
- * of it that was known; `opened.root` the root of its successor's first entry alone.
+ * of it that was known; `kept` how many of its entries its successor goes on from, so that who signs sees that all after
+ * them are forgotten; `opened.root` the root of its successor's first entry alone.
  */
 export type Succession = ReturnType<typeof successionShape>[number];
 
@@ -34,7 +36,9 @@ export function requireOneLine(
   fail: Fail,
 ): void {
   const seen = new Set<string>();
-  for (const [i, { closed, opened }] of succession.entries()) {
+  for (const [i, { closed, kept, opened }] of succession.entries()) {
+    if (BigInt(kept) > BigInt(closed.size))
+      fail(`trust.succession[${String(i)}].kept`, 'no more than the entries that the log was closed at');
     if (seen.size > 0 && succession[i - 1]?.opened.origin !== closed.origin)
       fail(`trust.succession[${String(i)}].closed.origin`, 'the log that opened before');
     seen.add(closed.origin);
@@ -60,8 +64,9 @@ export interface LogLine {
 export function requireSucceeds(before: LogLine, next: LogLine): void {
   const changed = (origin: string): never =>
     refuse('trust-bundle-chain', 'what an earlier version says of a closed log is changed', { origin });
-  for (const [i, { closed, opened }] of before.succession.entries()) {
+  for (const [i, { closed, kept, opened }] of before.succession.entries()) {
     const now = next.succession[i] ?? changed(closed.origin);
+    if (now.kept !== kept) changed(closed.origin);
     const same = now.closed.size === closed.size && now.closed.root === closed.root;
     if (now.closed.origin !== closed.origin || now.opened.origin !== opened.origin) changed(closed.origin);
     if (now.opened.root !== opened.root) changed(closed.origin);
@@ -81,7 +86,10 @@ export function requireSucceeds(before: LogLine, next: LogLine): void {
  * be more than they say is lost.
  * @throws Refusal `log-succession` when the authorities closed the log at less than is remembered, or at another history
  */
-export function goesOnFrom(remembered: Checkpoint, { succession }: Pick<LogLine, 'succession'>): Checkpoint {
+export function goesOnFrom(
+  remembered: Checkpoint,
+  { succession }: { readonly succession: readonly Pick<Succession, 'closed' | 'opened'>[] },
+): Checkpoint {
   let at = remembered;
   for (const { closed, opened } of succession) {
     if (closed.origin !== at.origin) continue;

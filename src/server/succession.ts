@@ -98,7 +98,9 @@ export function requireNamedLog(trust: Pick<TrustBundle, 'succession'>, first: U
   const root = `sha256:${toHex(leafHash(first))}`;
   if (named.opened.root !== root || named.opened.origin !== opening.origin)
     no('the log is not the one that the trust bundle names as the closed one’s successor');
-  const { origin, size } = previous;
+  const { origin, size, kept } = previous;
+  if (named.kept !== kept)
+    no('the trust bundle says that another number of the closed log’s entries is kept than the log does');
   if (named.closed.origin !== origin || BigInt(named.closed.size) < BigInt(size))
     no('the trust bundle closes another log than this one goes on from, or at fewer entries');
 }

@@ -183,6 +183,7 @@ describe('the newest checkpoint', () => {
         succession: [
           {
             closed: { origin: 'example.org/log', size, root: root(before) },
+            kept: '1',
             opened: { origin: 'example.org/log-2', root: root(opening) },
           },
         ],

@@ -10,13 +10,21 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attestHost, enrollHost, openHost, systemClock } from '../../src/agent/index.ts';
 import { isHeld, parseHost } from '../../src/enrollment/index.ts';
 import { profileText } from '../../src/config/index.ts';
 import { logVkey } from '../../src/server/index.ts';
-import { parseCheckpoint, parseLeaf } from '../../src/audit/index.ts';
+import {
+  formatCheckpoint,
+  formatNote,
+  noteSigner,
+  parseCheckpoint,
+  parseLeaf,
+  signNote,
+} from '../../src/audit/index.ts';
 import type { OpeningLeaf } from '../../src/audit/index.ts';
 import { openSqlite } from '../../src/store/index.ts';
 import { startSwtpm } from '../../src/testing/index.ts';
@@ -163,6 +171,15 @@ describe('store restore --successor', () => {
       ...{ exit: 1, denial: { check: 'log-signature' } },
     });
     expect(existsSync(document('forged'))).toBe(false);
+    // Who has the log's key shows a host another history of as many entries as are known here: neither is chosen.
+    const { origin, size } = parseCheckpoint(readFileSync(at('high-water'))).claimed;
+    const signer = noteSigner(origin, 'note', createPrivateKey(readFileSync(at('keys/log.key'))));
+    const other = formatCheckpoint({ origin, size, root: new Uint8Array(32).fill(7) });
+    writeFileSync(forged, formatNote({ text: other, signatures: [signNote(other, signer)] }));
+    const two = await successor('forged', '--known', forged);
+    expect(two).toMatchObject({ exit: 1, denial: { check: 'store-rollback' } });
+    expect(two.denial?.reason).toContain(`the high-water file and forged have ${String(size)} entries each`);
+    expect(existsSync(document('forged'))).toBe(false);
   });
 
   it('closes the log at the newest that is known, and opens one that nobody believes yet', async () => {
@@ -172,7 +189,13 @@ describe('store restore --successor', () => {
     expect(done.closed).toMatchObject({
       ...{ origin: 'example.org/log', size: String(known.size), source: 'high-water' },
     });
-    expect(Number(done.closed.kept)).toBeLessThan(Number(known.size));
+    const { kept } = done.closed;
+    expect(Number(kept)).toBeLessThan(Number(known.size));
+    // Who signs is told how much is forgotten.
+    const forgotten = String(known.size - BigInt(kept));
+    expect(await command('trust-bundle', 'show', document('two'))).toMatchObject({
+      succession: [{ closed: { size: String(known.size) }, kept, forgotten }],
+    });
     expect(statSync(done.closed.store).mode & 0o777).toBe(0o600);
     expect(statSync(at('keys/log.key')).mode & 0o777).toBe(0o600);
     // Without the new name in the configuration nothing starts, and with it not without the authorities.
@@ -252,7 +275,20 @@ describe('store restore --successor', () => {
     // The whole of it once more, from the same backup: another key, another opening, under the signed bundle of the first.
     const bundles = readFileSync(at('certificates/trust-bundles.json'));
     backTo('kept');
-    expect(await successor('again')).toMatchObject({ exit: 0 });
+    // What it cosigned for others since the backup is forgotten too, which no entry of its own log shows.
+    const db = openSqlite(at('data/store.db'), 'DELETE');
+    const row = {
+      origin: 'elsewhere.example/log',
+      version: 1,
+      size: '3',
+      root: 'x',
+      mac: new Uint8Array(32),
+    };
+    await db.insertInto('witnessed').values(row).execute();
+    await db.destroy();
+    const again = await successor('again');
+    expect(again).toMatchObject({ exit: 0 });
+    expect(JSON.stringify(again['warnings'])).toContain('exchange its witness key');
     useOrigin();
     const key = readFileSync(at('keys/log.key'));
     writeFileSync(at('certificates/trust-bundles.json'), bundles);

@@ -37,6 +37,7 @@ const first: TrustBundleDocument = {
 };
 const step = (from: string, size: string, to: string, digit = 'a'): Succession => ({
   closed: { origin: `example.org/${from}`, size, root: root(digit) },
+  kept: '4',
   opened: { origin: `example.org/${to}`, root: root('b') },
 });
 const one = step('log', '90', 'log-2');
@@ -75,6 +76,7 @@ describe('a closed log in a trust bundle', () => {
       { succession: [{ ...one, opened: { ...one.opened, root: root('c') } }] },
     ],
     ['followed by another log', { log: [LOG3 ?? ''], succession: [step('log', '90', 'log-3')] }],
+    ['said to have kept more', { succession: [{ ...one, kept: '5' }] }],
     ['of another name', { succession: [step('other', '90', 'log-2')] }],
   ])('is never %s afterwards', (_, { succession, ...change }) => {
     const { succession: gone, ...document } = succeeded.document;
@@ -99,6 +101,10 @@ describe('a closed log in a trust bundle', () => {
     expectRefusal('trust-bundle-form', () => closing([one], LOG));
     expectRefusal('trust-bundle-form', () => closing([]));
     expectRefusal('trust-bundle-form', () => closing([step('log', '-1', 'log-2')]));
+    expectRefusal('trust-bundle-form', () => closing([{ ...one, kept: '91' }]));
+    const { kept, ...unsaid } = one;
+    expect(kept).toBe('4');
+    expectRefusal('trust-bundle-form', () => closing([unsaid as Succession]));
     expect(readTrustBundle(closing([one])).succession).toEqual([one]);
     // A first version of another verifier's log is no successor of ours.
     const foreign = { log: [LOG3 ?? ''], succession: [step('log-2', '5', 'log-3')] };

@@ -200,9 +200,10 @@ describe('a log that opens in place of a closed one', () => {
 describe('a verifier', () => {
   const opening = utf8('');
   const root = (leaf: Uint8Array): string => `sha256:${toHex(leafHash(leaf))}`;
-  const named = (leaf: Uint8Array, size = '9', origin = now.key.name) => ({
+  const named = (leaf: Uint8Array, size = '9', origin = now.key.name, kept = '4') => ({
     succession: [
       {
+        kept,
         closed: { origin: 'log.example.org', size, root: previous.root },
         opened: { origin, root: root(leaf) },
       },
@@ -224,6 +225,8 @@ describe('a verifier', () => {
       [named(whole), begun.first],
       [named(begun.first, '8'), begun.first],
       [named(begun.first, '9', 'log.example.org/3'), begun.first],
+      // What the authorities were told is kept, and so how much is forgotten.
+      [named(begun.first, '9', now.key.name, '8'), begun.first],
     ] as const)
       expectRefusal('log-successor', () => {
         requireNamedLog(trust, leaf);

@@ -18,7 +18,7 @@ import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
-import { lostEntries, readKnown } from '../lost-entries.ts';
+import { lostEntries, readKnown, witnessWarnings } from '../lost-entries.ts';
 import type { KnownLog, LostEntries } from '../lost-entries.ts';
 import { copyInput, fileSha256, withDirectoryBeside } from '../private-directory.ts';
 import { systemRandom } from '../random.ts';
@@ -169,10 +169,11 @@ async function succeed(plan: SuccessorPlan, parts: Succeeding): Promise<JsonObje
       'no entry is known to be missing: restore it without --successor, and the log goes on',
     );
   if (forked.length > 0)
-    refuse('store-rollback', `the backup is of another history than what is known: ${forked.join('; ')}`);
+    refuse('store-rollback', `there is more than one history of the log: ${forked.join('; ')}`);
   const successor = await makeSuccessor(plan, { ...parts, known, lost });
   const places = await installSuccessor(successor, plan, parts);
-  return successorAnswer(successor, plan, { ...places, store: found.files.store });
+  const answered = successorAnswer(successor, plan, { ...places, store: found.files.store });
+  return { ...answered, warnings: [...answered.warnings, ...witnessWarnings(copy)] };
 }
 
 /** What a backup is compared with. */
@@ -223,10 +224,7 @@ async function renew(file: string, macKey: Uint8Array, epoch: string): Promise<v
 }
 
 function answer(store: string, copy: Candidate, epoch: string, replaced: string | null): JsonObject {
-  const { head, records, sha256, checkpoint, lost, witnessed, stored } = copy;
-  // Cosigning adds no entry: that no entry is lost says nothing of it.
-  const cosigned =
-    witnessed > 0 || stored.state === 'unreadable' || (stored.state === 'signed' && stored.witnessed > 0);
+  const { head, records, sha256, checkpoint, lost } = copy;
   return {
     ...{ store, entries: Number(head.size), records, sha256, epoch, checkpoint, replaced },
     rollback: lost.length > 0,
@@ -237,9 +235,7 @@ function answer(store: string, copy: Candidate, epoch: string, replaced: string 
             'revocations, budgets and decisions of since are forgotten; whoever knows a newer checkpoint refuses this log',
           ]
         : []),
-      ...(cosigned
-        ? ['as a witness this verifier may have cosigned newer heads of other logs: exchange its witness key']
-        : []),
+      ...witnessWarnings(copy),
     ],
   };
 }

@@ -122,13 +122,17 @@ function registerSign(group: Command, context: CommandContext): void {
     )
     .action((file: string, options: { readonly key: string; readonly output?: string }) => {
       const payload = readInput(file, 'trust bundle', LIMITS.signature);
-      const { version, digest } = readTrustBundle(payload);
+      const bundle = readTrustBundle(payload);
+      const { version, digest } = bundle;
       const key = parsePrivateKey(readInput(options.key, 'private key', 65_536));
       const output = options.output ?? `${path.resolve(file)}.dsse.json`;
       const envelope = signAsAuthority(payload, TRUST_BUNDLE_TYPE, key, begun(output, payload));
       writeWhole(output, `${JSON.stringify(envelope)}\n`);
       const signatures = (envelope['signatures'] as readonly unknown[]).length;
-      printDone(context, 'signed', { output, version, digest, key: key.publicKey.fingerprint, signatures });
+      printDone(context, 'signed', {
+        ...{ output, version, digest, key: key.publicKey.fingerprint, signatures },
+        succession: successionJson(bundle),
+      });
     });
 }
 
@@ -190,9 +194,15 @@ function bundleJson(bundle: TrustBundle): JsonObject {
       keys: authorities.keys.map(({ name, key }) => ({ name, fingerprint: key.fingerprint })),
     },
     witnesses: document.witnesses,
-    succession: bundle.succession.map(({ closed, opened }) => ({
-      closed: { ...closed },
-      opened: { ...opened },
-    })),
+    succession: successionJson(bundle),
   };
+}
+
+/** With what is said of each closed log's entries in so many words, for who signs: `forgotten` is what the least is. */
+function successionJson({ succession }: TrustBundle): readonly JsonObject[] {
+  return succession.map(({ closed, kept, opened }) => ({
+    closed: { ...closed },
+    ...{ kept, forgotten: String(BigInt(closed.size) - BigInt(kept)) },
+    opened: { ...opened },
+  }));
 }
