@@ -197,6 +197,20 @@ export const mutations: readonly Mutation[] = [
     test: 'test/cli/lost-entries.test.ts',
   },
   {
+    name: 'restore-forgets-what-was-cosigned',
+    file: 'src/cli/commands/store-restore.ts',
+    find: "if (copy.stored.state === 'signed') await rememberCosigned",
+    replace: "if (copy.stored.state !== 'signed') await rememberCosigned",
+    test: backup,
+  },
+  {
+    name: 'restore-takes-back-what-was-cosigned',
+    file: 'src/store/witness-tables.ts',
+    find: 'if (own !== undefined && own.size >= theirs.size) continue;',
+    replace: '',
+    test: 'test/store/witnessed.test.ts',
+  },
+  {
     name: 'succession-silent-of-what-was-cosigned',
     file: 'src/cli/commands/store-restore.ts',
     find: 'warnings: [...answered.warnings, ...witnessWarnings(copy)]',

@@ -22,5 +22,6 @@ export { openSqlite } from './sqlite.ts';
 export { readStoredHead } from './stored-head.ts';
 export type { StoredHead } from './stored-head.ts';
 export { tileStore } from './tile-store.ts';
+export { takeLaterWitnessed } from './witness-tables.ts';
 export type { WitnessStep } from './witness-tables.ts';
 export { openWorkerStore } from './worker-store.ts';

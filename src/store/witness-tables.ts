@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { WitnessedHead } from '../audit/index.ts';
-import { fromHex, toHex } from '../base/index.ts';
+import { Refusal, fromHex, toHex } from '../base/index.ts';
 import { checkRowMac, rowMac } from './record-mac.ts';
 import type { SealedRow } from './record-mac.ts';
 import type { Database, WitnessedTable } from './schema.ts';
@@ -77,6 +77,35 @@ export async function storeWitnessed(
       .execute();
     return true;
   });
+}
+
+/**
+ * Takes what another store of this verifier cosigned later than this one remembers: a witness never goes back because
+ * its store does. Rows that its key didn't make say nothing.
+ * @param from nothing of it is changed
+ */
+export async function takeLaterWitnessed(db: Database, from: Database, macKey: Uint8Array): Promise<void> {
+  for (const row of await from.selectFrom('witnessed').selectAll().execute()) {
+    const theirs = madeBy(macKey, row);
+    if (theirs === undefined) continue;
+    const own = await readWitnessed(db, macKey, row.origin);
+    if (own !== undefined && own.size >= theirs.size) continue;
+    const { origin, ...rest } = row;
+    await db
+      .insertInto('witnessed')
+      .values({ origin, ...rest })
+      .onConflict((conflict) => conflict.column('origin').doUpdateSet(rest))
+      .execute();
+  }
+}
+
+function madeBy(macKey: Uint8Array, row: WitnessedTable): WitnessedHead | undefined {
+  try {
+    return openWitnessed(macKey, row);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return undefined;
+  }
 }
 
 /** One step of a witness: from the head that was judged to the one that is cosigned. */

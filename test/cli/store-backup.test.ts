@@ -428,6 +428,22 @@ describe('sealgate store restore', () => {
     expect(restored.warnings.join()).toContain('witness key');
   });
 
+  it('goes on as a witness from what the store in place cosigned last', async () => {
+    const verifier = await startVerifier(directory);
+    const origin = 'elsewhere.example/log';
+    const next = { size: 7n, root: new Uint8Array(32).fill(7) };
+    expect(await verifier.server.services.store.witness({ origin, before: undefined, next })).toBe(true);
+    const newest = path.join(root, 'newest.db');
+    expect(await backUp(newest)).toMatchObject({ exit: 0 });
+    const later = { size: 9n, root: new Uint8Array(32).fill(9) };
+    expect(await verifier.server.services.store.witness({ origin, before: next, next: later })).toBe(true);
+    await verifier.server.stop();
+    expect(await restore(newest)).toMatchObject({ exit: 0, rollback: false });
+    const again = await startVerifier(directory);
+    expect(await again.server.services.store.witnessed(origin)).toEqual(later);
+    await again.server.stop();
+  });
+
   it('leaves a rolled back store that store check doesn’t find sound', async () => {
     expect(await restore(older, '--accept-rollback')).toMatchObject({ exit: 0, rollback: true });
     expect(await json('store', 'check')).toMatchObject({ exit: 1, findings: [{ check: 'log-behind' }] });

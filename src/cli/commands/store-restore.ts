@@ -12,6 +12,7 @@ import {
   readStoredHead,
   rebuildLineage,
   replaceStore,
+  takeLaterWitnessed,
 } from '../../store/index.ts';
 import type { SoundCopy, StoreKeys, StoredHead } from '../../store/index.ts';
 import { systemClock } from '../clock.ts';
@@ -118,6 +119,7 @@ async function restore(
         { keys, checkpoints: options.known },
         progressOf(context, 'rows'),
       );
+      if (copy.stored.state === 'signed') await rememberCosigned(file, store, keys.macKey);
       const epoch = toHex(systemRandom.bytes(16));
       if (plan !== undefined) return await succeed(plan, { found, file, copy, epoch, macKey: keys.macKey });
       if (copy.lost.length > 0 && options.acceptRollback !== true)
@@ -210,6 +212,16 @@ async function keepMark(
   // What nobody believes serve doesn't either: it starts on nothing then.
   if (mark === null) return;
   if (mark === undefined || mark.size < stored.head.size) await writeHighWater(highWater, stored.checkpoint);
+}
+
+/** As a witness of other logs this verifier goes on from what the store in place cosigned last. */
+async function rememberCosigned(file: string, store: string, macKey: Uint8Array): Promise<void> {
+  const [db, inPlace] = [openSqlite(file, 'DELETE'), openSqlite(store, 'DELETE')];
+  try {
+    await takeLaterWitnessed(db, inPlace, macKey);
+  } finally {
+    await Promise.all([db.destroy(), inPlace.destroy()]);
+  }
 }
 
 async function renew(file: string, macKey: Uint8Array, epoch: string): Promise<void> {
