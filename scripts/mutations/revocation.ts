@@ -165,8 +165,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'renewals-further-above-forgotten',
     file: 'src/lifecycle/parent.ts',
-    find: 'await requireNotRevoked(restsOn(claims.client_id, found.body), deps);',
-    replace: 'void restsOn;',
+    find: 'await requireNotRevoked(now, deps);',
+    replace: 'void now;',
     test: 'test/attacks/revoked-between.test.ts',
   },
   {

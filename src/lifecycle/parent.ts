@@ -115,8 +115,10 @@ async function ancestorsOf(chain: readonly string[], deps: DecisionDeps): Promis
     const found = await deps.executions.get(claims.client_id);
     if (found === undefined) return refuse('parent-unknown', 'an ancestor’s record is missing');
     const host = await requireStanding(found.body, claims, deps);
-    // A renewal brought it a policy, authorities and signers that the link in a descendant's chain is older than.
-    await requireNotRevoked(restsOn(claims.client_id, found.body), deps);
+    // A renewal brought it a policy, authorities and signers that the link in a descendant's chain is older than. What
+    // executions were ended, their records say.
+    const now = restsOn(claims.client_id, found.body).filter(({ kind }) => kind !== 'execution');
+    await requireNotRevoked(now, deps);
     lineage.push({
       host: host.record,
       executionId: claims.client_id,
