@@ -300,4 +300,11 @@ export const mutations: readonly Mutation[] = [
     replace: '    void requireWanted;',
     test: 'test/gateway/child.test.ts',
   },
+  {
+    name: 'users-of-one-gateway-only',
+    file: 'src/gateway/gateway.ts',
+    find: 'leaseUser(MACHINE_USERS, caller, random)',
+    replace: 'leaseUser(places.run, caller, random)',
+    test: fence,
+  },
 ];

@@ -24,7 +24,8 @@ export async function askAgain(
   try {
     return await askExecution(host, plan, clock);
   } catch (error) {
-    const renewed = named !== parent?.authorization() || (parent?.elsewhere === true && attempt === 1);
+    // Elsewhere it may be renewed between its proof and the decision each time; one that has ended there proves nothing.
+    const renewed = parent?.elsewhere === true || named !== parent?.authorization();
     if (renewed && parentMoved(error) && attempt < MAX_ATTEMPTS)
       return await askAgain(host, plan, clock, attempt + 1);
     if (error instanceof ReleaseLost) {

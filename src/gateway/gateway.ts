@@ -34,7 +34,7 @@ import { probeIsolation } from './confine/sandbox.ts';
 import type { Isolation } from './confine/sandbox.ts';
 import { startExecution } from './start-execution.ts';
 import type { StartTerms } from './start-execution.ts';
-import { leaseUser } from './confine/user-lease.ts';
+import { MACHINE_USERS, leaseUser } from './confine/user-lease.ts';
 import type { UserLease } from './confine/user-lease.ts';
 
 /** What a gateway works with. */
@@ -134,7 +134,7 @@ export class Gateway implements RunnerPort {
     let group: RunGroup | undefined;
     try {
       const asker = await this.#options.host();
-      lease = await leaseUser(places.run, caller, random);
+      lease = await leaseUser(MACHINE_USERS, caller, random);
       const turn: TakeTurn = (task) => this.#desk.turn(caller.uid, task);
       const asked = { order, caller, user: lease.user, executionId, parent };
       const prepared = await prepareRun(asker, { ...asked, places, isolation, anywhere, clock, turn });

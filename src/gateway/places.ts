@@ -6,7 +6,7 @@ import { loadNative } from '../agent/open-tpm.ts';
 import { wipeDirectory } from './credentials/credentials-dir.ts';
 import { sweepRunGroup } from './confine/cgroup.ts';
 import { removeCopy } from './artifact/private-copy.ts';
-import { sweepUsers } from './confine/user-lease.ts';
+import { MACHINE_USERS, sweepUsers } from './confine/user-lease.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -48,7 +48,7 @@ export async function sweep(places: Places): Promise<readonly string[]> {
   const names = [...(await readdir(places.run).catch(() => [])), ...(await readdir(places.credentials))];
   const ids = new Set(names.map((name) => name.replace(/\.lock$/, '')).filter((name) => UUID.test(name)));
   // First what still runs, then what it could use.
-  await sweepUsers(places.run);
+  await sweepUsers(MACHINE_USERS);
   const cleared: string[] = [];
   for (const executionId of ids) {
     const lock = await lockExecution(places, executionId).catch(() => undefined);

@@ -1,10 +1,10 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeRunGroup } from '../../src/gateway/confine/cgroup.ts';
-import { leaseUser, sweepUsers } from '../../src/gateway/confine/user-lease.ts';
+import { MACHINE_USERS, leaseUser, sweepUsers } from '../../src/gateway/confine/user-lease.ts';
 import { systemRandom } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { GatewayWorld } from './world.ts';
@@ -79,6 +79,19 @@ describe.runIf(isRoot)('what an execution starts', () => {
     const { end } = await world.run(await world.order(file), { isolation }, ending, caller);
     expect(end).toMatchObject({ status: null, signal: 'SIGKILL' });
     await untilGone(`sleep\0${String(own)}`);
+  });
+
+  it('has a user that no other gateway of this machine gives away, and ends, meanwhile', async () => {
+    const file = world.file('whose', '#!/bin/sh\nid -u\nexec sleep 60\n');
+    let free: boolean | undefined;
+    const { end } = await world.run(await world.order(file), {}, (text, send) => {
+      const lock = path.join(MACHINE_USERS, `user-${text.trim()}.lock`);
+      // As the other gateway would ask: may it have the lock?
+      free = spawnSync('flock', ['--nonblock', lock, 'true']).status === 0;
+      send('SIGTERM');
+    });
+    expect(free).toBe(false);
+    expect(end).toMatchObject({ signal: 'SIGTERM', denial: null });
   });
 
   it('has a user of its own, which sees nothing of another execution', async () => {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
-import { open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { loadNative } from '../../agent/open-tpm.ts';
@@ -17,6 +17,11 @@ import { startProcessNow } from './start-process.ts';
 const FIRST = 60_706;
 const LAST = 61_183;
 const COUNT = LAST - FIRST + 1;
+/**
+ * Where root's gateways lock the users that they have given away: one place for the whole machine, since users are the
+ * machine's, and what one gateway ends would otherwise be another's.
+ */
+export const MACHINE_USERS = '/run/sealgate/users';
 /** Who nobody is: an artifact never runs as root, nor with its group. */
 const NOBODY = 65_534;
 const SETPRIV = '/usr/bin/setpriv';
@@ -35,34 +40,43 @@ export interface UserLease {
  * The user for an execution: its caller, where that is an ordinary one. Where the gateway is root and the caller is root (or
  * is itself such an execution), a user of its own, so that no two executions read each other's memory or credentials. The
  * number is this gateway's by a lock that the kernel drops when it dies.
- * @param run directory of the host's runs
- * @throws Refusal `run-limit` when all numbers are taken
+ * @param users directory of the locks: {@link MACHINE_USERS}
+ * @throws Refusal `run-limit` when all numbers are taken, `gateway-isolation` when there is no place for the locks
  */
-export async function leaseUser(run: string, caller: RunUser, random: Random): Promise<UserLease> {
+export async function leaseUser(users: string, caller: RunUser, random: Random): Promise<UserLease> {
   const own = caller.uid === 0 || (caller.uid >= FIRST && caller.uid <= LAST);
   if (process.getuid?.() !== 0 || !own) return lent(caller);
+  await makePlace(users);
   const [high = 0, low = 0] = random.bytes(2);
   // Begun anywhere: what one execution left in /tmp is another user's for a long time.
   const start = (high * 256 + low) % COUNT;
   for (let i = 0; i < COUNT; i++) {
     const uid = FIRST + ((start + i) % COUNT);
-    const lock = await tryLock(lockFile(run, uid));
+    const lock = await tryLock(lockFile(users, uid));
     if (lock === undefined) continue;
     // What a gateway left that was killed.
     await killAllOf(uid);
-    return owned(run, uid, lock);
+    return owned(users, uid, lock);
   }
   return refuse('run-limit', 'there is no user left for another execution', { most: COUNT });
 }
 
-/** Ends what a gateway that was killed left running under users of their own. */
-export async function sweepUsers(run: string): Promise<void> {
+async function makePlace(users: string): Promise<void> {
+  try {
+    await mkdir(users, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    refuse('gateway-isolation', `there is no place for the locks of users: ${String(error)}`, { users });
+  }
+}
+
+/** Ends what gateways that were killed left running under users of their own. */
+export async function sweepUsers(users: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  for (const name of await readdir(run).catch(() => [])) {
+  for (const name of await readdir(users).catch(() => [])) {
     const uid = Number(/^user-(\d{5})\.lock$/.exec(name)?.[1] ?? 0);
     if (uid < FIRST || uid > LAST) continue;
-    const lock = await tryLock(lockFile(run, uid));
-    if (lock !== undefined) await owned(run, uid, lock).release();
+    const lock = await tryLock(lockFile(users, uid));
+    if (lock !== undefined) await owned(users, uid, lock).release();
   }
 }
 
@@ -73,19 +87,19 @@ function lent({ uid, gid }: RunUser): UserLease {
   return { user: { uid, gid: group }, killAll: nothing, release: nothing };
 }
 
-function owned(run: string, uid: number, lock: FileHandle): UserLease {
+function owned(users: string, uid: number, lock: FileHandle): UserLease {
   return {
     user: { uid, gid: uid },
     killAll: () => killAllOf(uid),
     release: async () => {
       await killAllOf(uid);
-      await rm(lockFile(run, uid), { force: true });
+      await rm(lockFile(users, uid), { force: true });
       await lock.close();
     },
   };
 }
 
-const lockFile = (run: string, uid: number): string => path.join(run, `user-${String(uid)}.lock`);
+const lockFile = (users: string, uid: number): string => path.join(users, `user-${String(uid)}.lock`);
 
 /** Undefined when somebody has it. The file that was locked is the one that is there: whoever released it removed another. */
 async function tryLock(file: string): Promise<FileHandle | undefined> {
