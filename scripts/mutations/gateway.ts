@@ -307,4 +307,11 @@ export const mutations: readonly Mutation[] = [
     replace: 'leaseUser(places.run, caller, random)',
     test: fence,
   },
+  {
+    name: 'waits-to-kill-what-has-ended',
+    file: 'src/gateway/execution.ts',
+    find: 'if (!this.#childEnded) this.#stop(reason);',
+    replace: 'this.#stop(reason);',
+    test: 'test/gateway/executions.test.ts',
+  },
 ];

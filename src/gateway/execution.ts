@@ -44,6 +44,7 @@ export class Execution {
   #timer: NodeJS.Timeout;
   #denial: ExecutionDenial | null = null;
   #kill: NodeJS.Timeout | undefined;
+  #childEnded = false;
 
   constructor(parts: ExecutionParts) {
     this.#parts = parts;
@@ -108,7 +109,7 @@ export class Execution {
     const { host, workload, asked, onRenew } = this.#parts;
     const { trust } = await host();
     // Ended while the attestation was under way: what was renewed is for nobody.
-    if (this.#denial !== null) return;
+    if (this.#denial !== null || this.#childEnded) return;
     const svidCas = trust.cas.svid;
     const names = credentials.length === 0 ? [] : asked;
     await this.#parts.credentials.write(
@@ -123,15 +124,19 @@ export class Execution {
     if (onRenew !== undefined && !this.over.aborted) this.signal(`SIG${onRenew}`);
   }
 
-  /** TERM, and after a grace KILL; its credentials are gone at once. */
+  /** TERM, and after a grace KILL; its credentials are gone at once. What has ended by itself stays so. */
   async end(reason: ExecutionDenial): Promise<void> {
+    if (!this.#childEnded) this.#stop(reason);
+    await this.#parts.credentials.wipe();
+  }
+
+  #stop(reason: ExecutionDenial): void {
     this.#denial ??= reason;
     this.#over.abort(PARENT_ENDED);
     this.signal('SIGTERM');
     this.#kill ??= setTimeout(() => {
       this.signal('SIGKILL');
     }, this.#parts.graceMs ?? GRACE_MS);
-    await this.#parts.credentials.wipe();
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -143,6 +148,7 @@ export class Execution {
     try {
       return await this.#parts.child.ended;
     } finally {
+      this.#childEnded = true;
       this.#over.abort(PARENT_ENDED);
       clearTimeout(this.#timer);
       clearTimeout(this.#kill);

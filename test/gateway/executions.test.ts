@@ -82,6 +82,22 @@ describe('a gateway', () => {
     expect(readdirSync(path.join(world.host.state.path, 'run'))).toEqual([]);
   });
 
+  it('keeps nothing waiting for what has ended by itself when its caller leaves after it', async () => {
+    const gateway = world.gateway();
+    const caller = new AbortController();
+    const pass = () => new PassThrough().resume();
+    const streams = { stdin: pass(), stdout: pass(), stderr: pass() };
+    const order = await world.order(world.file('brief', '#!/bin/sh\nexit 0\n'));
+    const ended = await gateway.runArtifact(order, OWN_USER, { streams, signal: caller.signal });
+    expect(ended).toMatchObject({ status: 0, denial: null });
+    // A timer for the KILL would keep the process for as long as the grace.
+    const timers = (): number => process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length;
+    const before = timers();
+    caller.abort();
+    expect(timers()).toBe(before);
+    expect(ended.denial).toBeNull();
+  });
+
   it('ends at once what was revoked in the moment of its start', async () => {
     const gateway = world.gateway({ graceMs: 200 });
     const order = await world.order(world.file('begun', '#!/bin/sh\nsleep 8\necho ran\n'));
