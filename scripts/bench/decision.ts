@@ -17,7 +17,7 @@ import { executionBody } from './lib/software-agent.ts';
 
 const { values } = parseArgs({
   options: {
-    hosts: { type: 'string', default: '64' },
+    hosts: { type: 'string', default: '1000' },
     decisions: { type: 'string', default: '2000' },
     'warm-up': { type: 'string', default: '6000' },
     workers: { type: 'string', default: '32' },
