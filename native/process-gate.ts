@@ -3,18 +3,15 @@ import { Refusal } from '../src/base/index.ts';
 /*
  * tpm2-tss opens sockets and devices without O_CLOEXEC, so that a process which is started meanwhile keeps a copy: an
  * emulator serves nobody else until that process has ended, and whoever runs in it could speak to the TPM. Calls into C
- * and starts of processes therefore take turns.
+ * and starts of processes therefore take turns. This file loads no library, so that whoever only starts processes
+ * imports it alone.
  */
 
 /** How long a start waits for calls that are under way; new calls of other connections wait for it as long. */
 const LONGEST_WAIT_MS = 30_000;
 
-interface Start {
-  readonly go: () => void;
-}
-
 let calls = 0;
-const starts = new Set<Start>();
+const starts = new Set<() => void>();
 const held: (() => void)[] = [];
 
 /**
@@ -46,17 +43,15 @@ export function startProcess<T>(start: () => T, waitMs = LONGEST_WAIT_MS): Promi
   return new Promise((resolve, reject) => {
     const leave = (): void => {
       clearTimeout(timer);
-      starts.delete(waiting);
+      starts.delete(go);
     };
-    const waiting: Start = {
-      go: () => {
-        leave();
-        try {
-          resolve(start());
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      },
+    const go = (): void => {
+      leave();
+      try {
+        resolve(start());
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
     };
     const timer = setTimeout(() => {
       leave();
@@ -64,14 +59,14 @@ export function startProcess<T>(start: () => T, waitMs = LONGEST_WAIT_MS): Promi
       reject(new Refusal('tpm-timeout', `no process is started: the TPM is in use for over ${seconds} s`));
       letGo();
     }, waitMs);
-    starts.add(waiting);
+    starts.add(go);
     letStart();
   });
 }
 
 function letStart(): void {
   if (calls > 0) return;
-  for (const { go } of [...starts]) go();
+  for (const go of [...starts]) go();
   letGo();
 }
 

@@ -6,7 +6,7 @@ import { loadNative } from '../../agent/open-tpm.ts';
  * Starts a process that inherits nothing but the streams that it is given: no descriptor of the TPM, which C opens
  * without O_CLOEXEC, and none that the gateway itself was started with. Waits for a command of the TPM that is under way.
  * @param start synchronous; listeners for the process's events belong in it
- * @throws what `start` throws
+ * @throws Refusal `tpm-timeout` when that command takes too long; what `start` throws
  */
 export async function startProcess<T>(start: () => T): Promise<T> {
   const native = await loadNative();
@@ -14,8 +14,8 @@ export async function startProcess<T>(start: () => T): Promise<T> {
 }
 
 /**
- * {@link startProcess} at once, for what ends processes: a TPM that doesn't answer must not keep anything alive. A connection that an
- * emulator's command has open at this moment is inherited.
+ * {@link startProcess} at once, for what ends processes: a TPM that doesn't answer must not keep anything alive. A
+ * connection that an emulator's command has open at this moment is inherited.
  */
 export async function startProcessNow<T>(start: () => T): Promise<T> {
   return closed(await loadNative(), start);
