@@ -22,6 +22,27 @@ export const mutations: readonly Mutation[] = [
     test: policy,
   },
   {
+    name: 'succession-of-a-log-that-went-on',
+    file: 'src/policy/succession.ts',
+    find: 'if (size > BigInt(closed.size))',
+    replace: 'if (size > BigInt(closed.size) + size)',
+    test: policy,
+  },
+  {
+    name: 'succession-not-asked-of-a-package',
+    file: 'src/lifecycle/package/trust.ts',
+    find: 'requireNotAfterClosing(checkpoint.claimed, newest);',
+    replace: 'requireNotAfterClosing(checkpoint.claimed, { succession: [] });',
+    test: 'test/server/package.test.ts',
+  },
+  {
+    name: 'succession-by-the-new-log-alone',
+    file: 'src/cli/opened-log.ts',
+    find: 'const before = moved && successor !== undefined ? goesOnFrom(remembered, successor) : remembered;',
+    replace: 'const before = moved && successor !== undefined ? undefined : remembered;',
+    test: agent,
+  },
+  {
     name: 'succession-without-its-first-entry',
     file: 'src/policy/succession.ts',
     find: 'at = { origin: opened.origin, size: 1n, root: digestBytes(opened.root) };',

@@ -5,10 +5,8 @@ import {
   parseCheckpoint,
   parseLeaf,
   parseQuorumPolicy,
-  proveInclusion,
   requireContinues,
   verifyCheckpoint,
-  verifyInclusion,
   verifyQuorum,
 } from '../audit/index.ts';
 import type {
@@ -18,10 +16,11 @@ import type {
   QuorumPolicy,
   UnverifiedCheckpoint,
 } from '../audit/index.ts';
-import { Refusal, refuse, toBase64, toHex } from '../base/index.ts';
+import { Refusal, equalBytes, refuse, toBase64 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { VerifierRefusal, verifierLog } from '../client/index.ts';
 import { goesOnFrom } from '../policy/index.ts';
+import type { TrustBundle } from '../policy/index.ts';
 import { directoryLog } from './directory-log.ts';
 import { readInput } from './input.ts';
 import { connectProfile, findProfile } from './profile-file.ts';
@@ -75,58 +74,49 @@ export async function withLog<T>(options: LogOptions, task: (log: OpenedLog) => 
 export interface FollowedCheckpoint {
   readonly checkpoint: UnverifiedCheckpoint;
   readonly before: Checkpoint | undefined;
-  /** What its first entry says of the log before, where that is the one that was followed so far. */
+  /** What its first entry says of the log before it, where another one was followed so far. */
   readonly closed: OpeningLeaf['previous'];
 }
 
 /**
  * The newest checkpoint: signed by the log, cosigned where that is asked for, and a continuation of the one that the
  * profile remembers.
- * @param successor whether the log may have opened in place of the one that the profile remembers: the auditor's word
+ * @param successor trust bundle by which the log may have opened in place of the one that the profile remembers
  * @throws Refusal `log-signature`, `log-origin`, `log-consistency`, `log-witnesses`, `log-succession`, `log-tile`, `malformed`
  */
 export async function followedCheckpoint(
   { source, keys, quorum, profile }: OpenedLog,
-  { successor = false }: { readonly successor?: boolean } = {},
+  successor?: TrustBundle,
 ): Promise<FollowedCheckpoint> {
   const remembered = profile === undefined ? undefined : rememberedCheckpoint(profile, keys);
   const checkpoint = await source.checkpoint();
   verifyCheckpoint(checkpoint, keys);
   if (quorum !== undefined) verifyQuorum(checkpoint, quorum);
   const { claimed } = checkpoint;
-  const { before, closed } =
-    successor && remembered !== undefined && remembered.origin !== claimed.origin
-      ? await overSuccession(source, remembered, claimed)
-      : { before: remembered, closed: null };
+  const moved = remembered !== undefined && remembered.origin !== claimed.origin;
+  const before = moved && successor !== undefined ? goesOnFrom(remembered, successor) : remembered;
   if (before !== undefined) await requireContinues(source, before, claimed);
+  const closed =
+    before === undefined || before === remembered ? null : await closedBefore(source, claimed, before);
   return { checkpoint, before, closed };
 }
 
 /**
- * Where a log that opened in place of the remembered one goes on from: its first entry has to name that one, closed at no
- * less than is remembered.
- * @throws Refusal `log-origin`, `log-succession`, `log-inclusion`, `malformed`
+ * What the first entry of a log says of the log before it.
+ * @param opened the log when it had that entry only
+ * @throws Refusal `log-consistency`, `malformed`
  */
-async function overSuccession(
+async function closedBefore(
   source: LogSource,
-  remembered: Checkpoint,
-  { origin, size, root }: Checkpoint,
-): Promise<Pick<FollowedCheckpoint, 'before' | 'closed'>> {
+  { origin, size }: Checkpoint,
+  opened: Checkpoint,
+): Promise<OpeningLeaf['previous']> {
   const width = size < 256n ? Number(size) : 256;
-  const [first] = width === 0 ? [] : parseBundle(await source.bundle({ index: 0n, width }), width);
-  if (first === undefined) return refuse('log-origin', 'the log has no first entry', { origin });
-  const hash = leafHash(first);
-  const proof = await proveInclusion(0n, size, source.tiles);
-  verifyInclusion({ index: 0n, size, leafHash: hash, proof, root });
+  const [first] = parseBundle(await source.bundle({ index: 0n, width }), width);
+  if (first === undefined || !equalBytes(leafHash(first), opened.root))
+    return refuse('log-consistency', 'the log shows another first entry than it opened with', { origin });
   const leaf = parseLeaf(first);
-  if (leaf.kind !== 'opening' || leaf.previous?.origin !== remembered.origin)
-    return refuse('log-origin', 'the log did not open in place of the one that was verified before', {
-      origin,
-    });
-  const { previous } = leaf;
-  const closed = { origin: previous.origin, size: previous.size, root: previous.root };
-  const opened = { origin, root: `sha256:${toHex(hash)}` };
-  return { before: goesOnFrom(remembered, { succession: [{ closed, opened }] }), closed: previous };
+  return leaf.kind === 'opening' ? leaf.previous : null;
 }
 
 /**

@@ -900,7 +900,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'log-succession': rule(
     'audit',
     'invalid-verification',
-    'Keep the remembered checkpoint. The operator gives it to store restore --successor --known, or has the authorities sign a trust bundle that closes the log at it.',
+    'Keep the checkpoint that shows more. The operator gives it to store restore --successor --known, or has the authorities sign a trust bundle that closes the log at it; what was made of a log after it was closed proves nothing.',
   ),
   'log-successor': rule(
     'audit',

@@ -68,13 +68,15 @@ export type { SpiffeParts } from './spiffe-template.ts';
 export { TRUST_BUNDLE_TYPE, readTrustBundle, trustBundleBytes } from './trust-bundle.ts';
 export type { KeyPurpose, TrustBundle, TrustBundleDocument } from './trust-bundle.ts';
 export {
+  MAX_TRUST_CHAIN,
   openFirstTrustBundle,
+  openGivenTrustChain,
   openNextTrustBundle,
   openTrustChain,
   verifyTrustChain,
 } from './trust-chain.ts';
 export type { TrustChain, VerifiedTrustBundle } from './trust-chain.ts';
-export { goesOnFrom } from './succession.ts';
+export { goesOnFrom, requireNotAfterClosing } from './succession.ts';
 export type { Succession } from './succession.ts';
 export { bothLimits, presentationOf } from './presentation.ts';
 export type { PresentationLimits } from './presentation.ts';

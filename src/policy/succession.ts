@@ -104,4 +104,23 @@ export function goesOnFrom(
   return at;
 }
 
+/**
+ * What a log that was closed says of itself is of the time before: whoever has its key since then can make it longer, but
+ * not what the authorities signed of it.
+ * @throws Refusal `log-succession` for a checkpoint of a closed log with more entries than it was closed at, or as many
+ * and others
+ */
+export function requireNotAfterClosing(
+  { origin, size, root }: Checkpoint,
+  { succession }: { readonly succession: readonly Pick<Succession, 'closed'>[] },
+): void {
+  const closed = succession.find((one) => one.closed.origin === origin)?.closed;
+  if (closed === undefined) return;
+  const sizes = { shown: String(size), closed: closed.size, origin };
+  if (size > BigInt(closed.size))
+    refuse('log-succession', 'the log was closed at fewer entries than this checkpoint has', sizes);
+  if (size === BigInt(closed.size) && !equalBytes(root, digestBytes(closed.root)))
+    refuse('log-succession', 'the log was closed with another history than this checkpoint has', sizes);
+}
+
 const digestBytes = (text: string): Uint8Array => fromHex(text.slice('sha256:'.length), 'digest');

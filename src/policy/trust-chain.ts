@@ -87,8 +87,9 @@ export interface TrustChain {
   readonly current: VerifiedTrustBundle;
 }
 
-/** A whole chain: a version a day for years. */
-const CHAIN_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 8, maxValues: 1_000_000 };
+/** Bytes of a whole chain: a version a day for years. */
+export const MAX_TRUST_CHAIN = 16 * 1024 * 1024;
+const CHAIN_LIMITS = { maxBytes: MAX_TRUST_CHAIN, maxDepth: 8, maxValues: 1_000_000 };
 
 /**
  * Reads a file of trust bundles: a JSON array of DSSE envelopes from version 1 to the newest. Version 1 is believed
@@ -96,13 +97,27 @@ const CHAIN_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 8, maxValues: 1_000
  * @throws Refusal as {@link openFirstTrustBundle} and {@link openNextTrustBundle}
  */
 export function openTrustChain(bytes: Uint8Array, trustDomain: string): TrustChain {
-  const envelopes = parseJson(bytes, 'trust bundles', CHAIN_LIMITS);
-  if (!Array.isArray(envelopes)) return refuse('trust-bundle-form', 'trust bundles are not a list');
-  // What Array.isArray leaves of a JsonValue are its lists.
-  const chain = (envelopes as readonly JsonValue[]).map((envelope) =>
-    isJsonObject(envelope) ? envelope : refuse('trust-bundle-form', 'a trust bundle is not a DSSE envelope'),
-  );
+  const chain = envelopesOf(bytes);
   const [first, ...next] = chain.map((envelope) => utf8(JSON.stringify(envelope)));
   if (first === undefined) return refuse('trust-bundle-chain', 'there is no trust bundle');
   return { chain, current: verifyTrustChain(openFirstTrustBundle(first, trustDomain), next) };
+}
+
+/**
+ * {@link openTrustChain} for who has nothing else and believes the file itself: the trust domain is the one that
+ * version 1 names.
+ */
+export function openGivenTrustChain(bytes: Uint8Array): TrustChain {
+  const [first] = envelopesOf(bytes);
+  if (first === undefined) return refuse('trust-bundle-chain', 'there is no trust bundle');
+  return openTrustChain(bytes, read(utf8(JSON.stringify(first)), undefined).trustDomain);
+}
+
+function envelopesOf(bytes: Uint8Array): readonly JsonObject[] {
+  const envelopes = parseJson(bytes, 'trust bundles', CHAIN_LIMITS);
+  if (!Array.isArray(envelopes)) return refuse('trust-bundle-form', 'trust bundles are not a list');
+  // What Array.isArray leaves of a JsonValue are its lists.
+  return (envelopes as readonly JsonValue[]).map((envelope) =>
+    isJsonObject(envelope) ? envelope : refuse('trust-bundle-form', 'a trust bundle is not a DSSE envelope'),
+  );
 }

@@ -97,6 +97,7 @@ const auditor = path.join(directory, 'auditor');
 async function audit(...argv: string[]): Promise<Answer> {
   return await command('audit', 'verify', '--profile', path.join(auditor, 'a.yaml'), ...argv);
 }
+const bySuccession = () => ['--successor', at('certificates/trust-bundles.json')];
 function useLogKeys(...keys: readonly string[]): void {
   mkdirSync(auditor, { recursive: true });
   for (const name of ['admin.pem', 'admin.key'])
@@ -256,11 +257,20 @@ describe('store restore --successor', () => {
     const [memory, kept] = [path.join(auditor, 'a.checkpoint'), path.join(directory, 'a.kept')];
     copyFileSync(memory, kept);
     expect(await audit()).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
-    expect(await audit('--successor')).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    expect(await audit(...bySuccession())).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
     useLogKeys(oldKey, logKey());
     expect(await audit()).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    // What the authorities signed before doesn't name this log, and what they didn't sign isn't read.
+    const [before] = JSON.parse(readFileSync(at('certificates/trust-bundles.json'), 'utf8')) as unknown[];
+    const earlier = path.join(auditor, 'earlier.bundles');
+    writeFileSync(earlier, JSON.stringify([before]));
+    expect(await audit('--successor', earlier)).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    writeFileSync(earlier, JSON.stringify(before));
+    expect(await audit('--successor', earlier)).toMatchObject({
+      ...{ exit: 1, denial: { check: 'trust-bundle-form' } },
+    });
     expect(readFileSync(memory).equals(readFileSync(kept))).toBe(true);
-    expect(await audit('--successor')).toMatchObject({
+    expect(await audit(...bySuccession())).toMatchObject({
       ...{ exit: 0, closed: { origin: 'example.org/log', source: 'high-water' } },
       continues: { origin: ORIGIN, size: '1' },
     });
@@ -350,7 +360,7 @@ describe('store restore --successor', () => {
     expect(remembered().origin).toBe('example.org/log');
     copyFileSync(hostSaw, path.join(auditor, 'a.checkpoint'));
     useLogKeys(oldKey, logKey());
-    expect(await audit('--successor')).toMatchObject({ exit: 1, denial: { check: 'log-succession' } });
+    expect(await audit(...bySuccession())).toMatchObject({ exit: 1, denial: { check: 'log-succession' } });
     await world.stop();
     const terms = ['--known', hostSaw, '-o', document('more'), ...config()];
     expect(await command('trust-bundle', 'prepare', ...terms)).toMatchObject({ exit: 0, version: 3 });

@@ -7,8 +7,10 @@ import {
   TRUST_BUNDLE_TYPE,
   goesOnFrom,
   openFirstTrustBundle,
+  openGivenTrustChain,
   openNextTrustBundle,
   readTrustBundle,
+  requireNotAfterClosing,
   signAsAuthority,
   trustBundleBytes,
 } from '../../src/policy/index.ts';
@@ -112,6 +114,28 @@ describe('a closed log in a trust bundle', () => {
   });
 });
 
+describe('a list of trust bundles that somebody is given', () => {
+  const list = (...envelopes: readonly Uint8Array[]): Uint8Array =>
+    utf8(`[${envelopes.map((envelope) => Buffer.from(envelope).toString()).join(',')}]`);
+  const second = next(start, { log: [LOG2 ?? ''], succession: [one] });
+
+  it('is walked from its version 1, each version signed by those that the one before names', () => {
+    expect(openGivenTrustChain(list(sign(first))).current.digest).toBe(start.digest);
+    expect(openGivenTrustChain(list(sign(first), second)).current.succession).toEqual([one]);
+  });
+
+  it('is not believed in part, without its beginning, or by others’ signatures', () => {
+    const other = sign({ ...start.document, version: 2, previous: start.digest }, ed25519());
+    expectRefusal('policy-signatures', () => openGivenTrustChain(list(sign(first), other)));
+    expectRefusal('policy-signatures', () => openGivenTrustChain(list(sign(first, ed25519()))));
+    expectRefusal('trust-bundle-chain', () => openGivenTrustChain(list(second)));
+    expectRefusal('trust-bundle-chain', () => openGivenTrustChain(list()));
+    expectRefusal('trust-bundle-form', () => openGivenTrustChain(second));
+    const domain = next(start, { trustDomain: 'elsewhere.org' });
+    expectRefusal('trust-bundle-domain', () => openGivenTrustChain(list(sign(first), domain)));
+  });
+});
+
 describe('what is remembered of a log that was closed', () => {
   const seen = (size: bigint, digit = 'a', origin = 'example.org/log'): Checkpoint => ({
     ...{ origin, size, root: bytes(digit) },
@@ -121,6 +145,20 @@ describe('what is remembered of a log that was closed', () => {
   it('goes on at the successor’s first entry, when it was no more than what it was closed at', () => {
     expect(goesOnFrom(seen(4n, 'f'), succeeded)).toEqual(opened);
     expect(goesOnFrom(seen(90n), succeeded)).toEqual(opened);
+  });
+
+  it('is shown to nobody with more than it was closed at, or as much and something else', () => {
+    for (const sound of [seen(89n, 'f'), seen(90n), seen(900n, 'f', 'example.org/log-2')])
+      expect(() => {
+        requireNotAfterClosing(sound, succeeded);
+      }).not.toThrow();
+    expectRefusal('log-succession', () => {
+      requireNotAfterClosing(seen(91n), succeeded);
+    });
+    expectRefusal('log-succession', () => {
+      requireNotAfterClosing(seen(90n, 'f'), succeeded);
+    });
+    requireNotAfterClosing(seen(91n), start);
   });
 
   it('stays what it is where nobody closed that log', () => {

@@ -24,6 +24,7 @@ import {
   signAsAuthority,
   trustBundleBytes,
 } from '../../src/policy/index.ts';
+import type { Succession } from '../../src/policy/index.ts';
 import { logVkey } from '../../src/server/index.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -238,10 +239,15 @@ describe('sealgate verify package', () => {
 
 describe('a log key that was rotated away', () => {
   /** A package's chain of trust bundles with a version more, whose log has these keys. */
-  const rotatedTo = (exportedOnce: Record<string, JsonValue>, log: readonly string[]): JsonValue[] => {
+  const rotatedTo = (
+    exportedOnce: Record<string, JsonValue>,
+    log: readonly string[],
+    succession?: readonly Succession[],
+  ): JsonValue[] => {
     const [first] = exportedOnce['trust'] as [{ payload: string }];
     const { document, digest } = readTrustBundle(new Uint8Array(Buffer.from(first.payload, 'base64')));
-    const next = trustBundleBytes({ ...document, version: 2, previous: digest, log: [...log] });
+    const changed = { ...document, version: 2, previous: digest, log: [...log] };
+    const next = trustBundleBytes(succession === undefined ? changed : { ...changed, succession });
     const envelope = signAsAuthority(next, TRUST_BUNDLE_TYPE, authorityKey(file('v')));
     const signatures = (envelope['signatures'] as { sig: string }[]).map(({ sig }) => ({ sig }));
     return [first, { ...envelope, signatures }];
@@ -276,6 +282,28 @@ describe('a log key that was rotated away', () => {
     expect(await told(packed({ ...exportedOnce, trust: both }), both)).not.toContain('log-key');
     expect(await strict(packed({ ...exportedOnce, trust: both }), both)).toMatchObject({ exit: 0 });
     expect(await strict(bytes, chain, '--log-key', own)).toMatchObject({ exit: 0 });
+  });
+
+  it('makes a log no longer than it was when it was closed', async () => {
+    const own = logVkey(world.verifier.server.services);
+    const exportedOnce = plain(await exported(idOf(parent)));
+    const { log } = await verifyPackage(packed(exportedOnce), {}, loadCedar);
+    const opened = { origin: 'example.org/log-2', root: `sha256:${'b'.repeat(64)}` };
+    const successorKey = (): string =>
+      formatVkey(noteSigner(opened.origin, 'note', generateKeyPairSync('ed25519').privateKey).key);
+    const closedAt = (size: bigint): JsonValue[] => {
+      const closed = { origin: log.origin, size: String(size), root: `sha256:${'a'.repeat(64)}` };
+      return rotatedTo(exportedOnce, [successorKey()], [{ closed, kept: '1', opened }]);
+    };
+    const later = closedAt(BigInt(log.size) + 1n);
+    expect(await told(packed({ ...exportedOnce, trust: later }), later)).toContain('log-key');
+    const refused = { exit: 1, document: { denial: { check: 'log-succession' } } };
+    for (const chain of [closedAt(BigInt(log.size) - 1n), closedAt(BigInt(log.size))]) {
+      expect(await strict(packed({ ...exportedOnce, trust: chain }), chain)).toMatchObject(refused);
+      // Cut off before, and with the closed log's key pinned: it was closed all the same.
+      expect(await strict(packed(exportedOnce), chain)).toMatchObject(refused);
+      expect(await strict(packed(exportedOnce), chain, '--log-key', own)).toMatchObject(refused);
+    }
   });
 });
 

@@ -11,13 +11,14 @@ import { withProfileOptions } from '../profile-file.ts';
 import { readState, writeState } from '../reading-state.ts';
 import { rememberCheckpoint } from '../remembered-checkpoint.ts';
 import { printDone } from '../report.ts';
+import { readGivenTrust } from '../trust-bundle-files.ts';
 import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
 
 interface VerifyOptions extends LogOptions {
   readonly new?: true;
   readonly restart?: true;
-  readonly successor?: true;
+  readonly successor?: string;
   readonly state?: string;
   readonly with: readonly string[];
 }
@@ -29,8 +30,9 @@ entries, read again, lead to its root; that the hash tiles are those of the entr
 audit) checks the tiles alone; then "entries" is listed as unchecked.
 
 A verifier whose newest entries are lost closes its log and opens another one (store restore --successor), which is an alarm
-here: find out why it was done, write both log keys into the profile, the old one first, and say --successor once. The new
-log's first entry must name the old one, closed at no less than was verified; what it says is lost is answered as "closed".
+here: find out why it was done, write both log keys into the profile, the old one first, and give --successor once, with the
+verifier's trust bundles (GET /v1/trust-bundles) as the policy authorities confirm them. They must name the new log by its
+first entry, and the old one closed at no less than was verified; what is lost is answered as "closed".
 
 A reading that was interrupted goes on where it stopped (NAME.audit-state; --state FILE with a directory).
 
@@ -48,13 +50,18 @@ export function registerAuditVerify(program: Command, context: CommandContext): 
   withLogOptions(withProfileOptions(command))
     .option('--new', 'read only the entries after the checkpoint that was verified last')
     .option('--restart', 'begin anew where an interrupted reading could go on')
-    .option('--successor', 'the log may have opened in place of the one that was verified before')
+    .option(
+      '--successor <file>',
+      'trust bundles that name the log which opened in place of the one verified before',
+    )
     .option('--state <file>', 'where an interrupted reading is remembered')
     .option('--with <file>', 'a checkpoint that somebody else was shown; may be repeated', collect, [])
     .addHelpText('after', HELP)
     .action(async (options: VerifyOptions) => {
+      const { successor } = options;
+      const trust = successor === undefined ? undefined : readGivenTrust(successor);
       await withLog(options, async (log) => {
-        const { checkpoint, before, closed } = await followedCheckpoint(log, options);
+        const { checkpoint, before, closed } = await followedCheckpoint(log, trust);
         const { claimed } = checkpoint;
         for (const file of options.with) await requireSameLog(log, claimed, file);
         const read = await readAll(log, claimed, before, options, context);

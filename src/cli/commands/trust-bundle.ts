@@ -14,6 +14,7 @@ import { writeWhole } from '../artifact-files.ts';
 import { findConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
 import { readInput } from '../input.ts';
+import { readAnyTrust } from '../trust-bundle-files.ts';
 import { printDone } from '../report.ts';
 import { logKeysOfChain } from '../store-keys.ts';
 import type { CommandContext } from '../context.ts';
@@ -34,7 +35,9 @@ export function registerTrustBundle(program: Command, context: CommandContext): 
 function registerShow(group: Command, context: CommandContext): void {
   group
     .command('show [file]')
-    .description('the newest version, or that of a file')
+    .description(
+      'the newest version, or that of a file: signed or not, or the list that a verifier publishes',
+    )
     .option('--config <file>', FILE)
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  sealgate trust-bundle show trust-2.json\n')
@@ -42,7 +45,7 @@ function registerShow(group: Command, context: CommandContext): void {
       printDone(
         context,
         'trust bundle',
-        bundleJson(file === undefined ? published(config) : readUnsigned(file)),
+        bundleJson(file === undefined ? published(config) : readAnyTrust(file)),
       );
     });
 }
@@ -167,13 +170,6 @@ function publishedChain(named: string | undefined): TrustChain {
   return readTrustBundles(files, config, readKeyRing(files));
 }
 const published = (named: string | undefined): TrustBundle => publishedChain(named).current;
-
-/** A version that is to be signed, or its envelope; nothing is believed of it. */
-function readUnsigned(file: string): TrustBundle {
-  const bytes = readInput(file, 'trust bundle', LIMITS.signature);
-  const text = fromUtf8(bytes, 'trust bundle');
-  return readTrustBundle(text.includes('"payloadType"') ? parseDsse(bytes).payload : bytes);
-}
 
 /** The envelope that is there, when it is over exactly these bytes: nobody's signature is carried to others. */
 function begun(file: string, payload: Uint8Array): DsseEnvelope | undefined {

@@ -3,8 +3,13 @@ import type { UnverifiedCheckpoint, VerifierKey } from '../../audit/index.ts';
 import type { VerificationKey } from '../../authorization/index.ts';
 import { Refusal, canonicalJson, isJsonObject, parseJson, refuse, utf8 } from '../../base/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
-import { openFirstTrustBundle, openNextTrustBundle, readTrustBundle } from '../../policy/index.ts';
-import type { Authorities, VerifiedTrustBundle } from '../../policy/index.ts';
+import {
+  openFirstTrustBundle,
+  openNextTrustBundle,
+  readTrustBundle,
+  requireNotAfterClosing,
+} from '../../policy/index.ts';
+import type { Authorities, TrustBundle, VerifiedTrustBundle } from '../../policy/index.ts';
 import { requirePlain } from './envelope.ts';
 import type { RepeatTrust } from '../repeat/repeat-deps.ts';
 
@@ -119,10 +124,10 @@ export function packageLogKeys({ versions }: PackageTrust, { logKeys }: PackageP
 }
 
 /**
- * The checkpoint is the log's. Whether its witnesses cosigned it is told, not required: who kept an earlier checkpoint
- * needs none. So is whether a key signed it that the log still has: an older export stays verifiable after a rotation, but
- * a key that was rotated away may be in anybody's hands.
- * @throws Refusal `log-origin`, `log-signature`
+ * The checkpoint is the log's, and no longer than the log was when it was closed. Whether its witnesses cosigned it is told,
+ * not required: who kept an earlier checkpoint needs none. So is whether a key signed it that the log still has: an older
+ * export stays verifiable after a rotation, but a key that was rotated away may be in anybody's hands.
+ * @throws Refusal `log-origin`, `log-signature`, `log-succession`
  */
 export function judgeCheckpoint(
   checkpoint: UnverifiedCheckpoint,
@@ -130,9 +135,11 @@ export function judgeCheckpoint(
   pins: PackagePins,
 ): { readonly witnessed: boolean; readonly currentKey: boolean } {
   verifyCheckpoint(checkpoint, packageLogKeys(trust, pins));
+  const newest = newestKnown(trust, pins);
+  requireNotAfterClosing(checkpoint.claimed, newest);
   const { witnesses } = trust.newest;
   const currentKey = holds(() => {
-    verifyCheckpoint(checkpoint, currentLogKeys(trust, pins));
+    verifyCheckpoint(checkpoint, pins.logKeys ?? newest.log);
   });
   const witnessed = witnesses !== null && holds(() => verifyQuorum(checkpoint, { ...witnesses, logs: [] }));
   return { witnessed, currentKey };
@@ -148,20 +155,13 @@ function holds(check: () => unknown): boolean {
   }
 }
 
-/**
- * The pinned keys, or those of the newest trust bundle that is known here. A package can be cut off before a rotation: then
- * the newest one is the pin's.
- */
-function currentLogKeys(
-  { newest }: PackageTrust,
-  { logKeys, trustBundle }: PackagePins,
-): readonly VerifierKey[] {
-  if (logKeys !== undefined) return logKeys;
+/** The newest trust bundle that is known here. A package can be cut off before a rotation: then it is the pin's. */
+function newestKnown({ newest }: PackageTrust, { trustBundle }: PackagePins): TrustBundle {
   const last =
     trustBundle === undefined ? undefined : [...pinnedVersions(trustBundle)].sort(byVersion).at(-1);
-  if (last === undefined || versionOf(last) <= newest.version) return newest.log;
+  if (last === undefined || versionOf(last) <= newest.version) return newest;
   // Believed because it is pinned: its signatures add nothing.
-  return readTrustBundle(payloadBytes(last)).log;
+  return readTrustBundle(payloadBytes(last));
 }
 
 const byVersion = (a: JsonValue, b: JsonValue): number => versionOf(a) - versionOf(b);
