@@ -22,6 +22,13 @@ export const mutations: readonly Mutation[] = [
     test: policy,
   },
   {
+    name: 'backup-without-damaged-evidence-unasked',
+    file: 'src/store/examine-copy.ts',
+    find: 'const dropped = dropDamaged ? ',
+    replace: 'const dropped = dropDamaged !== undefined ? ',
+    test: backup,
+  },
+  {
     name: 'succession-of-a-log-that-went-on',
     file: 'src/policy/succession.ts',
     find: 'if (size > BigInt(closed.size))',

@@ -142,6 +142,11 @@ export function witnessWarnings({
     : [];
 }
 
+/** Evidence that was left out of a copy. */
+export function droppedWarnings({ dropped }: { readonly dropped: readonly string[] }): readonly string[] {
+  return dropped.map((sha256) => `evidence was damaged and is left out: sha256:${sha256}`);
+}
+
 async function hasAllOf(copy: LogHead, known: Checkpoint): Promise<boolean> {
   try {
     await requireContinues(copy, known);

@@ -3,14 +3,16 @@ import {
   createReadStream,
   createWriteStream,
   lstatSync,
-  mkdirSync,
+  mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
 } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { lockFile } from '../store/lock.ts';
+import type { StoreLock } from '../store/lock.ts';
 import { UsageError } from './errors.ts';
 
 /** What the name of such a directory ends with, so that one whose maker was killed is found. */
@@ -21,25 +23,36 @@ const MAKER = 'maker';
 /**
  * Does something with a directory beside `file` that only this user can enter, and that is gone afterwards: what is made
  * in it can get the name `file` in one step. What one that was killed left there is removed before.
- * @throws UsageError when there can't be such a directory
+ * @throws UsageError when there can't be such a directory, or another command is making the same file
  */
 export async function withDirectoryBeside<T>(
   file: string,
   work: (directory: string) => Promise<T>,
 ): Promise<T> {
-  const directory = `${file}${MAKING}`;
-  try {
-    removeLeftovers(path.dirname(file));
-    mkdirSync(directory, { mode: 0o700 });
-  } catch (error) {
-    throw new UsageError(`can't write ${path.dirname(file)}: ${messageOf(error)}`);
-  }
-  const maker = lockFile(path.join(directory, MAKER));
+  const { directory, maker } = makeBeside(file);
   try {
     return await work(directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });
     maker?.release();
+  }
+}
+
+/** A directory that has its name only when its maker has the lock in it: without, another command would take it for left. */
+function makeBeside(file: string): { readonly directory: string; readonly maker: StoreLock | undefined } {
+  const directory = `${file}${MAKING}`;
+  let begun: string | undefined;
+  try {
+    removeLeftovers(path.dirname(file));
+    begun = mkdtempSync(`${file}.`); // 0700
+    const maker = lockFile(path.join(begun, MAKER));
+    renameSync(begun, directory);
+    return { directory, maker };
+  } catch (error) {
+    if (begun !== undefined) rmSync(begun, { recursive: true, force: true });
+    if (error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY')
+      throw new UsageError(`another command is making ${file}: ${directory} is its`);
+    throw new UsageError(`can't write ${path.dirname(file)}: ${messageOf(error)}`);
   }
 }
 

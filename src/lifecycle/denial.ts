@@ -1225,7 +1225,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'store-backup': rule(
     'audit',
     'verifier-fault',
-    'Use another backup, made by store backup of this verifier with the keys that it has now.',
+    'Use another backup, made by store backup of this verifier with the keys that it has now. Kept evidence alone that is damaged can be left out: --drop-damaged-evidence.',
   ),
   'store-rollback': rule(
     'audit',

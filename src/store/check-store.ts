@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   EMPTY_EDGE,
   EMPTY_ROOT,
@@ -12,6 +11,7 @@ import type { Tile, VerifierKey } from '../audit/index.ts';
 import { Refusal, equalBytes, refuse, utf8 } from '../base/index.ts';
 import { sql } from 'kysely';
 import { checkRows } from './check-rows.ts';
+import { damagedBodies } from './damaged-bodies.ts';
 import { Findings } from './findings.ts';
 import type { StoreFinding } from './findings.ts';
 import type { Database } from './schema.ts';
@@ -36,8 +36,6 @@ export interface StoreKeys {
 }
 
 const BUNDLE = 256;
-/** At a time: one may be an IMA list of megabytes. */
-const BODIES = 16;
 
 /**
  * Checks a whole store as it is at one moment, changing nothing: the database's own integrity; the MAC of every row that decides,
@@ -71,7 +69,8 @@ async function checkAll(
   const log = new LogCheck(db, findings, onProgress);
   const { root, entries } = await log.run();
   await findings.of(() => checkHead(db, keys.logKeys, entries, root));
-  await checkBodies(db, findings, onProgress);
+  for await (const sha256 of damagedBodies(db, onProgress))
+    findings.add('record-forged', `the kept body ${sha256} is not the one of its digest`);
   const meta = await db.selectFrom('meta').selectAll().execute();
   const value = (name: string): string | null => meta.find((row) => row.name === name)?.value ?? null;
   const name = { epoch: value('epoch') ?? '', origin: value('origin') ?? '' };
@@ -82,40 +81,6 @@ async function checkAll(
     ...{ findings: findings.list, entries, records, tiles: log.tiles },
     ...{ epoch: value('epoch'), origin: value('origin') },
   };
-}
-
-/**
- * What is kept by its digest is what the digest says. Entries name the digests, so nothing more vouches for it; what is no
- * longer kept is not missing.
- */
-async function checkBodies(
-  db: Database,
-  findings: Findings,
-  onProgress: (rows: number) => void,
-): Promise<void> {
-  let count = 0;
-  for (let last: string | undefined = ''; last !== undefined;) {
-    const rows = await bodiesAfter(db, last);
-    for (const { sha256, data } of rows)
-      if (createHash('sha256').update(data).digest('hex') !== sha256)
-        findings.add('record-forged', `the kept body ${sha256} is not the one of its digest`);
-    count += rows.length;
-    onProgress(count);
-    last = rows.at(-1)?.sha256;
-  }
-}
-
-async function bodiesAfter(
-  db: Database,
-  last: string,
-): Promise<readonly { readonly sha256: string; readonly data: Uint8Array }[]> {
-  return await db
-    .selectFrom('bodies')
-    .select(['sha256', 'data'])
-    .where('sha256', '>', last)
-    .orderBy('sha256')
-    .limit(BODIES)
-    .execute();
 }
 
 async function checkDatabase(db: Database): Promise<void> {

@@ -3,6 +3,7 @@ import type { Checkpoint, TileReader } from '../audit/index.ts';
 import { Refusal, refuse, utf8 } from '../base/index.ts';
 import { checkStore } from './check-store.ts';
 import type { StoreKeys } from './check-store.ts';
+import { dropDamagedBodies } from './damaged-bodies.ts';
 import { readHead } from './head.ts';
 import { requireOwnTables } from './own-tables.ts';
 import type { Database } from './schema.ts';
@@ -19,25 +20,34 @@ export interface SoundCopy {
   readonly epoch: string;
   /** How many other logs this verifier had cosigned as their witness. */
   readonly witnessed: number;
+  /** Digests of kept bodies that were taken out of it. */
+  readonly dropped: readonly string[];
+}
+
+/** How a copy is examined. */
+export interface Examination {
+  /** Told of rows looked at. */
+  readonly onProgress: (rows: number) => void;
+  /** Takes out kept bodies that are not what their digests say, and doesn't refuse the copy for them. */
+  readonly dropDamaged: boolean;
 }
 
 /**
  * Checks a copy as a whole, as {@link checkStore} does, and that it has the tables of a store and a signed head.
  * @param file a private copy: SQLite writes beside it
- * @param onProgress told of rows looked at
  * @param andThen what else is to be asked of it while it is open
  * @throws Refusal `store-backup` when it is not a sound store of this verifier, `store-version`
  */
 export async function examineCopy<T>(
   file: string,
   keys: StoreKeys,
-  onProgress: (rows: number) => void,
+  examination: Examination,
   andThen: (copy: SoundCopy, tiles: TileReader) => Promise<T>,
 ): Promise<T> {
   try {
     const db = openSqlite(file, 'DELETE');
     try {
-      return await andThen(await examine(db, keys, onProgress), tileStore(db));
+      return await andThen(await examine(db, keys, examination), tileStore(db));
     } finally {
       await db.destroy();
     }
@@ -50,9 +60,10 @@ export async function examineCopy<T>(
 async function examine(
   db: Database,
   keys: StoreKeys,
-  onProgress: (rows: number) => void,
+  { onProgress, dropDamaged }: Examination,
 ): Promise<SoundCopy> {
   await requireOwnTables(db);
+  const dropped = dropDamaged ? await dropDamagedBodies(db, onProgress) : [];
   const { findings, records, epoch } = await checkStore(db, keys, onProgress);
   const [first] = findings;
   if (first !== undefined)
@@ -65,5 +76,5 @@ async function examine(
     return refuse('store-backup', 'the copy is of a store that has no log yet');
   const { claimed } = parseCheckpoint(utf8(head.checkpoint));
   const others = await db.selectFrom('witnessed').select('origin').execute();
-  return { checkpoint: head.checkpoint, head: claimed, records, epoch, witnessed: others.length };
+  return { checkpoint: head.checkpoint, head: claimed, records, epoch, witnessed: others.length, dropped };
 }

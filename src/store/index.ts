@@ -6,7 +6,7 @@ export { copyStore, publishFile, syncPath } from './copy-store.ts';
 export { openStore } from './embedded.ts';
 export type { StoreOperations } from './operations.ts';
 export { examineCopy } from './examine-copy.ts';
-export type { SoundCopy } from './examine-copy.ts';
+export type { Examination, SoundCopy } from './examine-copy.ts';
 export type { StoreFinding } from './findings.ts';
 export { groupCommit } from './group-commit.ts';
 export { lineageSource } from './lineage-index.ts';

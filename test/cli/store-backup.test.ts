@@ -280,6 +280,32 @@ describe('sealgate store restore', () => {
     expectUntouched();
   });
 
+  it('leaves damaged evidence out where it is told to, and says which', async () => {
+    const [digest] = [bodyOf('a3').sha256];
+    const damage = `UPDATE bodies SET data = zeroblob(length(data)) WHERE sha256 = '${digest}'`;
+    const flag = '--drop-damaged-evidence';
+    const warnings = [`evidence was damaged and is left out: sha256:${digest}`];
+    expect(await restore(await edited(damage), flag)).toMatchObject({ exit: 0, ok: true, warnings });
+    expect(await json('store', 'check')).toMatchObject({ exit: 0, findings: [] });
+    // Another backup of it is sound, and has what was not damaged.
+    const file = path.join(root, 'mended.db');
+    expect(await json('store', 'backup', '-o', file, flag)).toMatchObject({ exit: 0, warnings: [] });
+    const db = openSqlite(file);
+    const left = await db.selectFrom('bodies').select('sha256').execute();
+    await db.destroy();
+    expect(left.length).toBeGreaterThan(1);
+    expect(left.map(({ sha256 }) => sha256)).not.toContain(digest);
+  });
+
+  it('and not with what decides', async () => {
+    const damage = 'UPDATE bodies SET data = zeroblob(length(data))';
+    const both = await edited(damage, `UPDATE records SET body = '{"id":"b"}' WHERE id = 'a3'`);
+    expect(await restore(both, '--drop-damaged-evidence')).toMatchObject({
+      ...{ exit: 1, denial: { check: 'store-backup' } },
+    });
+    expectUntouched();
+  });
+
   it('refuses a backup that is cut short, garbage or empty, and what is no file', async () => {
     const file = path.join(root, 'cut.db');
     for (const cut of [0, 100, 4096, statSync(newer).size - 4096, statSync(newer).size - 1]) {

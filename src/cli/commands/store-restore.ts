@@ -14,12 +14,12 @@ import {
   replaceStore,
   takeLaterWitnessed,
 } from '../../store/index.ts';
-import type { SoundCopy, StoreKeys, StoredHead } from '../../store/index.ts';
+import type { Examination, SoundCopy, StoreKeys, StoredHead } from '../../store/index.ts';
 import { systemClock } from '../clock.ts';
 import { findConfig } from '../config-file.ts';
 import type { FoundConfig } from '../config-file.ts';
 import { UsageError } from '../errors.ts';
-import { lostEntries, readKnown, witnessWarnings } from '../lost-entries.ts';
+import { droppedWarnings, lostEntries, readKnown, witnessWarnings } from '../lost-entries.ts';
 import type { KnownLog, LostEntries } from '../lost-entries.ts';
 import { copyInput, fileSha256, withDirectoryBeside } from '../private-directory.ts';
 import { systemRandom } from '../random.ts';
@@ -46,6 +46,9 @@ remember by --known FILE, since a host that has seen more refuses. Nobody believ
 the trust bundle that is written (-o). Executions end, and every host is quarantined until it attests; with --hold-hosts
 until an operator restores it.
 
+--drop-damaged-evidence leaves out kept evidence that is not what its digest says, for which a backup is refused otherwise, and
+says which; packages that need it say that it is missing.
+
 Example:
   sealgate store restore /backup/store-2026-11-23.db --config /etc/sealgate/sealgate.yaml
   sealgate store restore old.db --successor example.org/log-2 --known host-7.checkpoint -o trust-2.json
@@ -57,6 +60,7 @@ interface RestoreOptions {
   readonly successor?: string;
   readonly known: readonly string[];
   readonly holdHosts?: true;
+  readonly dropDamagedEvidence?: true;
   readonly output?: string;
 }
 
@@ -86,6 +90,7 @@ export function registerStoreRestore(program: Command, context: CommandContext):
       collect,
       [],
     )
+    .option('--drop-damaged-evidence', 'leave out evidence that is not what its digest says')
     .option('--hold-hosts', 'with --successor: hosts stay quarantined until host restore')
     .option('-o, --output <file>', 'with --successor: where the trust bundle that is to be signed goes')
     .option('--config <file>', 'the verifier’s configuration file')
@@ -113,12 +118,11 @@ async function restore(
       const file = path.join(directory, 'store.db');
       // The bytes that are checked are those that are put in place, whoever can write the backup.
       await copyInput(backup, file);
-      const copy = await judge(
-        file,
-        found,
-        { keys, checkpoints: options.known },
-        progressOf(context, 'rows'),
-      );
+      const copy = await judge(file, found, {
+        ...{ keys, checkpoints: options.known },
+        onProgress: progressOf(context, 'rows'),
+        dropDamaged: options.dropDamagedEvidence === true,
+      });
       if (copy.stored.state === 'signed') await rememberCosigned(file, store, keys.macKey);
       const epoch = toHex(systemRandom.bytes(16));
       if (plan !== undefined) return await succeed(plan, { found, file, copy, epoch, macKey: keys.macKey });
@@ -175,11 +179,14 @@ async function succeed(plan: SuccessorPlan, parts: Succeeding): Promise<JsonObje
   const successor = await makeSuccessor(plan, { ...parts, known, lost });
   const places = await installSuccessor(successor, plan, parts);
   const answered = successorAnswer(successor, plan, { ...places, store: found.files.store });
-  return { ...answered, warnings: [...answered.warnings, ...witnessWarnings(copy)] };
+  return {
+    ...answered,
+    warnings: [...answered.warnings, ...witnessWarnings(copy), ...droppedWarnings(copy)],
+  };
 }
 
 /** What a backup is compared with. */
-interface Judging {
+interface Judging extends Examination {
   readonly keys: StoreKeys;
   readonly checkpoints: readonly string[];
 }
@@ -188,14 +195,13 @@ interface Judging {
 async function judge(
   file: string,
   { files }: FoundConfig,
-  { keys, checkpoints }: Judging,
-  onProgress: (rows: number) => void,
+  { keys, checkpoints, ...examination }: Judging,
 ): Promise<Candidate> {
   const sha256 = await fileSha256(file);
   const stored = await readStoredHead(files.store, keys.logKeys);
   const places = { highWaterFile: files.highWater, stored, logKeys: keys.logKeys, checkpoints };
   const known = readKnown(places);
-  return await examineCopy(file, keys, onProgress, async (copy, tiles) => ({
+  return await examineCopy(file, keys, examination, async (copy, tiles) => ({
     ...copy,
     sha256,
     ...{ stored, known },
@@ -248,6 +254,7 @@ function answer(store: string, copy: Candidate, epoch: string, replaced: string 
           ]
         : []),
       ...witnessWarnings(copy),
+      ...droppedWarnings(copy),
     ],
   };
 }
