@@ -178,7 +178,9 @@ export class GatewayWorld {
     const events: JsonObject[] = [];
     const stdin = new PassThrough();
     stdin.end('typed\n');
-    let send: (signal: NodeJS.Signals) => void = () => undefined;
+    // Output may come before signals are connected: those sent by then are kept, as the daemon keeps them.
+    const early: NodeJS.Signals[] = [];
+    let send = (signal: NodeJS.Signals): void => void early.push(signal);
     stdout.stream.on('data', () => {
       during(stdout.text(), (signal) => {
         send(signal);
@@ -189,6 +191,7 @@ export class GatewayWorld {
       event: (event) => events.push(event),
       onSignal: (listener) => {
         send = listener;
+        early.forEach(listener);
       },
     });
     return { end, stdout: stdout.text(), stderr: stderr.text(), events };
