@@ -3,6 +3,7 @@
  * fail. A mutation that survives means a check that no test guards. Each test file is first seen to pass unpatched.
  */
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -21,6 +22,9 @@ Breaks each check on purpose, in a copy of the project, and sees its test fail.
 Exit 0 when every mutation was caught, 1 when one survived, 2 for wrong usage.
 Example: scripts/mutate --changed=HEAD~3 enroll
 `;
+
+/** Characters that are shown of a test that fails by itself. */
+const MOST_OUTPUT = 4000;
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
@@ -108,16 +112,24 @@ function copyProject(): string {
   return copy;
 }
 
-function runTest(copy: string, test: string): Promise<boolean> {
+interface TestRun {
+  readonly passed: boolean;
+  /** What it printed. */
+  readonly output: string;
+}
+
+async function runTest(copy: string, test: string): Promise<TestRun> {
   const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', test, '--bail=1'], {
     cwd: copy,
-    stdio: 'ignore',
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  return new Promise((resolve) =>
-    child.once('exit', (status) => {
-      resolve(status === 0);
-    }),
-  );
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  const [status] = (await once(child, 'close')) as [number | null];
+  return { passed: status === 0, output };
 }
 
 /** Undefined when the mutation was noticed, else what is wrong. */
@@ -129,7 +141,7 @@ async function tryMutation(copy: string, mutation: Mutation): Promise<string | u
     file,
     original.replace(mutation.find, () => mutation.replace),
   );
-  const survived = await runTest(copy, mutation.test);
+  const { passed: survived } = await runTest(copy, mutation.test);
   writeFileSync(file, original);
   return survived ? `survived ${mutation.test}` : undefined;
 }
@@ -163,7 +175,9 @@ async function run(mutations: readonly Mutation[], jobs: number): Promise<number
   };
   await inCopies(byTest(mutations), jobs, async (copy, [test, group]) => {
     // Where the test fails anyway, that it fails with a mutation says nothing.
-    if (!(await runTest(copy, test))) {
+    const sound = await runTest(copy, test);
+    if (!sound.passed) {
+      process.stdout.write(`${sound.output.slice(-MOST_OUTPUT)}\n`);
       for (const { name } of group) say(name, `${test} fails without any mutation`);
       return;
     }
