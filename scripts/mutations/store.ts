@@ -7,6 +7,13 @@ const backup = 'test/cli/store-backup.test.ts';
 /** Invariants 1, 4 and 12, and PROTOCOL 8: what the sequencer reads again, takes once and signs. */
 export const mutations: readonly Mutation[] = [
   {
+    name: 'store-still-open-when-it-was-refused',
+    file: 'src/store/worker.ts',
+    find: 'await db.destroy().finally(lock.release);',
+    replace: 'lock.release();',
+    test: 'test/store/store.test.ts',
+  },
+  {
     name: 'once-ids-can-be-taken-again',
     file: 'src/store/apply-change.ts',
     find: 'if (taken) spent ??=',

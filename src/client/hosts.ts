@@ -1,5 +1,5 @@
-import type { JsonObject } from '../base/index.ts';
 import { shape } from '../base/index.ts';
+import type { JsonObject, Shape } from '../base/index.ts';
 import { anyObject, read } from './read.ts';
 import type { VerifierClient } from './verifier-client.ts';
 
@@ -19,7 +19,7 @@ export interface InvitationOrder {
   readonly ttlSeconds: number | null;
 }
 
-const { decimal, hex32, integer, list, nullable, object, text } = shape;
+const { boolean, decimal, hex32, integer, list, nullable, object, text } = shape;
 const INVITED = object({
   token: nullable(text({ max: 64 })),
   expiresAt: nullable(text({ max: 32 })),
@@ -36,6 +36,7 @@ const HOST = object(
     labels: LABELS,
     platform: nullable(text()),
     state: text(),
+    held: boolean,
     ekTemplate: text(),
     ekCertificate: nullable(text()),
     ak: text(),
@@ -55,7 +56,7 @@ const HOST = object(
 );
 export type HostView = ReturnType<typeof HOST>;
 const HOSTS = object({ hosts: list(HOST, 1000), next: nullable(text()) });
-const INVITATIONS = object({ invitations: list(anyObject, 2000) });
+const INVITATIONS = object({ invitations: list(anyObject, 1000), next: nullable(text()) });
 
 /** Invites a host. The token in the answer is shown once and is a secret. */
 export async function inviteHost(client: VerifierClient, order: InvitationOrder): Promise<Invited> {
@@ -63,9 +64,9 @@ export async function inviteHost(client: VerifierClient, order: InvitationOrder)
   return read(INVITED, (await client.request('POST', '/v1/invitations', { body, expect: [201] })).json);
 }
 
-/** Invitations and listed EKs, without their tokens. */
-export async function listInvitations(client: VerifierClient): Promise<readonly JsonObject[]> {
-  return read(INVITATIONS, (await client.request('GET', '/v1/invitations')).json).invitations;
+/** Listed EKs and invitations, page by page, without tokens. */
+export async function* listInvitations(client: VerifierClient): AsyncGenerator<JsonObject> {
+  for await (const { invitations } of pages(client, '/v1/invitations', INVITATIONS)) yield* invitations;
 }
 
 /** Withdraws an invitation that no host has come by. @param id of {@link listInvitations} */
@@ -75,14 +76,22 @@ export async function withdrawInvitation(client: VerifierClient, id: string): Pr
 
 /** All hosts, page by page. */
 export async function* listHosts(client: VerifierClient): AsyncGenerator<HostView> {
+  for await (const { hosts } of pages(client, '/v1/hosts', HOSTS)) yield* hosts;
+}
+
+async function* pages<Page extends { readonly next: string | null }>(
+  client: VerifierClient,
+  path: string,
+  page: Shape<Page>,
+): AsyncGenerator<Page> {
   let next: string | null = '';
   while (next !== null) {
     const after: string = next;
     const query = after === '' ? '' : `?after=${encodeURIComponent(after)}`;
-    const page = read(HOSTS, (await client.request('GET', `/v1/hosts${query}`)).json);
-    yield* page.hosts;
+    const found = read(page, (await client.request('GET', `${path}${query}`)).json);
+    yield found;
     // A page that doesn't lead on would be asked for without end.
-    next = page.next !== null && page.next > after ? page.next : null;
+    next = found.next !== null && found.next > after ? found.next : null;
   }
 }
 

@@ -29,7 +29,7 @@ export function registerHostList(program: Command, context: CommandContext): voi
         printList(context, 'hosts', hosts, {
           host: (one) => cell(one['hostId']).slice(0, 16),
           name: (one) => cell(one['name']),
-          state: (one) => cell(one['state']),
+          state: (one) => (one['held'] === true ? 'quarantined until it attests' : cell(one['state'])),
           platform: (one) => cell(one['platform']),
           labels: (one) => labelText(one['labels']),
         });
@@ -51,7 +51,9 @@ export function registerHostList(program: Command, context: CommandContext): voi
     .addHelpText('after', '\nExample:\n  sealgate host invites\n')
     .action(async (options: ProfileOptions) => {
       await withVerifier(options, async (client) => {
-        printList(context, 'invitations', await listInvitations(client), {
+        const invitations: JsonObject[] = [];
+        for await (const one of listInvitations(client)) invitations.push(one);
+        printList(context, 'invitations', invitations, {
           invitation: (one) => cell(one['id']).slice(0, 16),
           name: (one) => cell(one['name']),
           state: (one) => cell(one['state']),

@@ -33,10 +33,9 @@ export function registerHostUninvite(program: Command, context: CommandContext):
 /** The id of the invitation that a person means. @throws VerifierRefusal `not-found`, `conflict` */
 async function findInvitation(client: VerifierClient, text: string): Promise<string> {
   if (/^[0-9a-f]{64}$/.test(text)) return text;
-  const known = await listInvitations(client);
-  const open = known.flatMap(({ id, name, state }) =>
-    state === 'open' && typeof id === 'string' && isMeant(id, name, text) ? [{ id }] : [],
-  );
+  const open: { readonly id: string }[] = [];
+  for await (const { id, name, state } of listInvitations(client))
+    if (state === 'open' && typeof id === 'string' && isMeant(id, name, text)) open.push({ id });
   const [only, ...more] = open;
   if (only === undefined)
     return refuseState('not-found', `no open invitation is for ${text}`, 'sealgate host invites lists them.');

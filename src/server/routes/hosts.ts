@@ -4,6 +4,7 @@ import { Type } from '../../config/index.ts';
 import {
   RECORD,
   approveHost,
+  isHeld,
   labelHost,
   parseHost,
   quarantineHost,
@@ -58,7 +59,7 @@ export const HOST_ROUTES: readonly Route[] = [
         limit: PAGE_SIZE,
         ...(after === undefined ? {} : { after }),
       });
-      const hosts = rows.map((stored) => hostJson(parseHost(stored).host));
+      const hosts = await Promise.all(rows.map((stored) => hostView(services, parseHost(stored))));
       return {
         status: 200,
         json: { hosts, next: rows.length === PAGE_SIZE ? (rows.at(-1)?.id ?? null) : null },
@@ -73,7 +74,7 @@ export const HOST_ROUTES: readonly Route[] = [
     params: HOST_ID,
     handle: async ({ services, params }) => ({
       status: 200,
-      json: hostJson((await hostOf(services, params.hostId)).host),
+      json: await hostView(services, await hostOf(services, params.hostId)),
     }),
   }),
   route({
@@ -148,8 +149,8 @@ function transition(
         act(host, body.reason, operatorOf(call).operator, held),
       );
       const affected = await then(services, params.hostId, body.reason);
-      const { host } = await hostOf(services, params.hostId);
-      return { status: 200, json: { ...hostJson(host), ...affected, auditIndex } };
+      const view = await hostView(services, await hostOf(services, params.hostId));
+      return { status: 200, json: { ...view, ...affected, auditIndex } };
     },
   });
 }
@@ -165,8 +166,8 @@ async function change(
   make: (host: StoredHost) => Change,
 ): Promise<Reply> {
   const { auditIndex } = await changeHost(services, hostId, make);
-  const { host } = await hostOf(services, hostId);
-  return { status: 200, json: { ...hostJson(host), auditIndex } };
+  const view = await hostView(services, await hostOf(services, hostId));
+  return { status: 200, json: { ...view, auditIndex } };
 }
 
 async function changeHost(
@@ -198,17 +199,21 @@ function labelled(
 }
 
 /** A host as operators see it. */
-function hostJson(host: HostRecord): JsonObject {
-  const { hostId, name, labels, platform, state, ek, tpm, admission } = host;
+async function hostView({ records }: Services, stored: StoredHost): Promise<JsonObject> {
+  const { hostId, name, labels, platform, state, ek, ak, tpm, admission } = stored.host;
+  const quarantined = state === 'quarantined';
+  const held = quarantined && isHeld(stored, await records.get(RECORD.held(hostId)));
   return {
     hostId,
     name,
     labels: { ...labels },
     platform,
     state,
+    /** It comes back by its next attestation, without an operator. */
+    held,
     ekTemplate: ek.template,
     ekCertificate: ek.certificate === null ? null : ek.certificate.fingerprint,
-    ak: host.ak.name,
+    ak: ak.name,
     tpm: { ...tpm },
     admission: admission.by,
     invitedBy: admission.invitedBy?.name ?? null,

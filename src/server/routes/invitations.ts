@@ -30,10 +30,15 @@ const INVITATION = Type.Object(
   },
   closed,
 );
+/** Listed EKs, by their hash, and join tokens, by theirs. */
+const KINDS = ['ek-list', 'join-token'] as const;
+/** The last one of the page before: its kind and id. */
+const PAGE = Type.Object(
+  { after: Type.Optional(Type.String({ pattern: `^(${KINDS.join('|')})/[0-9a-f]{1,128}$` })) },
+  closed,
+);
 /** Records in one answer. */
 const PAGE_SIZE = 200;
-/** Join tokens, by their hash, and listed EKs, by theirs. */
-const KINDS = ['join-token', 'ek-list'] as const;
 
 /** What operators say of hosts before they come. */
 export const INVITATION_ROUTES: readonly Route[] = [
@@ -64,12 +69,14 @@ export const INVITATION_ROUTES: readonly Route[] = [
   route({
     method: 'GET',
     url: '/v1/invitations',
-    summary: 'Invitations and listed EKs; never their tokens',
+    summary: 'Listed EKs and invitations, in pages; never tokens',
     access: { who: 'operator', role: 'any' },
-    handle: async ({ services }) => {
-      const kinds = await Promise.all(KINDS.map((kind) => services.records.list(kind, { limit: PAGE_SIZE })));
-      const invitations = kinds.flat().map((stored) => invitationJson(stored.id, parseInvitation(stored)));
-      return { status: 200, json: { invitations } };
+    query: PAGE,
+    handle: async ({ services, query }) => {
+      const page = await pageAfter(query.after, services);
+      const invitations = page.map((stored) => invitationJson(stored.id, parseInvitation(stored)));
+      const last = page.length === PAGE_SIZE ? page.at(-1) : undefined;
+      return { status: 200, json: { invitations, next: last ? `${last.kind}/${last.id}` : null } };
     },
   }),
   route({
@@ -90,6 +97,22 @@ export const INVITATION_ROUTES: readonly Route[] = [
     },
   }),
 ];
+
+/** A page of records, those of one kind after those of the other. @param after as {@link PAGE} has it */
+async function pageAfter(
+  after: string | undefined,
+  { records }: Pick<Services, 'records'>,
+): Promise<readonly StoredRecord[]> {
+  const [begun, last] = after?.split('/') ?? [];
+  const page: StoredRecord[] = [];
+  for (const kind of KINDS) {
+    if (begun !== undefined && kind < begun) continue;
+    if (page.length === PAGE_SIZE) break;
+    const terms = kind === begun && last !== undefined ? { after: last } : {};
+    page.push(...(await records.list(kind, { limit: PAGE_SIZE - page.length, ...terms })));
+  }
+  return page;
+}
 
 async function invitationOf(id: string, { records }: Pick<Services, 'records'>): Promise<StoredRecord> {
   for (const kind of KINDS) {
