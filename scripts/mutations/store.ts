@@ -8,9 +8,9 @@ const backup = 'test/cli/store-backup.test.ts';
 export const mutations: readonly Mutation[] = [
   {
     name: 'store-still-open-when-it-was-refused',
-    file: 'src/store/worker.ts',
-    find: 'await db.destroy().finally(lock.release);',
-    replace: 'lock.release();',
+    file: 'src/store/worker-store.ts',
+    find: 'await calls.end();\n    throw error;',
+    replace: 'throw error;',
     test: 'test/store/store.test.ts',
   },
   {

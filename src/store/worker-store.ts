@@ -11,7 +11,11 @@ import type { WorkerAnswer, WorkerCall, WorkerStart } from './worker.ts';
  */
 export async function openWorkerStore(start: WorkerStart): Promise<StoreOperations> {
   const calls = new WorkerCalls(startThread(start));
-  await calls.opened;
+  await calls.opened.catch(async (error: unknown) => {
+    // A connection lives as long as its statements do. Whoever is told may open the store at once.
+    await calls.end();
+    throw error;
+  });
   return withRecords({
     commit: (changes) => calls.call('commit', changes),
     get: (ref) => calls.call('get', ref),

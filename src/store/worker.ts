@@ -54,9 +54,8 @@ async function start(port: NonNullable<typeof parentPort>, given: WorkerStart): 
     // eslint-disable-next-line no-restricted-properties -- the thread is where this store's clock begins
     { now: () => Date.now() },
     given.newEpoch,
-  ).catch(async (error: unknown) => {
-    // Whoever is told may open the store at once.
-    await db.destroy().finally(lock.release);
+  ).catch((error: unknown) => {
+    lock.release();
     throw error;
   });
   const locked: StoreTexts = { ...store, close: async () => store.close().finally(lock.release) };
