@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Reader, fromHex, toHex } from '../../src/base/index.ts';
+import { Reader, toHex } from '../../src/base/index.ts';
 import {
   attributeNames,
   digest,
@@ -11,7 +11,7 @@ import {
 import { systemRandom as random } from '../support/random.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { eccStorageKey, recoverSeed, rsaStorageKey, unwrapOuter } from '../support/software-tpm.ts';
-import { dataJson, recordedRandom } from '../support/vectors.ts';
+import { recordedRandom } from '../support/vectors.ts';
 
 const authPolicy = new Uint8Array(32).fill(0x77);
 
@@ -108,34 +108,5 @@ describe('an import blob', () => {
   it('refuses a parent that is no restricted storage key', () => {
     const open = { ...key.area, attributes: objectAttributes('decrypt') };
     expectRefusal('wrapping-key', () => makeImportBlob(open, new Uint8Array(32), authPolicy, random));
-  });
-});
-
-interface RecordedBlob {
-  readonly data: string;
-  readonly policyPCR: { readonly digest: string };
-  readonly public_TPMT: string;
-  readonly duplicate: string;
-  readonly inSymSeed: string;
-  readonly name: string;
-}
-
-describe('import blobs that a TPM opened', () => {
-  const { importBlobs } = dataJson('generated-swtpm/manifest.json') as { importBlobs: RecordedBlob[] };
-
-  it.each([
-    ['rsa_ek', 0, rsaStorageKey(2048, { nameAlg: 'sha256', keyBits: 128 })],
-    ['ecc384_ek', 1, eccStorageKey('P-384', { nameAlg: 'sha384', keyBits: 256 })],
-  ] as const)('have the form of ours: %s', (_, index, key) => {
-    const recorded = importBlobs[index];
-    if (recorded === undefined) throw new Error('no such blob');
-    const area = parsePublic(fromHex(recorded.public_TPMT));
-    expect(toHex(objectName(fromHex(recorded.public_TPMT)))).toBe(recorded.name);
-    expect(toHex(area.authPolicy)).toBe(recorded.policyPCR.digest);
-    expect(attributeNames(area.attributes)).toEqual(['adminWithPolicy']);
-    const ours = makeImportBlob(key.area, fromHex(recorded.data), area.authPolicy, random);
-    expect(ours.objectPublic).toHaveLength(recorded.public_TPMT.length / 2);
-    expect(ours.duplicate).toHaveLength(recorded.duplicate.length / 2);
-    expect(ours.encryptedSeed).toHaveLength(recorded.inSymSeed.length / 2);
   });
 });
