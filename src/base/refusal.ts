@@ -16,8 +16,8 @@ export interface PlainRefusal {
 /**
  * The typed "no" of the pure layers: which check said it, why, and the values that explain it.
  *
- * `check` is an id (e1 … e26 for quotes, f1 … f13 for event logs, h for AK attributes) or a name; `src/lifecycle/denial.ts` maps each one to
- * stage, code, HTTP status and remedy. `detail` never holds secrets: it reaches logs, answers and the audit log.
+ * `check` is an id (e1 … e25 for quotes, f1 … f13 for event logs, h for AK attributes) or a name, as the `ima-…` checks
+ * that are e26 together have; `src/lifecycle/denial.ts` maps each one to stage, code, HTTP status and remedy. `detail` never holds secrets: it reaches logs, answers and the audit log.
  */
 export class Refusal extends Error {
   override readonly name: string = 'Refusal';

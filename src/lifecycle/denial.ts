@@ -996,6 +996,21 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'runtime-identity-mismatch',
     'This is another TPM than was enrolled, or it was reset by its manufacturer: enroll the host again.',
   ),
+  'tpm-ek-template': rule(
+    'environment',
+    'verifier-fault',
+    'Use another endorsement key of this TPM, e.g. --template H-1: the one of its certificate can’t be made from the default template.',
+  ),
+  'tpm-ek-unsupported': rule(
+    'environment',
+    'verifier-fault',
+    'Use a template whose key this TPM has: sealgate tpm info lists its algorithms and curves.',
+  ),
+  'tpm-ek-certificate': rule(
+    'identity',
+    'runtime-identity-mismatch',
+    'Ask the manufacturer: the certificate in this TPM is not for its endorsement key. An operator can list the key by its hash.',
+  ),
   'tpm-ak-mismatch': rule(
     'identity',
     'runtime-identity-mismatch',
@@ -1072,7 +1087,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
     'environment-integrity-failure',
     'Boot one kernel with one command line; what else a boot loader measures must be readable in the log.',
   ),
-  // IMA lists (src/evidence/ima)
+  // IMA lists (src/evidence/ima): e26 of the quote checklist, part by part
   'ima-empty': rule(
     'environment',
     'environment-integrity-failure',

@@ -134,15 +134,6 @@ describe('IMA lists of booted guests', () => {
     expect(findings.violationsNotTolerated).toBe(2);
   });
 
-  it('refuses the list of another boot and a list that was read before the quote', () => {
-    expectRefusal('ima-behind-quote', () =>
-      verifyIma([dataFile('boots/plain-boot/ima_binary.bin')], question('secure-boot', '.')),
-    );
-    expectRefusal('ima-behind-quote', () =>
-      verifyIma([dataFile('boots/secure-boot/rounds/r2/ima_binary.bin')], question('secure-boot', '.')),
-    );
-  });
-
   it('takes a list that has grown since the quote, and leaves out what was added', () => {
     const ima = verifyIma(
       [dataFile('boots/secure-boot/ima_binary.bin')],
@@ -150,15 +141,6 @@ describe('IMA lists of booted guests', () => {
     );
     expect(ima).toMatchObject({ entries: 647, consumed: 464, fresh: 464 });
     expect(ima.findings.violations.total).toBe(0);
-  });
-
-  it('refuses a quote without PCR 10', () => {
-    expectRefusal('ima-not-quoted', () =>
-      verifyIma(
-        [dataFile('boots/secure-boot/extra/ima_binary.bin')],
-        question('secure-boot', 'extra/onepcr'),
-      ),
-    );
   });
 
   it('goes on round by round with the new entries only', () => {
@@ -176,5 +158,53 @@ describe('IMA lists of booted guests', () => {
       state = ima.state;
       sent = list.length;
     }
+  });
+});
+
+/** Where the entries of a binary list begin: PCR, digest (20), then name and data, each behind its length. */
+function entryStarts(list: Uint8Array): readonly number[] {
+  const view = new DataView(list.buffer, list.byteOffset, list.length);
+  const starts: number[] = [];
+  for (let at = 0; at < list.length;) {
+    starts.push(at);
+    const data = at + 28 + view.getUint32(at + 24, true);
+    at = data + 4 + view.getUint32(data, true);
+  }
+  return starts;
+}
+
+// The checklist's e26: PCR 10 is explained by the IMA list and by nothing else. What fails says which part of it by name.
+describe('e26', () => {
+  const LIST = dataFile('boots/secure-boot/ima_binary.bin');
+  const starts = entryStarts(LIST);
+
+  it('e26: refuses a quote without PCR 10 (ima-not-quoted)', () => {
+    expectRefusal('ima-not-quoted', () =>
+      verifyIma(
+        [dataFile('boots/secure-boot/extra/ima_binary.bin')],
+        question('secure-boot', 'extra/onepcr'),
+      ),
+    );
+  });
+
+  it.each(['plain-boot/ima_binary.bin', 'secure-boot/rounds/r2/ima_binary.bin'])(
+    'e26: refuses the list of another boot and one that was read before the quote: %s (ima-behind-quote)',
+    (list) => {
+      expectRefusal('ima-behind-quote', () =>
+        verifyIma([dataFile(`boots/${list}`)], question('secure-boot', '.')),
+      );
+    },
+  );
+
+  it('e26: refuses a list that lacks an entry, wherever it was (ima-behind-quote)', () => {
+    expect(verifyIma([LIST], question('secure-boot', '.')).consumed).toBe(starts.length);
+    for (const at of [0, 1, 300, starts.length - 1]) {
+      const without = [LIST.slice(0, starts[at]), LIST.slice(starts[at + 1] ?? LIST.length)];
+      expectRefusal('ima-behind-quote', () => verifyIma(without, question('secure-boot', '.')));
+    }
+  });
+
+  it('e26: refuses no list where one has to explain PCR 10 (ima-empty)', () => {
+    expectRefusal('ima-empty', () => verifyIma([], question('secure-boot', '.')));
   });
 });
