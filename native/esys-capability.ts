@@ -5,7 +5,7 @@ import type { Caller } from './caller.ts';
 const CAPABILITY = { algorithms: 0, handles: 1, pcrs: 5, properties: 6, curves: 8 } as const;
 
 /** First handle of each range that TPM_CAP_HANDLES lists (TPM_HT, TPM 2.0 Part 2 §7.2). */
-const HANDLE_RANGES = {
+export const HANDLE_RANGES = {
   nv: 0x0100_0000,
   loadedSessions: 0x0200_0000,
   savedSessions: 0x0300_0000,

@@ -149,12 +149,20 @@ export async function persist(
   return new TpmObject(caller, esys, object.publicBytes, handle);
 }
 
-/** TPM2_EvictControl: removes a persistent object from the TPM, by owner authorization. */
-export async function evict(
+/** TPM2_EvictControl: {@link persist} at a handle; without one, removes a persistent object. */
+export async function evictControl(
   caller: Caller,
   object: TpmObject,
+  handle?: number,
   authorization: Authorization = {},
-): Promise<void> {
+): Promise<TpmObject | undefined> {
+  if (handle !== undefined) return persist(caller, object, handle, authorization);
+  await evict(caller, object, authorization);
+  return undefined;
+}
+
+/** TPM2_EvictControl: removes a persistent object from the TPM, by owner authorization. */
+async function evict(caller: Caller, object: TpmObject, authorization: Authorization = {}): Promise<void> {
   if (object.handle === undefined) throw new TypeError('the object is not persistent');
   await caller.command('EvictControl', {
     handles: [HIERARCHY.owner, object.esys],

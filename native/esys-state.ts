@@ -19,7 +19,7 @@ export const HIERARCHY = {
 export type Hierarchy = keyof typeof HIERARCHY;
 
 /** TPM_SU (TPM 2.0 Part 2 §6.10). */
-const STARTUP = { clear: 0, state: 1 } as const;
+export const STARTUP = { clear: 0, state: 1 } as const;
 export type StartupType = keyof typeof STARTUP;
 
 /** TPM2_Startup; needed only without firmware, on an emulator. Started already is not an error. */

@@ -1,4 +1,5 @@
 import { objectName } from '../src/tpm/index.ts';
+import { bytes } from './arguments.ts';
 import { flushContext } from './caller.ts';
 import type { Caller } from './caller.ts';
 import type { EsysHandle, Releasable } from './esys-types.ts';
@@ -6,6 +7,9 @@ import { sized } from './wire.ts';
 
 /** How an object lives: `transient` ones are flushed, `persistent` ones stay in the TPM. */
 export type ObjectLife = 'transient' | 'persistent';
+
+/** TPM2B_AUTH: at most the largest digest. */
+const checkAuthValue = bytes(0, 64);
 
 /** A loaded or persistent object, by ESAPI's handle. */
 export class TpmObject implements Releasable, AsyncDisposable {
@@ -31,11 +35,17 @@ export class TpmObject implements Releasable, AsyncDisposable {
     caller.connection.track(this);
   }
 
+  /** @internal true while commands of this connection can use it */
+  isOpenOn(connection: unknown): boolean {
+    return !this.#released && this.#caller.connection === connection;
+  }
+
   /**
    * Tells ESAPI the authValue that its sessions are to prove; nothing is sent. It holds for every `TpmObject` of the
    * same persistent object on this connection.
    */
   async setAuth(authValue: Uint8Array): Promise<void> {
+    checkAuthValue(authValue, 'setAuth: authValue', undefined);
     await this.#caller.command('TR_SetAuth', { handles: [this.esys], in: [sized(authValue)] });
   }
 

@@ -9,7 +9,7 @@ import type { TpmObject } from './object.ts';
 import { sized, unsized } from './wire.ts';
 
 /** TPM_SE (TPM 2.0 Part 2 §6.11). */
-const SESSION_TYPE = { hmac: 0, policy: 1, trial: 3 } as const;
+export const SESSION_TYPE = { hmac: 0, policy: 1, trial: 3 } as const;
 
 /** What {@link startSession} starts. */
 export interface SessionOptions {
@@ -55,6 +55,11 @@ export class Session implements SessionUse, Releasable, AsyncDisposable {
 
   get continueSession(): boolean {
     return this.#continue;
+  }
+
+  /** @internal true while commands of this connection can use it */
+  isOpenOn(connection: unknown): boolean {
+    return !this.#ended && this.#caller.connection === connection;
   }
 
   /** Makes the next command that it authorizes its last: when that succeeds, the TPM itself ends the session. */

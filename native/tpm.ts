@@ -18,13 +18,15 @@ import * as pcr from './esys-pcr.ts';
 import * as policy from './esys-policy.ts';
 import * as state from './esys-state.ts';
 import type { Hierarchy } from './esys-state.ts';
-import type { TpmObject } from './object.ts';
+import { checkArguments, checkOpening } from './method-arguments.ts';
+import type { CheckedMethod } from './method-arguments.ts';
+import { TpmObject } from './object.ts';
 import { openSealed } from './release.ts';
 import type { SealedOpening } from './release.ts';
 import { readProperties } from './properties.ts';
 import type { TpmProperties } from './properties.ts';
-import { startSession } from './session.ts';
-import type { Session, SessionOptions } from './session.ts';
+import { Session, startSession } from './session.ts';
+import type { SessionOptions } from './session.ts';
 
 /** How {@link Tpm.open} connects. */
 export interface OpenOptions {
@@ -55,6 +57,7 @@ export class Tpm implements AsyncDisposable {
    * @throws Refusal `tpm-tcti`, `tpm-library`, `tpm-unreachable`, `tpm-timeout`
    */
   static async open(tcti: string, options: OpenOptions = {}): Promise<Tpm> {
+    checkOpening(tcti, options);
     return new Tpm(new Caller(await Connection.open(tcti, options.timeoutMs ?? DEFAULT_TIMEOUT)));
   }
 
@@ -69,6 +72,7 @@ export class Tpm implements AsyncDisposable {
    * the task holds is still flushed.
    */
   abortable(signal: AbortSignal): Tpm {
+    if (!(signal instanceof AbortSignal)) throw new TypeError('abortable: signal is not an AbortSignal');
     return new Tpm(new Caller(this.#caller.connection, signal));
   }
 
@@ -85,32 +89,32 @@ export class Tpm implements AsyncDisposable {
 
   /** TPM2_Startup: on an emulator without firmware. */
   startup(type: state.StartupType = 'clear'): Promise<void> {
-    return state.startup(this.#caller, type);
+    return this.#run('startup', state.startup, type);
   }
 
   /** TPM2_Shutdown. */
   shutdown(type: state.StartupType = 'clear'): Promise<void> {
-    return state.shutdown(this.#caller, type);
+    return this.#run('shutdown', state.shutdown, type);
   }
 
   /** TPM2_Clear: new storage seed, auth values empty, clock and resetCount zero. */
   clear(by: 'platform' | 'lockout' = 'lockout', authorization?: Authorization): Promise<void> {
-    return state.clear(this.#caller, by, authorization);
+    return this.#run('clear', state.clear, by, authorization);
   }
 
   /** Tells the connection a hierarchy's authValue; nothing is sent. Objects have a `setAuth` of their own. */
   setAuth(hierarchy: Hierarchy, value: Uint8Array): Promise<void> {
-    return state.setHierarchyAuth(this.#caller, hierarchy, value);
+    return this.#run('setAuth', state.setHierarchyAuth, hierarchy, value);
   }
 
   /** TPM2_HierarchyChangeAuth. */
   hierarchyChangeAuth(hierarchy: Hierarchy, value: Uint8Array, authorization?: Authorization): Promise<void> {
-    return state.hierarchyChangeAuth(this.#caller, hierarchy, value, authorization);
+    return this.#run('hierarchyChangeAuth', state.hierarchyChangeAuth, hierarchy, value, authorization);
   }
 
   /** TPM2_DictionaryAttackLockReset. */
   dictionaryAttackLockReset(authorization?: Authorization): Promise<void> {
-    return state.dictionaryAttackLockReset(this.#caller, authorization);
+    return this.#run('dictionaryAttackLockReset', state.dictionaryAttackLockReset, authorization);
   }
 
   /** TPM2_DictionaryAttackParameters. */
@@ -118,7 +122,12 @@ export class Tpm implements AsyncDisposable {
     parameters: state.DictionaryAttackPolicy,
     authorization?: Authorization,
   ): Promise<void> {
-    return state.dictionaryAttackParameters(this.#caller, parameters, authorization);
+    return this.#run(
+      'dictionaryAttackParameters',
+      state.dictionaryAttackParameters,
+      parameters,
+      authorization,
+    );
   }
 
   /** Manufacturer, firmware, PCR banks, algorithms, lockout. */
@@ -128,12 +137,12 @@ export class Tpm implements AsyncDisposable {
 
   /** The handles of a range: persistent and transient objects, sessions, NV indexes. */
   handles(range: HandleRange): Promise<number[]> {
-    return getHandles(this.#caller, range);
+    return this.#run('handles', getHandles, range);
   }
 
   /** TPM2_GetRandom, `length` bytes in as many commands as it takes. */
   getRandom(length: number): Promise<Uint8Array> {
-    return state.getRandom(this.#caller, length);
+    return this.#run('getRandom', state.getRandom, length);
   }
 
   /** TPM2_ReadClock. */
@@ -145,7 +154,7 @@ export class Tpm implements AsyncDisposable {
 
   /** TPM2_PCR_Read of any selection, consistent over several answers. @throws Refusal `tpm-pcr` */
   pcrRead(selection: PcrSelection): Promise<pcr.PcrReading> {
-    return pcr.pcrRead(this.#caller, selection);
+    return this.#run('pcrRead', pcr.pcrRead, selection);
   }
 
   /** TPM2_PCR_Extend. */
@@ -154,22 +163,22 @@ export class Tpm implements AsyncDisposable {
     digests: Readonly<Partial<Record<HashName, Uint8Array>>>,
     authorization?: Authorization,
   ): Promise<void> {
-    return pcr.pcrExtend(this.#caller, index, digests, authorization);
+    return this.#run('pcrExtend', pcr.pcrExtend, index, digests, authorization);
   }
 
   /** TPM2_PCR_Reset: 16 and 23 on the PC Client. */
   pcrReset(index: number, authorization?: Authorization): Promise<void> {
-    return pcr.pcrReset(this.#caller, index, authorization);
+    return this.#run('pcrReset', pcr.pcrReset, index, authorization);
   }
 
   /** TPM2_NV_ReadPublic. */
   nvReadPublic(nvIndex: number): Promise<NvPublic> {
-    return nv.nvReadPublic(this.#caller, nvIndex);
+    return this.#run('nvReadPublic', nv.nvReadPublic, nvIndex);
   }
 
   /** The whole data of an NV index of any size. @throws Refusal `tpm-nv` */
   nvRead(nvIndex: number, authorization?: Authorization): Promise<Uint8Array> {
-    return nv.nvRead(this.#caller, nvIndex, authorization);
+    return this.#run('nvRead', nv.nvRead, nvIndex, authorization);
   }
 
   // ── Objects ──
@@ -179,7 +188,7 @@ export class Tpm implements AsyncDisposable {
     hierarchy: Hierarchy,
     creation: objects.Creation,
   ): Promise<{ readonly object: TpmObject; readonly creation: objects.CreationProof }> {
-    return objects.createPrimary(this.#caller, hierarchy, creation);
+    return this.#run('createPrimary', objects.createPrimary, hierarchy, creation);
   }
 
   /** TPM2_Create. */
@@ -187,31 +196,33 @@ export class Tpm implements AsyncDisposable {
     parent: TpmObject,
     creation: objects.Creation,
   ): Promise<objects.ObjectParts & { readonly creation: objects.CreationProof }> {
-    return objects.create(this.#caller, parent, creation);
+    return this.#run('create', objects.create, parent, creation);
   }
 
   /** TPM2_Load. */
   load(parent: TpmObject, parts: objects.ObjectParts, authorization?: Authorization): Promise<TpmObject> {
-    return objects.load(this.#caller, parent, parts, authorization);
+    return this.#run('load', objects.load, parent, parts, authorization);
   }
 
   /** TPM2_LoadExternal of a public key (TPMT_PUBLIC). */
   loadExternal(publicBytes: Uint8Array, hierarchy: Hierarchy = 'null'): Promise<TpmObject> {
-    return objects.loadExternal(this.#caller, publicBytes, hierarchy);
+    return this.#run('loadExternal', objects.loadExternal, publicBytes, hierarchy);
   }
 
   /** TPM2_ReadPublic. */
   readPublic(object: TpmObject): Promise<objects.ReadPublicResult> {
-    return objects.readPublic(this.#caller, object);
+    return this.#run('readPublic', objects.readPublic, object);
   }
 
   /** A persistent object by its handle. */
   persistentObject(handle: number): Promise<TpmObject> {
-    return objects.persistentObject(this.#caller, handle);
+    return this.#run('persistentObject', objects.persistentObject, handle);
   }
 
   /** TPM2_FlushContext. */
   async flush(resource: TpmObject | Session): Promise<void> {
+    if (!(resource instanceof TpmObject || resource instanceof Session))
+      throw new TypeError('flush: neither an object nor a session of a TPM');
     await resource.flush();
   }
 
@@ -223,9 +234,7 @@ export class Tpm implements AsyncDisposable {
     handle?: number,
     authorization?: Authorization,
   ): Promise<TpmObject | undefined> {
-    if (handle !== undefined) return objects.persist(this.#caller, object, handle, authorization);
-    await objects.evict(this.#caller, object, authorization);
-    return undefined;
+    return this.#run('evictControl', objects.evictControl, object, handle, authorization);
   }
 
   /** TPM2_Import. */
@@ -234,29 +243,29 @@ export class Tpm implements AsyncDisposable {
     blob: objects.Duplicate,
     authorization?: Authorization,
   ): Promise<objects.ObjectParts> {
-    return objects.importObject(this.#caller, parent, blob, authorization);
+    return this.#run('import', objects.importObject, parent, blob, authorization);
   }
 
   /** TPM2_Unseal. */
   unseal(object: TpmObject, authorization?: Authorization): Promise<Uint8Array> {
-    return objects.unseal(this.#caller, object, authorization);
+    return this.#run('unseal', objects.unseal, object, authorization);
   }
 
   // ── Attestation and signing ──
 
   /** TPM2_Quote. */
   quote(request: attest.QuoteRequest): Promise<attest.Attestation> {
-    return attest.quote(this.#caller, request);
+    return this.#run('quote', attest.quote, request);
   }
 
   /** TPM2_Certify. */
   certify(request: attest.CertifyRequest): Promise<attest.Attestation> {
-    return attest.certify(this.#caller, request);
+    return this.#run('certify', attest.certify, request);
   }
 
   /** TPM2_CertifyCreation. */
   certifyCreation(request: attest.CertifyCreationRequest): Promise<attest.Attestation> {
-    return attest.certifyCreation(this.#caller, request);
+    return this.#run('certifyCreation', attest.certifyCreation, request);
   }
 
   /** TPM2_ActivateCredential; `auth` is [object, key]. */
@@ -266,34 +275,34 @@ export class Tpm implements AsyncDisposable {
     credential: attest.Credential,
     authorization?: Authorization,
   ): Promise<Uint8Array> {
-    return attest.activateCredential(this.#caller, object, key, credential, authorization);
+    return this.#run('activateCredential', attest.activateCredential, object, key, credential, authorization);
   }
 
   /** TPM2_Sign by an unrestricted key: a TPMT_SIGNATURE. */
   sign(request: attest.SignRequest): Promise<Uint8Array> {
-    return attest.sign(this.#caller, request);
+    return this.#run('sign', attest.sign, request);
   }
 
   /** TPM2_VerifySignature: a TPMT_TK_VERIFIED. */
   verifySignature(key: TpmObject, digest: Uint8Array, signature: Uint8Array): Promise<Uint8Array> {
-    return attest.verifySignature(this.#caller, key, digest, signature);
+    return this.#run('verifySignature', attest.verifySignature, key, digest, signature);
   }
 
   // ── Sessions and policy ──
 
   /** TPM2_StartAuthSession. */
   startSession(options: SessionOptions): Promise<Session> {
-    return startSession(this.#caller, options);
+    return this.#run('startSession', startSession, options);
   }
 
   /** TPM2_PolicyPCR; without a digest, over the values that the PCRs have now. */
   policyPCR(session: Session, selection: PcrSelection, pcrDigest?: Uint8Array): Promise<void> {
-    return policy.policyPcr(this.#caller, session, selection, pcrDigest);
+    return this.#run('policyPCR', policy.policyPcr, session, selection, pcrDigest);
   }
 
   /** TPM2_PolicyCounterTimer. */
   policyCounterTimer(session: Session, comparison: PolicyComparison): Promise<void> {
-    return policy.policyCounterTimer(this.#caller, session, comparison);
+    return this.#run('policyCounterTimer', policy.policyCounterTimer, session, comparison);
   }
 
   /** TPM2_PolicySecret. */
@@ -302,7 +311,7 @@ export class Tpm implements AsyncDisposable {
     entity: Hierarchy | TpmObject,
     binding?: policy.PolicyBinding & Authorization,
   ): Promise<policy.PolicyTicket> {
-    return policy.policySecret(this.#caller, session, entity, binding);
+    return this.#run('policySecret', policy.policySecret, session, entity, binding);
   }
 
   /** TPM2_PolicySigned. */
@@ -312,63 +321,81 @@ export class Tpm implements AsyncDisposable {
     signature: Uint8Array,
     binding?: policy.PolicyBinding,
   ): Promise<policy.PolicyTicket> {
-    return policy.policySigned(this.#caller, session, key, signature, binding);
+    return this.#run('policySigned', policy.policySigned, session, key, signature, binding);
   }
 
   /** TPM2_PolicyCommandCode. */
   policyCommandCode(session: Session, code: number): Promise<void> {
-    return policy.policyCommandCode(this.#caller, session, code);
+    return this.#run('policyCommandCode', policy.policyCommandCode, session, code);
   }
 
   /** TPM2_PolicyOR. */
   policyOr(session: Session, digests: readonly Uint8Array[]): Promise<void> {
-    return policy.policyOr(this.#caller, session, digests);
+    return this.#run('policyOr', policy.policyOr, session, digests);
   }
 
   /** TPM2_PolicyAuthValue. */
   policyAuthValue(session: Session): Promise<void> {
-    return policy.policyAuthValue(this.#caller, session);
+    return this.#run('policyAuthValue', policy.policyAuthValue, session);
   }
 
   /** TPM2_PolicyAuthorize. */
   policyAuthorize(session: Session, approved: policy.ApprovedPolicy): Promise<void> {
-    return policy.policyAuthorize(this.#caller, session, approved);
+    return this.#run('policyAuthorize', policy.policyAuthorize, session, approved);
   }
 
   /** TPM2_PolicyRestart. */
   policyRestart(session: Session): Promise<void> {
-    return policy.policyRestart(this.#caller, session);
+    return this.#run('policyRestart', policy.policyRestart, session);
   }
 
   /** TPM2_PolicyGetDigest. */
   policyGetDigest(session: Session): Promise<Uint8Array> {
-    return policy.policyGetDigest(this.#caller, session);
+    return this.#run('policyGetDigest', policy.policyGetDigest, session);
   }
 
   // ── What hosts do (PROTOCOL 2 and 5) ──
 
-  /** The EK of a template: persistent where one is, else made. @throws Refusal `tpm-ek-mismatch` */
+  /**
+   * The EK of a template: persistent where one is, else made.
+   * @throws Refusal `tpm-ek-mismatch`, `tpm-ek-template`, `tpm-ek-unsupported`
+   */
   endorsementKey(template: EkTemplateName, options?: EndorsementKeyOptions): Promise<TpmObject> {
-    return endorsementKey(this.#caller, template, options);
+    return this.#run('endorsementKey', endorsementKey, template, options);
   }
 
   /** Its certificate and chain as they lie in NV; null when there is none. */
   endorsementCertificate(template: EkTemplateName): Promise<EndorsementCertificate | null> {
-    return endorsementCertificate(this.#caller, template);
+    return this.#run('endorsementCertificate', endorsementCertificate, template);
   }
 
   /** A new AK under the EK, persistent, with a random authValue. @throws Refusal `tpm-no-handle` */
   attestationKey(options: AttestationKeyOptions): Promise<NewAttestationKey> {
-    return createAttestationKey(this.#caller, options);
+    return this.#run('attestationKey', createAttestationKey, options);
   }
 
   /** An AK that was made before. @throws Refusal `tpm-ak-mismatch` */
   openAttestationKey(handle: number, authValue: Uint8Array, name: Uint8Array): Promise<TpmObject> {
-    return openAttestationKey(this.#caller, handle, authValue, name);
+    return this.#run('openAttestationKey', openAttestationKey, handle, authValue, name);
   }
 
   /** Opens a sealed release with the session that it was made for; the session is used up. */
   openSealed(opening: SealedOpening): Promise<Uint8Array> {
-    return openSealed(this.#caller, opening);
+    return this.#run('openSealed', openSealed, opening);
+  }
+
+  /**
+   * Runs what a method stands for, once its arguments were checked; a wrong one rejects, and nothing is sent. Where
+   * nothing can be sent any more, that is the reason, since then every handle is closed.
+   */
+  async #run<A extends readonly unknown[], R>(
+    method: CheckedMethod,
+    use: (caller: Caller, ...args: A) => Promise<R>,
+    ...args: A
+  ): Promise<R> {
+    const { connection } = this.#caller;
+    if (connection.broken !== undefined) throw connection.broken;
+    checkArguments(method, args, connection);
+    return use(this.#caller, ...args);
   }
 }
