@@ -8,6 +8,7 @@ import { getHandles } from './esys-capability.ts';
 import { nvIndexes, nvRead } from './esys-nv.ts';
 import { createPrimary, persistentObject } from './esys-object.ts';
 import type { TpmObject } from './object.ts';
+import { TpmError } from './tpm-error.ts';
 
 /** Persistent handles of the endorsement hierarchy (TCG Registry of Reserved TPM 2.0 Handles §2.3.1). */
 const PERSISTENT = { first: 0x8101_0000, last: 0x8101_ffff };
@@ -23,7 +24,8 @@ export interface EndorsementKeyOptions {
 /**
  * The endorsement key of a template: a persistent object whose public area is that template's, else made anew
  * (TPM2_CreatePrimary gives the same key each time until the endorsement seed changes).
- * @throws Refusal `tpm-ek-mismatch` when it isn't the one of `options.name`
+ * @throws Refusal `tpm-ek-mismatch` when it isn't the one of `options.name`, `tpm-ek-template` when the TPM has a nonce or
+ *   template of its own for it, `tpm-ek-unsupported` when it can't make such a key
  */
 export async function endorsementKey(
   caller: Caller,
@@ -31,6 +33,8 @@ export async function endorsementKey(
   options: EndorsementKeyOptions = {},
 ): Promise<TpmObject> {
   const wanted = ekTemplate(template);
+  // The one that was enrolled is known by its name, whatever it was made with.
+  if (options.name === undefined) await refuseAltered(caller, wanted);
   const ek = (await findPersistent(caller, wanted)) ?? (await makeEk(caller, wanted));
   if (options.name !== undefined && !equalBytes(options.name, ek.name)) {
     await ek.flush();
@@ -75,12 +79,54 @@ async function findPersistent(caller: Caller, template: EkTemplate): Promise<Tpm
   return undefined;
 }
 
+/**
+ * The certificate in NV is for the EK that the manufacturer's own nonce or template gives; that of the default template
+ * would be a key that nobody certified.
+ */
+async function refuseAltered(caller: Caller, { name, alteredBy }: EkTemplate): Promise<void> {
+  if (alteredBy.length === 0) return;
+  const defined = await nvIndexes(caller);
+  const found = alteredBy.find((nvIndex) => defined.includes(nvIndex));
+  if (found === undefined) return;
+  const nvIndex = `0x${found.toString(16).padStart(8, '0')}`;
+  refuse(
+    'tpm-ek-template',
+    `NV index ${nvIndex} has the manufacturer's own nonce or template for endorsement key ${name}`,
+    { template: name, nvIndex },
+  );
+}
+
 async function makeEk(caller: Caller, template: EkTemplate): Promise<TpmObject> {
   return withHierarchyAuth(caller, 'endorsement', undefined, async (auth) => {
     const creation = { template: encodePublic(template.public), ...(auth === undefined ? {} : { auth }) };
-    const { object } = await createPrimary(caller, 'endorsement', creation);
-    return object;
+    try {
+      return (await createPrimary(caller, 'endorsement', creation)).object;
+    } catch (error) {
+      if (isUnsupported(error)) refuseUnsupported(template, error);
+      throw error;
+    }
   });
+}
+
+/** What TPMs say of a template, parameter 2, that asks for a key that they don't have (TPM 2.0 Part 3 §24.1). */
+const UNSUPPORTED = ['VALUE', 'KEY_SIZE', 'CURVE', 'ASYMMETRIC', 'SYMMETRIC', 'HASH', 'TYPE'];
+
+function isUnsupported(error: unknown): error is TpmError {
+  return (
+    error instanceof TpmError &&
+    error.parameter === 2 &&
+    UNSUPPORTED.includes(error.name.replace('TPM_RC_', ''))
+  );
+}
+
+function refuseUnsupported({ name, public: area }: EkTemplate, error: TpmError): never {
+  const kind =
+    area.type === 'rsa' ? `RSA ${String(area.keyBits)}` : area.type === 'ecc' ? area.curve : area.type;
+  refuse(
+    'tpm-ek-unsupported',
+    `this TPM doesn't make the endorsement key of template ${name} (${kind}, ${area.nameAlg}): ${error.reason}`,
+    { template: name, name: error.name },
+  );
 }
 
 function ekTemplate(name: EkTemplateName): EkTemplate {

@@ -43,7 +43,7 @@ export interface EnrollOrder extends Partial<LogPaths> {
 
 const POLL_MS = 5000;
 /** Said of this EK: another one of the same TPM may be the one that is invited or listed. */
-const OTHER_EK = ['enroll-ek-template', 'enroll-admission'];
+const OTHER_EK = ['enroll-ek-template', 'enroll-admission', 'tpm-ek-template', 'tpm-ek-unsupported'];
 
 /**
  * Enrolls this host (PROTOCOL 3): an AK under the EK at a free handle, a key of the agent, the credential challenge, a

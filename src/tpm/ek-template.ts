@@ -21,6 +21,11 @@ export interface EkTemplate {
   readonly public: PublicArea;
   /** NV index of the EK certificate. */
   readonly certificateIndex: number;
+  /**
+   * NV indexes of the manufacturer's own nonce and template, low range only: where one is defined, the EK of the
+   * certificate was made with what lies there (EK Credential Profile 2.2.1.4).
+   */
+  readonly alteredBy: readonly number[];
 }
 
 /** fixedTPM, fixedParent, sensitiveDataOrigin, adminWithPolicy, restricted, decrypt. */
@@ -73,8 +78,18 @@ const EMPTY = new Uint8Array(0);
 
 /** Every template, in the order in which a host's EKs are looked for. */
 export const EK_TEMPLATES: readonly EkTemplate[] = [
-  template('L-1', 0x01c00002, rsa(2048, 'sha256', LOW_ATTRIBUTES, new Uint8Array(256))),
-  template('L-2', 0x01c0000a, ecc('P-256', 'sha256', LOW_ATTRIBUTES, new Uint8Array(32))),
+  template(
+    'L-1',
+    0x01c00002,
+    rsa(2048, 'sha256', LOW_ATTRIBUTES, new Uint8Array(256)),
+    [0x01c00003, 0x01c00004],
+  ),
+  template(
+    'L-2',
+    0x01c0000a,
+    ecc('P-256', 'sha256', LOW_ATTRIBUTES, new Uint8Array(32)),
+    [0x01c0000b, 0x01c0000c],
+  ),
   template('H-1', 0x01c00012, rsa(2048, 'sha256', HIGH_ATTRIBUTES, EMPTY)),
   template('H-2', 0x01c00014, ecc('P-256', 'sha256', HIGH_ATTRIBUTES, EMPTY)),
   template('H-3', 0x01c00016, ecc('P-384', 'sha384', HIGH_ATTRIBUTES, EMPTY)),
@@ -83,8 +98,13 @@ export const EK_TEMPLATES: readonly EkTemplate[] = [
   template('H-7', 0x01c0001e, rsa(4096, 'sha384', HIGH_ATTRIBUTES, EMPTY)),
 ];
 
-function template(name: EkTemplateName, certificateIndex: number, area: PublicArea): EkTemplate {
-  return { name, certificateIndex, public: area };
+function template(
+  name: EkTemplateName,
+  certificateIndex: number,
+  area: PublicArea,
+  alteredBy: readonly number[] = [],
+): EkTemplate {
+  return { name, certificateIndex, public: area, alteredBy };
 }
 
 /**

@@ -85,6 +85,20 @@ describe('a host enrolls', () => {
     expect(readdirSync(stateOf('b2'))).not.toContain('identity.json');
   });
 
+  it('by another EK where NV has the manufacturer’s own template for the first', async () => {
+    const index = '0x01c00004';
+    await tpm.tool('tpm2_nvdefine', [index, '-C', 'p', '-s', '8', '-a', 'platformcreate|authread|ppwrite']);
+    try {
+      const token = await world.invite('host-e', { ekTemplate: 'H-3' });
+      const first = { ...world.order('host-e', tpm, stateOf('e'), token), ekTemplate: 'L-1' as const };
+      await expectRejection('tpm-ek-template', enrollHost(first));
+      const identity = await enrollHost(world.order('host-e', tpm, stateOf('e2'), token));
+      expect(identity).toMatchObject({ ekTemplate: 'H-3' });
+    } finally {
+      await tpm.tool('tpm2_nvundefine', [index, '-C', 'p']);
+    }
+  });
+
   it('not with a verifier that shows another CA, and tells it nothing', async () => {
     const token = await world.invite('host-c');
     const order = { ...world.order('host-c', tpm, stateOf('c'), token), caFingerprint: 'ab'.repeat(32) };

@@ -49,6 +49,25 @@ describe('sealgate tpm', () => {
     expect((await json('tpm', 'ek', '--template', 'X-9')).exit).toBe(2);
   });
 
+  it('ek says which templates there are: SM2’s is none of them', async () => {
+    const names = 'L-1, L-2, H-1, H-2, H-3, H-4, H-6, H-7';
+    expect((await cli('tpm', 'ek', '--help')).stdout.replace(/\s+/g, ' ')).toContain(names);
+    const refused = await cli('tpm', 'ek', '--template', 'H-5', '--tcti', swtpm.tcti);
+    expect(refused).toMatchObject({ exit: 2 });
+    expect(refused.stderr).toContain(names);
+  });
+
+  it('ek of a key that this TPM doesn’t have says so', async () => {
+    const { exit, answer } = await json('tpm', 'ek', '--template', 'H-7');
+    expect(exit).toBe(1);
+    expect(answer).toMatchObject({ ok: false, denial: { check: 'tpm-ek-unsupported' } });
+    expect(answer['denial']).toMatchObject({
+      reason: expect.stringContaining(
+        'template H-7 (RSA 4096, sha384): TPM2_CreatePrimary: TPM_RC_',
+      ) as string,
+    });
+  });
+
   it('a TPM that is not there is one clear refusal', async () => {
     const { exit, stdout } = await cli('tpm', 'info', '--tcti', 'swtpm:path=/no/such/socket', '--json');
     expect(exit).toBe(1);
@@ -59,6 +78,68 @@ describe('sealgate tpm', () => {
     const people = await cli('tpm', 'info', '--tcti', 'no-such-tcti:x');
     expect(people.exit).toBe(1);
     expect(people.stderr).toContain('remedy');
+  });
+});
+
+describe('an endorsement key that is not the one of its certificate', () => {
+  const define = async (tpm: Swtpm, index: string, size: number): Promise<void> => {
+    await tpm.tool('tpm2_nvdefine', [
+      index,
+      '-C',
+      'p',
+      '-s',
+      String(size),
+      '-a',
+      'platformcreate|authread|ppwrite|ownerread',
+    ]);
+  };
+  const ek = async (
+    tpm: Swtpm,
+    template: string,
+  ): Promise<{ exit: number; answer: Record<string, unknown> }> => {
+    const { exit, stdout } = await cli('tpm', 'ek', '--template', template, '--tcti', tpm.tcti, '--json');
+    return { exit, answer: JSON.parse(stdout) as Record<string, unknown> };
+  };
+
+  it.each([
+    ['L-1', '0x01c00003', 'nonce'],
+    ['L-1', '0x01c00004', 'template'],
+    ['L-2', '0x01c0000b', 'nonce'],
+    ['L-2', '0x01c0000c', 'template'],
+  ])(
+    '%s is refused where NV has the manufacturer’s own at %s, other templates are not',
+    async (template, index) => {
+      await using tpm = await startSwtpm({ clone: true });
+      await define(tpm, index, 32);
+      const refused = await ek(tpm, template);
+      expect(refused.exit).toBe(1);
+      expect(refused.answer).toMatchObject({
+        ok: false,
+        denial: { check: 'tpm-ek-template', detail: { template, nvIndex: index } },
+      });
+      expect((refused.answer['denial'] as { reason: string }).reason).toContain(index);
+      for (const other of [template === 'L-1' ? 'L-2' : 'L-1', 'H-1', 'H-3'])
+        expect((await ek(tpm, other)).exit).toBe(0);
+    },
+  );
+
+  it('is reported by a reason of its own, with the index and the certificate', async () => {
+    await using tpm = await startSwtpm({ clone: true });
+    await using another = await startSwtpm({ clone: false });
+    const certificate = path.join(folder, 'another.der');
+    writeFileSync(certificate, another.ekCertificates.rsa2048);
+    await define(tpm, '0x01c00012', another.ekCertificates.rsa2048.length);
+    await tpm.tool('tpm2_nvwrite', ['0x01c00012', '-C', 'p', '-i', certificate]);
+    const { exit, answer } = await ek(tpm, 'H-1');
+    expect(exit).toBe(1);
+    expect(answer).toMatchObject({
+      ok: false,
+      denial: {
+        check: 'tpm-ek-certificate',
+        code: 'runtime-identity-mismatch',
+        detail: { nvIndex: '0x01c00012' },
+      },
+    });
   });
 });
 

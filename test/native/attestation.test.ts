@@ -66,6 +66,21 @@ describe('the endorsement key', () => {
     expect(await leftOver(tpm)).toEqual({ transient: 0, sessions: 0 });
   });
 
+  it('is not made where NV has the manufacturer’s own nonce; one that was enrolled is known by its name', async () => {
+    const enrolled = await fixture.tpm.endorsementKey('L-2');
+    const nonce = ['0x01c0000b', '-C', 'p'];
+    await fixture.aside((swtpm) =>
+      swtpm.tool('tpm2_nvdefine', [...nonce, '-s', '8', '-a', 'platformcreate|authread|ppwrite']),
+    );
+    const refusal = await expectRejection('tpm-ek-template', fixture.tpm.endorsementKey('L-2'));
+    expect(refusal.detail).toEqual({ template: 'L-2', nvIndex: '0x01c0000b' });
+    await using same = await fixture.tpm.endorsementKey('L-2', { name: enrolled.name });
+    expect(same.name).toEqual(enrolled.name);
+    await using other = await fixture.tpm.endorsementKey('L-1');
+    expect(other.life).toBe('persistent');
+    await fixture.aside((swtpm) => swtpm.tool('tpm2_nvundefine', nonce));
+  });
+
   it('has no certificate for a template that none was written for', async () => {
     expect(await fixture.tpm.endorsementCertificate('H-1')).toBeNull();
   });

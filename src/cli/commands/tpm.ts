@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { openTpm, tctiOf } from '../../agent/open-tpm.ts';
 import { valuesJson } from '../../agent/collect-evidence.ts';
-import { toBase64, toHex } from '../../base/index.ts';
+import { refuse, toBase64, toHex } from '../../base/index.ts';
 import type { JsonObject, JsonValue } from '../../base/index.ts';
 import { EK_TEMPLATES, hostId, parsePcrSelectionText, parsePublic } from '../../tpm/index.ts';
 import type { EkTemplateName, PcrSelection } from '../../tpm/index.ts';
@@ -12,7 +12,7 @@ import { printJson, printable, table } from '../output.ts';
 import { publicJson } from '../tpm-json.ts';
 import type { CommandContext } from '../context.ts';
 import { group } from './group.ts';
-import type { Tpm } from '../../../native/index.ts';
+import type { EndorsementCertificate, Tpm } from '../../../native/index.ts';
 
 interface TpmOptions {
   readonly tcti?: string;
@@ -21,6 +21,8 @@ interface TpmOptions {
 const HELP = `
 --tcti is a configuration string of tpm2-tss. Default: SEALGATE_TCTI, else TPM2TOOLS_TCTI, else device:/dev/tpmrm0.
 `;
+
+const TEMPLATE_NAMES = EK_TEMPLATES.map(({ name }) => name).join(', ');
 
 /** `sealgate tpm info|pcrs|ek`: looks at a TPM; changes nothing in it. */
 export function registerTpm(program: Command, context: CommandContext): void {
@@ -49,7 +51,7 @@ export function registerTpm(program: Command, context: CommandContext): void {
     'an endorsement key, its name, host id and certificate',
     'sealgate tpm ek --template L-1 --json',
   )
-    .option('--template <name>', 'L-1, L-2, H-1 … H-7', 'L-1')
+    .option('--template <name>', TEMPLATE_NAMES, 'L-1')
     .action(async (options: TpmOptions & { readonly template: string }) => {
       await ek(context, options);
     });
@@ -128,34 +130,41 @@ async function ek(
 
 function templateOf(name: string): EkTemplateName {
   const known = EK_TEMPLATES.find((template) => template.name === name);
-  if (known === undefined)
-    throw new UsageError(`--template: one of ${EK_TEMPLATES.map((one) => one.name).join(', ')}`);
+  if (known === undefined) throw new UsageError(`--template: one of ${TEMPLATE_NAMES}`);
   return known.name;
 }
 
 async function describeEk(tpm: Tpm, template: EkTemplateName): Promise<JsonObject> {
-  const key = await tpm.endorsementKey(template);
+  await using key = await tpm.endorsementKey(template);
   const area = parsePublic(key.publicBytes);
+  const id = hostId(area);
   const found = await tpm.endorsementCertificate(template);
-  const answer = {
+  return {
     template,
     name: toHex(key.name),
-    hostId: hostId(area),
+    hostId: id,
     public: toBase64(key.publicBytes),
     area: publicJson(area),
-    certificate: found === null ? null : certificateOf(found.nvIndex, found.content),
+    certificate: found === null ? null : certificateOf(found, id),
   };
-  await key.flush();
-  return answer;
 }
 
-function certificateOf(nvIndex: number, content: Uint8Array): JsonObject {
+/** @throws Refusal `tpm-ek-certificate`: there are TPMs whose certificate was made for another key */
+function certificateOf({ nvIndex, content }: EndorsementCertificate, id: string): JsonObject {
   const { der } = fromNv(content);
-  return {
-    nvIndex: `0x${nvIndex.toString(16).padStart(8, '0')}`,
-    pem: toPem(der),
-    ...certificateJson(parseEkCertificate(der)),
-  };
+  const certificate = parseEkCertificate(der);
+  const index = `0x${nvIndex.toString(16).padStart(8, '0')}`;
+  if (certificate.publicKey.keyId !== id)
+    refuse(
+      'tpm-ek-certificate',
+      `the certificate at ${index} is for another key than the TPM's endorsement key`,
+      {
+        nvIndex: index,
+        certificate: certificate.fingerprint,
+        hostId: id,
+      },
+    );
+  return { nvIndex: index, pem: toPem(der), ...certificateJson(certificate) };
 }
 
 const shown = (value: JsonValue | undefined): string =>
