@@ -142,28 +142,49 @@ describe('we verify what tpm2_quote makes', () => {
 });
 
 describe('RSAPSS against openssl, since tpm2_checkquote 5.4 can’t check it', () => {
-  it('openssl and we accept the same quote and refuse it changed', async () => {
+  it('openssl and we accept the same quote of tpm2_quote and refuse it changed', async () => {
     const { evidence, key, expected } = await toolQuote(
       await toolKey('rsa2048:rsapss-sha256:null'),
       'sha256:0,7',
       'values',
       ['--scheme', 'rsapss'],
     );
-    const parsed = parseSignature(evidence.signature);
-    if (parsed.scheme !== 'rsapss') throw new Error(parsed.scheme);
-    const signature = tools.write('raw.sig', parsed.signature);
-    const pem = tools.write('ak.pem', pemOf(parsePublicIn(tools.read('ak.pub')).area));
-    const openssl = (message: string): string =>
-      // prettier-ignore
-      execFileSync('openssl', ['dgst', '-sha256', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:-2',
-        '-verify', pem, '-signature', signature, message], { encoding: 'utf8', stdio: 'pipe' });
-    expect(openssl(tools.file('quote.msg'))).toContain('Verified OK');
+    const { area } = parsePublicIn(tools.read('ak.pub'));
+    expect(openssl(area, evidence.attest, evidence.signature)).toContain('Verified OK');
     verifyQuote(evidence, key, expected);
-    const changed = evidence.attest.slice();
-    changed[70] = (changed[70] ?? 0) ^ 1;
-    expect(() => openssl(tools.write('changed.msg', changed))).toThrow();
-    expectRefusal('e12', () => verifyQuote({ ...evidence, attest: changed }, key, expected));
+    const attest = changed(evidence.attest);
+    expect(() => openssl(area, attest, evidence.signature)).toThrow();
+    expectRefusal('e12', () => verifyQuote({ ...evidence, attest }, key, expected));
   });
+
+  it('and the same quote that node-tpm2 gets from a key with that scheme', async () => {
+    const template = { ...akTemplate('rsa-2048'), scheme: { name: 'rsapss', hash: 'sha256' } } as PublicArea;
+    const quotes = await ourQuotes(template, ['sha256:0,7', 'sha1:1+sha384:0,23']);
+    expect(quotes).toHaveLength(2);
+    for (const { attest, signature, publicArea, selection, nonce } of quotes) {
+      expect(publicArea).toMatchObject({ type: 'rsa', scheme: { name: 'rsapss', hash: 'sha256' } });
+      expect(openssl(publicArea, attest, signature)).toContain('Verified OK');
+      expect(() => openssl(publicArea, changed(attest), signature)).toThrow();
+      const key = importAttestationKey(encodePublic(publicArea));
+      const expected = { nonce, selection: parsePcrSelectionText(selection) };
+      expect(verifyQuote({ attest, signature }, key, expected).attest.extraData).toEqual(nonce);
+      expectRefusal('e12', () => verifyQuote({ attest: changed(attest), signature }, key, expected));
+    }
+  });
+
+  function changed(attest: Uint8Array): Uint8Array {
+    return attest.map((byte, at) => (at === 70 ? byte ^ 1 : byte));
+  }
+
+  /** What openssl says; it throws unless that is "Verified OK". */
+  function openssl(area: PublicArea, attest: Uint8Array, signature: Uint8Array): string {
+    const parsed = parseSignature(signature);
+    if (parsed.scheme !== 'rsapss') throw new Error(parsed.scheme);
+    // prettier-ignore
+    return execFileSync('openssl', ['dgst', '-sha256', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:-2',
+      '-verify', tools.write('ak.pem', pemOf(area)), '-signature', tools.write('raw.sig', parsed.signature),
+      tools.write('quote.bin', attest)], { encoding: 'utf8', stdio: 'pipe' });
+  }
 });
 
 describe('tpm2_checkquote accepts what we make', () => {
@@ -198,37 +219,37 @@ describe('tpm2_checkquote accepts what we make', () => {
       }
     }
   });
-
-  /** Quotes through node-tpm2, with the values of their PCRs one after the other. */
-  async function ourQuotes(template: PublicArea, selections: readonly string[]) {
-    const connection = await Tpm.open(tpm.tcti);
-    try {
-      const key: TpmObject = (
-        await connection.createPrimary('endorsement', { template: encodePublic(template) })
-      ).object;
-      const publicArea = parsePublic(key.publicBytes);
-      const quotes = [];
-      for (const selection of selections) {
-        const nonce = systemRandom.bytes(32);
-        const parsed = parsePcrSelectionText(selection);
-        const quoted = await connection.quote({ key, qualifyingData: nonce, selection: parsed });
-        const reading = await connection.pcrRead(parsed);
-        const values = parsed.flatMap(({ bank, pcrs }) =>
-          pcrs.map((index) => reading.values.get(bank)!.get(index)!),
-        );
-        verifyQuote({ ...quoted, pcrs: reading.values }, importAttestationKey(key.publicBytes), {
-          nonce,
-          selection: parsed,
-        });
-        quotes.push({ ...quoted, selection, nonce, values, publicArea });
-      }
-      await key.flush();
-      return quotes;
-    } finally {
-      await connection.close();
-    }
-  }
 });
+
+/** Quotes through node-tpm2, with the values of their PCRs one after the other. */
+async function ourQuotes(template: PublicArea, selections: readonly string[]) {
+  const connection = await Tpm.open(tpm.tcti);
+  try {
+    const key: TpmObject = (
+      await connection.createPrimary('endorsement', { template: encodePublic(template) })
+    ).object;
+    const publicArea = parsePublic(key.publicBytes);
+    const quotes = [];
+    for (const selection of selections) {
+      const nonce = systemRandom.bytes(32);
+      const parsed = parsePcrSelectionText(selection);
+      const quoted = await connection.quote({ key, qualifyingData: nonce, selection: parsed });
+      const reading = await connection.pcrRead(parsed);
+      const values = parsed.flatMap(({ bank, pcrs }) =>
+        pcrs.map((index) => reading.values.get(bank)!.get(index)!),
+      );
+      verifyQuote({ ...quoted, pcrs: reading.values }, importAttestationKey(key.publicBytes), {
+        nonce,
+        selection: parsed,
+      });
+      quotes.push({ ...quoted, selection, nonce, values, publicArea });
+    }
+    await key.flush();
+    return quotes;
+  } finally {
+    await connection.close();
+  }
+}
 
 function pemOf(area: PublicArea): Uint8Array {
   const key = createPublicKey({ key: Buffer.from(publicSpki(area)), format: 'der', type: 'spki' });
