@@ -1,4 +1,3 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
 import { equalBytes, fromUtf8, utf8 } from '../../src/base/index.ts';
 import {
   EK_TEMPLATES,
@@ -36,12 +35,8 @@ import {
 } from '../../src/tpm/index.ts';
 import type { Attest, Attested, PcrSelection, PublicArea } from '../../src/tpm/index.ts';
 import type { FuzzTarget } from '../fuzz.ts';
+import { ak, akBytes, ecdsa, publicKey } from '../lib/fuzz-key.ts';
 
-const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
-const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64url'));
-const ak: PublicArea = { ...akTemplate('ecc-p256'), x: bytes(x), y: bytes(y) } as PublicArea; // an ECC template
-const akBytes = encodePublic(ak);
 const key = importAttestationKey(akBytes);
 
 const selection: PcrSelection = [
@@ -76,11 +71,6 @@ const quote = encodeAttest(
   }),
 );
 const signature = ecdsa(quote);
-
-function ecdsa(message: Uint8Array): Uint8Array {
-  const raw = new Uint8Array(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' }));
-  return encodeSignature({ scheme: 'ecdsa', hash: 'sha256', r: raw.slice(0, 32), s: raw.slice(32) });
-}
 
 /** A codec: what is accepted must be written again as it was read. */
 function codec<T>(

@@ -1,8 +1,10 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { concat, equalBytes, fromUtf8, utf8 } from '../../src/base/index.ts';
 import {
   EMPTY_TRUST_STORE,
   addToStore,
+  chainFromNv,
   ekProfile,
   formatTrustStore,
   fromNv,
@@ -10,6 +12,7 @@ import {
   parseCertificate,
   parseEkCertificate,
   parsePem,
+  parseSpiffeId,
   parseSpki,
   parseTrustStore,
   publicKeyOf,
@@ -38,6 +41,8 @@ const [anchor, issuer] = ['rootca.pem', 'issuercert.pem'].map((file) =>
   parseCertificate(der(`swtpm-certificates/generated/${file}`)),
 );
 const NOW = Date.UTC(2026, 11, 1);
+/** Certificates in one chain: room for one more than the seeds have. */
+const MAX_CHAIN = 3;
 
 export const targets: Record<string, { seeds: () => Uint8Array[]; run: (input: Uint8Array) => void }> = {
   /** Parsing, and everything that is read out of a parsed certificate; then a path to roots that can't be its own. */
@@ -68,6 +73,49 @@ export const targets: Record<string, { seeds: () => Uint8Array[]; run: (input: U
       ]),
     run: (input) => {
       parseCertificate(fromNv(input).der);
+    },
+  },
+  /** Two NV indexes, the size of the first one in 16 bits before them: a certificate may begin in one and end in the next. */
+  'x509-nv-chain': {
+    seeds: () => {
+      const chain = ['rootca.pem', 'issuercert.pem'].map((file) =>
+        der(`swtpm-certificates/generated/${file}`),
+      );
+      const joined = concat([...chain, new Uint8Array(5).fill(0xff)]);
+      return [700, joined.length, 0, 3].map((first) => Uint8Array.of(first >> 8, first & 0xff, ...joined));
+    },
+    run: (input) => {
+      const first = 2 + (input[0] ?? 0) * 256 + (input[1] ?? 0);
+      const contents = [input.slice(2, first), input.slice(first)];
+      const chain = chainFromNv(contents, MAX_CHAIN);
+      if (chain.length > MAX_CHAIN) throw new Error('more certificates than were asked for');
+      // Nothing but padding of one kind is left out.
+      const joined = concat(contents);
+      const read = concat(chain);
+      const padding = joined.slice(read.length);
+      if (!equalBytes(joined.slice(0, read.length), read) || new Set(padding).size > 1) {
+        throw new Error('the chain is not what the indexes hold');
+      }
+      chain.map((each) => parseCertificate(each));
+    },
+  },
+  'spiffe-id': {
+    seeds: () =>
+      [
+        'spiffe://example.org',
+        'spiffe://example.org/host/a-1_b.c',
+        'spiffe://127.0.0.1/ns/x/sa/..y',
+        'spiffe://EXAMPLE.org:443/a//b?q#f',
+        'spiffe://user@example.org/./%2e',
+      ].map(utf8),
+    run: (input) => {
+      const given = fromUtf8(input, 'SPIFFE ID');
+      const { text, trustDomain, path: rest } = parseSpiffeId(given);
+      // The URL parser of the platform, which others use, must see the same parts and no others.
+      const url = new URL(text);
+      if (text !== given || url.href !== given || url.host !== trustDomain || url.pathname !== rest) {
+        throw new Error('other parts than a URL parser finds');
+      }
     },
   },
   'x509-pem': {
