@@ -1,6 +1,6 @@
 /** What scripts/quickstart shows: each step on a real (software) TPM, and what it proves. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { equalBytes, toHex } from '../src/base/index.ts';
+import { Refusal, equalBytes, toHex } from '../src/base/index.ts';
 import type { Random } from '../src/base/index.ts';
 import { checkSealed, decryptCredentials, sealCredentials } from '../src/credential/index.ts';
 import type { ReleaseBinding, SealedCredentials } from '../src/credential/index.ts';
@@ -27,7 +27,7 @@ import {
   publicKeyOf,
   verifyPath,
 } from '../src/x509/index.ts';
-import { Tpm } from '../native/index.ts';
+import { Tpm, TpmError } from '../native/index.ts';
 import type { Session, TpmObject } from '../native/index.ts';
 
 const RANDOM: Random = { bytes: (length) => new Uint8Array(randomBytes(length)) };
@@ -47,12 +47,22 @@ function proves(text: string): void {
   process.stdout.write(`   proves: ${text}\n`);
 }
 
-/** Runs what must be refused, and says by whom and why. */
-async function refused(what: string, action: () => Promise<unknown>): Promise<void> {
+/** What an error is called: the TPM's command and code, the check of a refusal, or the error's own name. */
+function nameOf(error: unknown): string {
+  if (error instanceof TpmError) return `${error.command} ${error.name}`;
+  if (error instanceof Refusal) return error.check;
+  return error instanceof Error ? error.name : String(error);
+}
+
+/** Runs what must be refused, and says by whom and why; an error for another reason than `expected` proves nothing. */
+async function refused(what: string, expected: string, action: () => Promise<unknown>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    show('refused', `${what}: ${error instanceof Error ? error.message : String(error)}`);
+    const isExpected = nameOf(error) === expected;
+    if (!isExpected) failures.push(`${what} (${nameOf(error)} in place of ${expected})`);
+    const text = error instanceof Error ? error.message : String(error);
+    show(isExpected ? 'refused' : 'WRONG ERROR', `${what}: ${text}`);
     return;
   }
   failures.push(what);
@@ -138,7 +148,7 @@ async function showQuote(host: Host): Promise<void> {
   proves(
     'this TPM, in this boot, has these PCR values, now: the nonce was made a moment ago and is used once.',
   );
-  await refused('the same quote for another nonce', async () => {
+  await refused('the same quote for another nonce', 'e16', async () => {
     const { attest, signature } = await host.tpm.quote({
       key: host.ak,
       qualifyingData: nonce,
@@ -215,19 +225,26 @@ async function showSealing(host: Host): Promise<void> {
   proves('the credential reached the TPM that was verified; nobody else can open what was sent.');
 
   step('6  And it opens never again, nowhere else, not late, not in another state');
-  await refused('a second time', async () => open(host, first));
+  // The session is over, which node-tpm2 says before it asks the TPM; another one the TPM itself refuses.
+  await refused('a second time', 'RangeError', async () => open(host, first));
+  await refused('a second time, in a session of its own', 'TPM2_PolicySigned TPM_RC_SIGNATURE', async () => {
+    await using stranger = await host.tpm.startSession({ type: 'policy', salt: host.ek });
+    return await open(host, first, stranger);
+  });
   const second = await release(host);
-  await refused('in another session', async () => {
+  await refused('in another session', 'TPM2_PolicySigned TPM_RC_SIGNATURE', async () => {
     await using stranger = await host.tpm.startSession({ type: 'policy', salt: host.ek });
     return await open(host, second, stranger);
   });
   await second.session.flush();
   const late = await release(host, 1);
   await new Promise((resolve) => setTimeout(resolve, 2500));
-  await refused('after the deadline of 1 s', async () => open(host, late));
+  await refused('after the deadline of 1 s', 'TPM2_PolicySigned TPM_RC_EXPIRED', async () =>
+    open(host, late),
+  );
   const changed = await release(host);
   await host.tpm.pcrExtend(7, { sha256: RANDOM.bytes(32) });
-  await refused('after PCR 7 changed', async () => open(host, changed));
+  await refused('after PCR 7 changed', 'TPM2_PolicyPCR TPM_RC_VALUE', async () => open(host, changed));
   proves('a copied blob, a delayed answer and a changed machine are worth nothing: the TPM itself refuses.');
 }
 
@@ -244,7 +261,9 @@ async function main(): Promise<void> {
 
 await main();
 if (failures.length > 0) {
-  process.stdout.write(`\n${String(failures.length)} steps were not refused: ${failures.join('; ')}\n`);
+  process.stdout.write(
+    `\n${String(failures.length)} steps were not refused as they have to be: ${failures.join('; ')}\n`,
+  );
   process.exitCode = 1;
 } else {
   const took = ((performance.now() - start) / 1000).toFixed(1);

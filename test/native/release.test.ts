@@ -87,7 +87,15 @@ describe('a sealed release', () => {
     const { tpm } = fixture;
     const made = await release(tpm, 'L-2');
     await open(tpm, 'L-2', made);
-    await expect(open(tpm, 'L-2', made)).rejects.toThrow();
+    const again = await open(tpm, 'L-2', made).catch((reason: unknown) => reason);
+    expect(again).toBeInstanceOf(RangeError);
+    expect(again).toMatchObject({ message: expect.stringContaining('was flushed') as unknown });
+    // A session of one's own doesn't help: the signature is over the nonce of the one that is over.
+    await using ek = await tpm.endorsementKey('L-2');
+    const other = await tpm.startSession({ type: 'policy', salt: ek });
+    await ek.flush();
+    const error = await open(tpm, 'L-2', made, other).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ command: 'TPM2_PolicySigned', name: 'TPM_RC_SIGNATURE' });
     expect(await leftOver(tpm)).toEqual(NOTHING_LEFT);
   });
 
