@@ -7,7 +7,7 @@ import type { Authorization } from './authorization.ts';
 import { ESYS_TR } from './esys-types.ts';
 import type { EsysHandle } from './esys-types.ts';
 import { PROPERTY, getHandles, getProperties } from './esys-capability.ts';
-import { unsized } from './wire.ts';
+import { unsized, unsizedOf } from './wire.ts';
 
 /** TPM_PT_NV_BUFFER_MAX of a TPM that doesn't tell. */
 const SMALLEST_NV_BUFFER = 512;
@@ -39,12 +39,13 @@ export async function nvRead(
     const authority = reader(area, esys);
     const parts: Uint8Array[] = [];
     for (let offset = 0; offset < area.dataSize; offset += chunk) {
+      const size = Math.min(chunk, area.dataSize - offset);
       const [wire] = await caller.command('NV_Read', {
         handles: [authority, esys],
         sessions: sessionsOf(1, authorization),
-        in: [Math.min(chunk, area.dataSize - offset), offset],
+        in: [size, offset],
       });
-      parts.push(unsized('TPM2B_MAX_NV_BUFFER', wire));
+      parts.push(unsizedOf('TPM2B_MAX_NV_BUFFER', wire, size, size));
     }
     return concat(parts);
   });

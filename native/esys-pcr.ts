@@ -51,18 +51,24 @@ async function readOnce(caller: Caller, selection: PcrSelection): Promise<PcrRea
     if (counter !== updateCounter) return undefined;
     const got = parsePcrSelection(out).flatMap(({ bank, pcrs }) => pcrs.map((index) => ({ bank, index })));
     const read = parseDigestList(digests);
-    if (left.length > 0 && read.length === 0) missing(left);
     read.forEach((value, i) => {
       const place = got[i];
       if (place === undefined) return;
       const bank = values.get(place.bank) ?? new Map<number, Uint8Array>();
       values.set(place.bank, bank.set(place.index, value));
     });
-    left = left
+    const rest = left
       .map(({ bank, pcrs }) => ({ bank, pcrs: pcrs.filter((index) => !values.get(bank)?.has(index)) }))
       .filter(({ pcrs }) => pcrs.length > 0);
+    // None of them: the TPM doesn't have them, or answers something else, and would for ever.
+    if (left.length > 0 && count(rest) === count(left)) missing(left);
+    left = rest;
   } while (left.length > 0);
   return { values, updateCounter: counter };
+}
+
+function count(selection: PcrSelection): number {
+  return selection.reduce((sum, { pcrs }) => sum + pcrs.length, 0);
 }
 
 function missing(selection: PcrSelection): never {

@@ -5,7 +5,7 @@ import { sessionsOf } from './authorization.ts';
 import type { Caller } from './caller.ts';
 import type { Authorization } from './authorization.ts';
 import { ESYS_TR } from './esys-types.ts';
-import { sized, unsized } from './wire.ts';
+import { sized, unsizedOf } from './wire.ts';
 
 /** The hierarchies and the lockout authority: entities whose authValue can be set. */
 export const HIERARCHY = {
@@ -36,9 +36,9 @@ export async function shutdown(caller: Caller, type: StartupType): Promise<void>
 export async function getRandom(caller: Caller, length: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (let left = length; left > 0;) {
-    const [wire] = await caller.command('GetRandom', { in: [Math.min(left, 32)] });
-    const part = unsized('TPM2B_DIGEST', wire);
-    if (part.length === 0) throw new RangeError('the TPM gave no random bytes');
+    const most = Math.min(left, 32);
+    const [wire] = await caller.command('GetRandom', { in: [most] });
+    const part = unsizedOf('TPM2B_DIGEST', wire, 1, most);
     parts.push(part);
     left -= part.length;
   }

@@ -1,4 +1,4 @@
-import { Reader, Writer } from '../src/base/index.ts';
+import { Reader, Writer, refuse } from '../src/base/index.ts';
 import { TPM_ALG, TPM_ST, hashId } from '../src/tpm/index.ts';
 import type { HashName } from '../src/tpm/index.ts';
 
@@ -12,6 +12,24 @@ export function unsized(structure: string, wire: Uint8Array): Uint8Array {
   const reader = new Reader(wire, structure);
   const contents = reader.sized16();
   reader.end();
+  return contents;
+}
+
+/**
+ * The contents of a TPM2B whose size was asked for: tpm2-tss takes a longer one, and even a size that goes beyond the
+ * response, where what an earlier one left in its buffer is read (GHSA-7638-f8gq-c475).
+ * @throws Refusal `malformed`
+ */
+export function unsizedOf(structure: string, wire: Uint8Array, min: number, max: number): Uint8Array {
+  const contents = unsized(structure, wire);
+  if (contents.length < min || contents.length > max)
+    refuse(
+      'malformed',
+      `${structure}: the TPM gave ${String(contents.length)} bytes, not what it was asked for`,
+      {
+        structure,
+      },
+    );
   return contents;
 }
 

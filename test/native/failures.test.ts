@@ -118,20 +118,6 @@ describe('a TPM that fails', () => {
     await tpm.shutdown();
   });
 
-  it('and answers garbage is not believed', async () => {
-    await fixture.aside(async (swtpm) => {
-      await using proxy = await TpmProxy.start(swtpm);
-      await using tpm = await Tpm.open(proxy.tcti);
-      proxy.answer = (_, response) => response.fill(0xff, 6);
-      await expect(tpm.getRandom(8)).rejects.toThrow();
-      proxy.answer = (_, response) => {
-        response.writeUInt16BE(0xffff, 10);
-        return response;
-      };
-      await expect(tpm.getRandom(8)).rejects.toThrow();
-    });
-  });
-
   it('and disappears leaves a connection that says so', async () => {
     await using swtpm = await startSwtpm({ clone: true });
     await using tpm = await Tpm.open(swtpm.tcti);
@@ -140,6 +126,87 @@ describe('a TPM that fails', () => {
     await expectRejection('tpm-unreachable', tpm.getRandom(8));
     await expectRejection('tpm-unreachable', tpm.readClock());
     await object.flush(); // there is nothing to flush any more
+  });
+});
+
+/** Writes into a response: a number of 1, 2 or 4 bytes at an offset. */
+function written(size: 1 | 2 | 4, value: number, offset: number): (response: Buffer) => Buffer {
+  return (response) => {
+    response.writeUIntBE(value, offset, size);
+    return response;
+  };
+}
+
+/** GetRandom's answer with other bytes, and lengths that fit them. */
+function random(size: number): () => Buffer {
+  const header = [0x8001, 12 + size].map((value, i) => value.toString(16).padStart(i === 0 ? 4 : 8, '0'));
+  const sized = size.toString(16).padStart(4, '0') + '5a'.repeat(size);
+  return () => Buffer.from(`${header.join('')}00000000${sized}`, 'hex');
+}
+
+const GARBAGE = { check: 'tpm-command', name: 'TSS2_RC_0xffffffff', layer: 'unknown' };
+const TOO_SHORT = { check: 'tpm-command', name: 'TSS2_MU_RC_INSUFFICIENT_BUFFER', layer: 'mu' };
+const TOO_LONG = { check: 'tpm-command', name: 'TSS2_SYS_RC_INSUFFICIENT_CONTEXT', layer: 'sys' };
+const MALFORMED = { check: 'tpm-command', name: 'TSS2_SYS_RC_MALFORMED_RESPONSE', layer: 'sys' };
+const NOT_ASKED_FOR = { check: 'malformed', detail: { structure: 'TPM2B_DIGEST' } };
+const MISSING = { check: 'tpm-pcr', detail: { missing: 'sha256:0' } };
+
+describe('a response that lies about itself is not believed', () => {
+  const getRandom = (tpm: Tpm): Promise<unknown> => tpm.getRandom(8);
+  const pcrRead = (tpm: Tpm): Promise<unknown> => tpm.pcrRead(sha256Pcrs(0));
+
+  it.each([
+    ['garbage', (response: Buffer) => response.fill(0xff, 6), getRandom, GARBAGE],
+    [
+      'CVE-2023-22745: a code of a layer that there isn’t',
+      () => rawResponse(0xff0100),
+      getRandom,
+      { name: 'TSS2_RC_0xff0100', layer: 'unknown', text: '255:0xFF01' },
+    ],
+    ['GHSA-7638: a response longer than any', written(4, 0x7fffffff, 2), getRandom, TOO_LONG],
+    ['GHSA-7638: a size beyond every buffer', written(2, 0xffff, 10), getRandom, TOO_SHORT],
+    ['GHSA-7638: a size beyond the response', written(2, 9, 10), getRandom, NOT_ASKED_FOR],
+    ['more bytes than a digest has', random(73), getRandom, TOO_SHORT],
+    ['more bytes than were asked for', random(9), getRandom, NOT_ASKED_FOR],
+    ['no bytes', random(0), getRandom, NOT_ASKED_FOR],
+    [
+      'GHSA-p3px: a list inside with 2³² items',
+      written(4, 0xffffffff, 15),
+      (tpm: Tpm) => tpm.properties(),
+      MALFORMED,
+    ],
+    [
+      'GHSA-p3px: a structure inside that ends early',
+      written(2, 0xffff, 10),
+      (tpm: Tpm) => tpm.nvReadPublic(0x01c00002),
+      TOO_SHORT,
+    ],
+    ['7a857d52: more banks than there can be', written(4, 17, 14), pcrRead, MALFORMED],
+    ['GHSA-pcpw: a bitmap for PCRs over 31', written(1, 255, 20), pcrRead, MALFORMED],
+    ['GHSA-pcpw: more digests than a list holds', written(4, 9, 24), pcrRead, MALFORMED],
+    ['other PCRs than were asked for, which would go on for ever', written(1, 2, 21), pcrRead, MISSING],
+  ] as const)('%s', async (_, change, use, error) => {
+    await fixture.aside(async (swtpm) => {
+      await using proxy = await TpmProxy.start(swtpm);
+      await using tpm = await Tpm.open(proxy.tcti);
+      proxy.answer = (__, response) => change(response);
+      await expect(use(tpm)).rejects.toMatchObject(error);
+    });
+  });
+
+  it('an NV index of which more or less is read than it has', async () => {
+    await fixture.aside(async (swtpm) => {
+      await using proxy = await TpmProxy.start(swtpm);
+      await using tpm = await Tpm.open(proxy.tcti);
+      for (const by of [-1, 1]) {
+        proxy.answer = (code, response) => {
+          // After the header and the size of the parameters.
+          if (code === 0x14e) response.writeUInt16BE(response.readUInt16BE(14) + by, 14);
+          return response;
+        };
+        await expectRejection('malformed', tpm.nvRead(0x01c00002));
+      }
+    });
   });
 });
 
