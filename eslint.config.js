@@ -47,6 +47,21 @@ export default tseslint.config(
       'src/{base,tpm,x509,evidence,artifact,audit,appraisal,authorization,credential,identity,policy,enrollment,lifecycle,lineage}/**/*.ts',
     ],
     rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            {
+              name: 'node:crypto',
+              importNames: [
+                ...['randomBytes', 'randomFill', 'randomFillSync', 'randomInt', 'randomUUID', 'webcrypto'],
+                ...['generateKey', 'generateKeySync', 'generateKeyPair', 'generateKeyPairSync'],
+              ],
+              message: 'Randomness is a parameter (Random).',
+            },
+          ],
+        },
+      ],
       'no-restricted-properties': [
         'error',
         { object: 'Date', property: 'now', message: 'Time is a parameter (Clock).' },

@@ -10,7 +10,7 @@ debian_packages=(
   swtpm swtpm-tools tpm2-tools
   libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0 libtss2-tctildr0
   libtss2-tcti-swtpm0 libtss2-tcti-device0 libtss2-tcti-mssim0
-  openssl openssh-client libcap2-bin bubblewrap ima-evm-utils
+  openssl openssh-client libcap2-bin bubblewrap ima-evm-utils python3
 )
 
 say() { printf '%s\n' "$*"; }

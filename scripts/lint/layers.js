@@ -47,11 +47,12 @@ const PACKAGES = {
 
 /** Sideways imports that the design allows. */
 const SIDEWAYS = new Set(['gateway → agent']);
-/**
- * Node built-ins in the pure layers 0–5: computing only, no files, sockets, processes or workers. zlib is a function of
- * its input (status lists).
- */
-const PURE_BUILTINS = new Set(['node:crypto', 'node:util', 'node:zlib']);
+/** Node built-ins in the pure layers 0–5, all of them or one: computing only, no files, sockets, processes or workers. */
+const PURE_BUILTINS = new Map([
+  ['node:crypto', undefined],
+  // A function of its input: status lists are compressed.
+  ['node:zlib', 'authorization'],
+]);
 /**
  * Where packages are loaded by a call. The WebAssembly instance of Cedar lives in its module: a trap poisons it, and only
  * loading it anew helps. The second parsers are hundreds of files that most programs never need.
@@ -62,19 +63,28 @@ const LOADERS = new Set(
   ),
 );
 const NATIVE_PACKAGES = ['ffi-napi', 'ref-napi'];
+/** The one place that loads the TPM's library. */
+const NATIVE_LOADER = path.join('src', 'agent', 'open-tpm.ts');
+/** What of native loads no library: whoever starts processes waits for calls of the TPM by it. */
+const PROCESS_GATE = path.join('native', 'process-gate.ts');
 
-/** Why an import is refused, or undefined when the table allows it. */
-export function importProblem(fromFile, specifier, root) {
+/**
+ * Why an import is refused, or undefined when the table allows it.
+ * @param isType of types alone, which cost nothing at run time
+ */
+export function importProblem(fromFile, specifier, root, isType = false) {
   const from = roomOf(path.relative(root, fromFile));
   if (from === undefined) return undefined;
+  const file = path.relative(root, fromFile);
   if (specifier.startsWith('.')) {
     const target = path.relative(root, path.resolve(path.dirname(fromFile), specifier));
-    return folderProblem(from, roomOf(target), path.relative(root, fromFile));
+    if (roomOf(target) === 'native' && from !== 'native') return nativeProblem(from, target, file, isType);
+    return folderProblem(from, roomOf(target));
   }
   if (specifier.startsWith('node:')) {
     const pure = from !== 'native' && LAYER[from] <= 5;
-    const loader = specifier === 'node:module' && LOADERS.has(path.relative(root, fromFile));
-    return pure && !PURE_BUILTINS.has(specifier) && !loader
+    const loader = specifier === 'node:module' && LOADERS.has(file);
+    return pure && !isPureBuiltin(specifier, from) && !loader
       ? `${from} is pure: ${specifier} begins at layer 6`
       : undefined;
   }
@@ -87,16 +97,21 @@ export function importProblem(fromFile, specifier, root) {
   return ok ? undefined : `${from} may not import the package ${specifier}`;
 }
 
-function folderProblem(from, to, file) {
+function isPureBuiltin(specifier, from) {
+  return PURE_BUILTINS.has(specifier) && [undefined, from].includes(PURE_BUILTINS.get(specifier));
+}
+
+/** The library is loaded in one place; what runs beside it may know its types, and its gate. */
+function nativeProblem(from, target, file, isType) {
+  if (file === NATIVE_LOADER) return undefined;
+  if (LAYER[from] >= 7 && (isType || target === PROCESS_GATE)) return undefined;
+  return `${from} may not import ${target}${LAYER[from] >= 7 ? ' by value' : ''}`;
+}
+
+function folderProblem(from, to) {
   if (to === undefined || from === to) return undefined;
   if (from === 'native')
     return to === 'base' || to === 'tpm' ? undefined : `native imports base and tpm only, not ${to}`;
-  if (to === 'native') {
-    // Types cost nothing at run time; the library itself is loaded in one place.
-    return file === path.join('src', 'agent', 'open-tpm.ts') || LAYER[from] >= 7
-      ? undefined
-      : `${from} may not import native`;
-  }
   if (LAYER[to] < LAYER[from] || SIDEWAYS.has(`${from} → ${to}`)) return undefined;
   return `${from} (layer ${LAYER[from]}) may not import ${to} (layer ${LAYER[to]})`;
 }
@@ -116,7 +131,8 @@ export const layersRule = {
   create(context) {
     const check = (node) => {
       if (node.source?.value === undefined) return;
-      const reason = importProblem(context.filename, node.source.value, context.cwd);
+      const isType = node.importKind === 'type' || node.exportKind === 'type';
+      const reason = importProblem(context.filename, node.source.value, context.cwd, isType);
       if (reason !== undefined) context.report({ node, messageId: 'layer', data: { reason } });
     };
     return {

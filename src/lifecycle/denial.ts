@@ -377,7 +377,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'x509-nv-content': rule(
     'identity',
     'malformed-request',
-    'Read the whole NV index of the EK certificate, and nothing else.',
+    'Give a certificate in PEM or DER, or the whole content of the NV index of the EK certificate, and nothing else.',
   ),
   'spiffe-id': rule('identity', 'malformed-request', 'Use a SPIFFE ID: spiffe://trust-domain/path.'),
   'svid-uri': rule('identity', 'invalid-verification', 'An X509-SVID has exactly one URI name.'),

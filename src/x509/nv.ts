@@ -63,9 +63,9 @@ function storedCertificate(reader: Reader): Reader {
 /** One TLV by its own length; `parseCertificate` then checks every byte of it. */
 function derValue(reader: Reader): Uint8Array {
   const [tag, first = 0, high = 0, low = 0] = reader.peek(4) ?? [];
-  if (tag !== TAG.sequence) refuse('x509-nv-content', 'the NV index holds no certificate');
+  if (tag !== TAG.sequence) refuse('x509-nv-content', 'it does not begin with a certificate in DER');
   // Certificates are longer than 255 bytes and shorter than 64 KiB: the length has exactly this form.
-  if (first !== 0x82) refuse('x509-nv-content', 'the NV index holds no certificate');
+  if (first !== 0x82) refuse('x509-nv-content', 'it does not begin with a certificate in DER');
   return reader.bytes(4 + high * 256 + low);
 }
 

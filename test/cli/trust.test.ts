@@ -135,6 +135,7 @@ describe('sealgate trust', () => {
     expect(await use('add', '--vendor', 'intel', '--purpose', 'tls')).toBe(2);
     expect(await use('rm')).toBe(2);
     expect(await use('rm', 'aabbccdd', '--vendor', 'intel')).toBe(2);
+    expect(await use('rm', 'zz')).toBe(2);
     await json('add', '--vendor', 'intel');
     writeFileSync(`${file}.new`, '');
     expect(await use('add', '--vendor', 'intel')).toBe(2);

@@ -1,3 +1,5 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -115,9 +117,24 @@ describe('verify quote', () => {
     const json = await refusal([...flags({ pcrs: undefined, select: undefined }), '--strict']);
     expect(json).toMatchObject(denial('e19', 'invalid-verification') as object);
     expect(json).toHaveProperty('denial.detail.failed.2.check', 'e22');
+    expect(json).toHaveProperty('denial.remedy', 'Call it again with --select, --pcrs, or without --strict.');
     expect(await refusal([...flags({ pcrs: undefined }), '--strict'])).toMatchObject(
       denial('e21', 'invalid-verification') as object,
     );
+  });
+
+  it('reads pipes as it reads files, and of what has no end no more than a file may have', async () => {
+    const endless = '/dev/zero';
+    for (const flag of ['attest', 'signature', 'ak', 'pcrs'])
+      expect(await refusal(flags({ [flag]: endless })), flag).toMatchObject({
+        denial: { code: 'malformed-request' },
+      });
+    const pipe = path.join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    // By another process: whoever opens a pipe waits for the other end.
+    const writer = spawn('sh', ['-c', 'cat "$0" > "$1"', at('quote.msg'), pipe]);
+    expect((await answer(flags({ attest: pipe }))).exit).toBe(0);
+    await once(writer, 'exit');
   });
 
   it('for people it shows facts and what is unchecked', async () => {

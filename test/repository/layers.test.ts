@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest';
 // @ts-expect-error the lint rule is plain JavaScript
 import { importProblem as untyped } from '../../scripts/lint/layers.js';
 
-const importProblem = untyped as (from: string, specifier: string, root: string) => string | undefined;
+const importProblem = untyped as (
+  ...of: readonly [from: string, specifier: string, root: string, isType: boolean]
+) => string | undefined;
 const ROOT = path.resolve(import.meta.dirname, '../..');
-const problem = (from: string, specifier: string) => importProblem(path.join(ROOT, from), specifier, ROOT);
+const problem = (from: string, specifier: string, isType = false) =>
+  importProblem(path.join(ROOT, from), specifier, ROOT, isType);
 
 describe('the import table', () => {
   it.each([
@@ -18,6 +21,8 @@ describe('the import table', () => {
     ['native/tpm.ts', '../src/tpm/index.ts'],
     ['native/ffi.ts', 'ffi-napi'],
     ['src/agent/open-tpm.ts', '../../native/index.ts'],
+    ['src/testing/swtpm.ts', '../../native/process-gate.ts'],
+    ['src/authorization/status-list.ts', 'node:zlib'],
     ['test/base/x.test.ts', '../../src/cli/main.ts'],
   ])('%s may import %s', (from, specifier) => {
     expect(problem(from, specifier)).toBeUndefined();
@@ -37,10 +42,20 @@ describe('the import table', () => {
     ['src/lifecycle/decide.ts', '../store/index.ts'],
     ['src/server/app.ts', 'commander'],
     ['src/client/http.ts', '../../native/index.ts'],
+    ['src/gateway/run.ts', '../../native/index.ts'],
+    ['src/agent/other.ts', '../../native/tpm.ts'],
+    ['src/store/x.ts', '../../native/process-gate.ts'],
+    ['src/base/reader.ts', 'node:zlib'],
+    ['src/tpm/name.ts', 'node:util'],
     ['native/tpm.ts', '../src/x509/index.ts'],
     ['native/tpm.ts', 'fastify'],
   ])('%s may not import %s', (from, specifier) => {
     expect(problem(from, specifier)).toBeTypeOf('string');
+  });
+
+  it('types of native may be known from layer 7 on, and no sooner', () => {
+    expect(problem('src/cli/up/by-hand.ts', '../../../native/index.ts', true)).toBeUndefined();
+    expect(problem('src/store/x.ts', '../../native/index.ts', true)).toBeTypeOf('string');
   });
 
   it('a new folder needs a layer', () => {

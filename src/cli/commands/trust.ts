@@ -135,9 +135,12 @@ function remove(context: CommandContext, fingerprint: string | undefined, option
   const { vendor, purpose } = options;
   if ((fingerprint === undefined) === (vendor === undefined))
     throw new UsageError('give either a fingerprint or --vendor NAME');
+  const digits = fingerprint?.replaceAll(':', '').toLowerCase();
+  if (digits !== undefined && !/^[0-9a-f]{1,64}$/.test(digits))
+    throw new UsageError('a fingerprint is hexadecimal digits, or the first of them');
   const file = options.trustFile ?? defaultTrustFile();
   const selection = {
-    ...(fingerprint === undefined ? {} : { fingerprint: fingerprint.replaceAll(':', '').toLowerCase() }),
+    ...(digits === undefined ? {} : { fingerprint: digits }),
     ...(vendor === undefined ? {} : { vendor }),
     ...(purpose === undefined ? {} : { purpose }),
   };

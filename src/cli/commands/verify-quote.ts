@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Refusal, toHex } from '../../base/index.ts';
 import { toDenial } from '../../lifecycle/denial.ts';
+import type { Denial } from '../../lifecycle/denial.ts';
 import type { UncheckedId } from '../../tpm/index.ts';
 import { paint, printJson, table } from '../output.ts';
 import type { Io } from '../output.ts';
@@ -49,7 +50,7 @@ export function registerVerifyQuote(program: Command, context: CommandContext): 
         else printForPeople(context.io, outcome);
         return;
       }
-      const denial = toDenial(Refusal.join(failures), 'environment');
+      const denial = denialOf(outcome.failures, missing);
       printDenial(denial, context.io, context.json, quoteAnswer(outcome));
       context.exit(1);
     });
@@ -65,6 +66,14 @@ const GIVEN_BY_FLAG = {
   e21: '--pcrs',
   e22: '--pcrs',
 } as const;
+
+/** Where nothing else is wrong, another call helps, not another quote. */
+function denialOf(failures: readonly Refusal[], missing: readonly Refusal[]): Denial {
+  const denial = toDenial(Refusal.join([...failures, ...missing]), 'environment');
+  if (failures.length > 0) return denial;
+  const flags = new Set(missing.map(({ check }) => GIVEN_BY_FLAG[check as keyof typeof GIVEN_BY_FLAG]));
+  return { ...denial, remedy: `Call it again with ${[...flags].join(', ')}, or without --strict.` };
+}
 
 function strictFailures(unchecked: readonly UncheckedId[]): Refusal[] {
   const ids = Object.keys(GIVEN_BY_FLAG) as (keyof typeof GIVEN_BY_FLAG)[]; // the constant's own keys

@@ -1,4 +1,4 @@
-import { createCipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv } from 'node:crypto';
 import {
   canonicalJson,
   fromBase64url,
@@ -7,7 +7,7 @@ import {
   toBase64url,
   utf8,
 } from '../../base/index.ts';
-import type { JsonObject } from '../../base/index.ts';
+import type { JsonObject, Random } from '../../base/index.ts';
 import { isHeaderOf, protectedHeader } from './binding.ts';
 import type { SealedBinding } from './binding.ts';
 
@@ -19,13 +19,19 @@ const MAX_HEADER = 64 * 1024;
 /**
  * Encrypts credentials as a compact JWE (RFC 7516), `dir` with A256GCM; the header names what they are for.
  * @param key 32 fresh bytes: used for this one message
+ * @param random draws the IV
  * @throws RangeError when the result would be too large to be accepted
  */
-export function encryptCredentials(credentials: JsonObject, key: Uint8Array, binding: SealedBinding): string {
+export function encryptCredentials(
+  credentials: JsonObject,
+  key: Uint8Array,
+  binding: SealedBinding,
+  random: Random,
+): string {
   const members = { ...protectedHeader(binding), alg: 'dir', enc: 'A256GCM' };
   const header = toBase64url(utf8(JSON.stringify(members)));
   // 96 bits of IV and 128 of tag (RFC 7518 §5.3); the header is authenticated as it is sent (RFC 7516 §5.1).
-  const iv = randomBytes(12);
+  const iv = random.bytes(12);
   const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: 16 });
   cipher.setAAD(Buffer.from(header, 'ascii'));
   const text = Buffer.concat([cipher.update(utf8(canonicalJson(credentials))), cipher.final()]);

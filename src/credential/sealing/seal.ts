@@ -41,7 +41,7 @@ export interface SealTerms {
  * PolicySigned(release key, policyRef), PolicyCommandCode(Unseal), PolicyCounterTimer(boot),
  * PolicyCounterTimer(clock), PolicyPCR. The release key signs this session's nonce with this object's cpHash, once,
  * and is forgotten.
- * @param random draws the JWE's key, the release key, then what the import blob draws
+ * @param random draws the JWE's key, the release key, what the import blob draws, the JWE's IV
  * @throws Refusal `sealed-expiration`, `sealed-selection`, `sealed-nonce`, `wrapping-key`, `malformed`
  */
 // eslint-disable-next-line @typescript-eslint/require-await -- a refusal must reject, not throw
@@ -70,7 +70,7 @@ export async function sealCredentials(
   });
   const { objectPublic, name, duplicate, encryptedSeed } = makeImportBlob(terms.ek, key, authPolicy, random);
   const signature = release.signOnce(releaseMessage({ nonceTpm, expiration, objectName: name, policyRef }));
-  const jwe = encryptCredentials(credentials, key, binding);
+  const jwe = encryptCredentials(credentials, key, binding, random);
   const policy = {
     releaseKey: release.keyPublic,
     policyRef,
