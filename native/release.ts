@@ -23,8 +23,8 @@ const MAX_TRIES = 8;
 /** What {@link openSealed} opens, and by what. */
 export interface SealedOpening {
   /**
-   * The policy session whose nonceTPM the verifier signed: SHA-256, salted to the EK. It is used up, whatever comes
-   * of it.
+   * The policy session whose nonceTPM the verifier signed: SHA-256, salted to the EK. It is used up by whatever is sent:
+   * only arguments that are refused before leave it to the caller.
    */
   readonly session: Session;
   readonly sealed: SealedObject;

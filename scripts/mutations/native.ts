@@ -60,8 +60,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'native-missing-pcrs-left-out',
     file: 'native/esys-pcr.ts',
-    find: 'if (left.length > 0 && read.length === 0) missing(left);',
-    replace: 'if (left.length > 0 && read.length === 0) break;',
+    find: 'if (left.length > 0 && count(rest) === count(left)) missing(left);',
+    replace: 'if (left.length > 0 && count(rest) === count(left)) break;',
     test: 'test/native/basics.test.ts',
   },
   {
@@ -123,8 +123,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'native-ek-of-another-template-made',
     file: 'native/endorsement.ts',
-    find: 'if (options.name === undefined) await refuseAltered(caller, wanted)',
-    replace: 'if (options.name !== undefined) await refuseAltered(caller, wanted)',
+    find: 'if (persistent === undefined && options.name === undefined) await refuseAltered(caller, wanted)',
+    replace: 'if (persistent !== undefined && options.name !== undefined) await refuseAltered(caller, wanted)',
     test: 'test/cli/tpm.test.ts',
   },
   {

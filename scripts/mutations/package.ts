@@ -95,8 +95,15 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'package-log-key-rotated-away',
     file: 'src/lifecycle/package/trust.ts',
-    find: 'verifyCheckpoint(checkpoint, currentLogKeys(trust, pins));',
+    find: 'verifyCheckpoint(checkpoint, pins.logKeys ?? newest.log);',
     replace: 'verifyCheckpoint(checkpoint, packageLogKeys(trust, pins));',
+    test: packages,
+  },
+  {
+    name: 'package-key-of-a-closed-log-taken-for-current',
+    file: 'src/lifecycle/package/trust.ts',
+    find: '!isClosed(checkpoint.claimed.origin, newest) &&',
+    replace: "!isClosed('', newest) &&",
     test: packages,
   },
 ];

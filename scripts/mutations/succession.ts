@@ -22,6 +22,13 @@ export const mutations: readonly Mutation[] = [
     test: policy,
   },
   {
+    name: 'backup-without-what-still-decides',
+    file: 'src/store/damaged-bodies.ts',
+    find: 'if (await isNamed(db, sha256)) continue;',
+    replace: '',
+    test: backup,
+  },
+  {
     name: 'backup-without-damaged-evidence-unasked',
     file: 'src/store/examine-copy.ts',
     find: 'const dropped = dropDamaged ? ',
@@ -45,8 +52,9 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'succession-by-the-new-log-alone',
     file: 'src/cli/opened-log.ts',
-    find: 'const before = moved && successor !== undefined ? goesOnFrom(remembered, successor) : remembered;',
-    replace: 'const before = moved && successor !== undefined ? undefined : remembered;',
+    find: 'const before = successor === undefined ? remembered : followedTo(claimed, successor, remembered);',
+    replace:
+      'const before = successor === undefined ? remembered : remembered && followedTo(claimed, successor, claimed);',
     test: agent,
   },
   {
@@ -241,15 +249,15 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'succession-silent-of-what-was-cosigned',
     file: 'src/cli/commands/store-restore.ts',
-    find: 'warnings: [...answered.warnings, ...witnessWarnings(copy)]',
+    find: 'warnings: [...answered.warnings, ...witnessWarnings(copy), ...droppedWarnings(copy)]',
     replace: 'warnings: answered.warnings',
     test: agent,
   },
   {
-    name: 'succession-for-an-auditor-unasked',
+    name: 'succession-of-another-log-for-who-remembers-none',
     file: 'src/cli/opened-log.ts',
-    find: 'successor && remembered !== undefined',
-    replace: 'remembered !== undefined',
+    find: 'if (!trust.log.some(({ name }) => name === origin))',
+    replace: "if (!trust.log.some(({ name }) => name !== ''))",
     test: agent,
   },
   {
@@ -261,7 +269,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'backup-with-edited-bodies',
-    file: 'src/store/check-store.ts',
+    file: 'src/store/damaged-bodies.ts',
     find: "if (createHash('sha256').update(data).digest('hex') !== sha256)",
     replace: 'if (data.length < 0)',
     test: backup,
@@ -276,8 +284,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'backup-takes-away-what-another-makes',
     file: 'src/cli/private-directory.ts',
-    find: 'const maker = lockFile(path.join(directory, MAKER));\n  try {',
-    replace: 'const maker = lockFile(path.join(directory, `${MAKER}-not`));\n  try {',
+    find: 'const maker = lockFile(path.join(begun, MAKER));',
+    replace: 'const maker = lockFile(path.join(begun, `${MAKER}-not`));',
     test: backup,
   },
   {

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { LIMITS, refuse, toHex } from '../base/index.ts';
-import { encodeSizedPublic, formatPcrSelection, parsePublic } from '../tpm/index.ts';
+import { LIMITS, Refusal, refuse, toHex } from '../base/index.ts';
+import { EK_TEMPLATES, encodeSizedPublic, formatPcrSelection, parsePublic } from '../tpm/index.ts';
 import type { PcrSelection } from '../tpm/index.ts';
-import type { Tpm } from '../../native/index.ts';
+import type { Tpm, TpmObject } from '../../native/index.ts';
 
 /** Where the kernel shows its logs. */
 export const KERNEL_LOGS = {
@@ -72,11 +72,27 @@ interface Quoted {
   readonly pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
+/** Said of one EK: the TPM may have another. */
+const NO_SUCH_EK: readonly string[] = ['tpm-ek-template', 'tpm-ek-unsupported'];
+
 /** PCR 10 moves while a host works: values are read until they are those that the quote covers. */
 const TRIES = 8;
 
+/** The first one that this TPM has: the quote is by a key that is made for it, whatever EK that one is under. */
+async function anyEndorsementKey(tpm: Tpm): Promise<TpmObject> {
+  let refused: unknown;
+  for (const { name } of EK_TEMPLATES)
+    try {
+      return await tpm.endorsementKey(name);
+    } catch (error) {
+      if (!(error instanceof Refusal) || !NO_SUCH_EK.includes(error.check)) throw error;
+      refused ??= error;
+    }
+  throw refused;
+}
+
 async function quoteOnce(tpm: Tpm, nonce: Uint8Array, selection: PcrSelection): Promise<Quoted> {
-  const ek = await tpm.endorsementKey('L-1');
+  const ek = await anyEndorsementKey(tpm);
   const { key } = await tpm.attestationKey({ ek });
   try {
     // The key's authValue is proved, not sent: a listener on the bus doesn't learn it.

@@ -16,10 +16,10 @@ import type {
   QuorumPolicy,
   UnverifiedCheckpoint,
 } from '../audit/index.ts';
-import { Refusal, equalBytes, refuse, toBase64 } from '../base/index.ts';
+import { Refusal, equalBytes, fromHex, refuse, toBase64 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { VerifierRefusal, verifierLog } from '../client/index.ts';
-import { goesOnFrom } from '../policy/index.ts';
+import { goesOnFrom, requireNotAfterClosing } from '../policy/index.ts';
 import type { TrustBundle } from '../policy/index.ts';
 import { directoryLog } from './directory-log.ts';
 import { readInput } from './input.ts';
@@ -93,12 +93,31 @@ export async function followedCheckpoint(
   verifyCheckpoint(checkpoint, keys);
   if (quorum !== undefined) verifyQuorum(checkpoint, quorum);
   const { claimed } = checkpoint;
-  const moved = remembered !== undefined && remembered.origin !== claimed.origin;
-  const before = moved && successor !== undefined ? goesOnFrom(remembered, successor) : remembered;
+  const before = successor === undefined ? remembered : followedTo(claimed, successor, remembered);
   if (before !== undefined) await requireContinues(source, before, claimed);
   const closed =
     before === undefined || before === remembered ? null : await closedBefore(source, claimed, before);
   return { checkpoint, before, closed };
+}
+
+/**
+ * Where the log of a trust bundle goes on from: what is remembered, where it was closed its successor's first entry, which is
+ * where one begins who remembers nothing.
+ * @throws Refusal `log-origin` for another log than the bundle's, `log-succession`
+ */
+function followedTo(
+  claimed: Checkpoint,
+  trust: TrustBundle,
+  remembered: Checkpoint | undefined,
+): Checkpoint | undefined {
+  const { origin } = claimed;
+  requireNotAfterClosing(claimed, trust);
+  if (!trust.log.some(({ name }) => name === origin))
+    refuse('log-origin', 'the trust bundles are of another log', { origin });
+  if (remembered !== undefined) return goesOnFrom(remembered, trust);
+  const opened = trust.succession.at(-1)?.opened;
+  if (opened === undefined) return undefined;
+  return { origin, size: 1n, root: fromHex(opened.root.slice('sha256:'.length), 'digest') };
 }
 
 /**

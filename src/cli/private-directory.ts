@@ -22,7 +22,7 @@ const MAKER = 'maker';
 
 /**
  * Does something with a directory beside `file` that only this user can enter, and that is gone afterwards: what is made
- * in it can get the name `file` in one step. What one that was killed left there is removed before.
+ * in it can get the name `file` in one step. What one that was killed left there is removed before (not a directory that was empty yet).
  * @throws UsageError when there can't be such a directory, or another command is making the same file
  */
 export async function withDirectoryBeside<T>(

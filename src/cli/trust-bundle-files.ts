@@ -1,5 +1,5 @@
 import { parseDsse } from '../artifact/index.ts';
-import { LIMITS, fromUtf8 } from '../base/index.ts';
+import { fromUtf8 } from '../base/index.ts';
 import { MAX_TRUST_CHAIN, openGivenTrustChain, readTrustBundle } from '../policy/index.ts';
 import type { TrustBundle, VerifiedTrustBundle } from '../policy/index.ts';
 import { readInput } from './input.ts';
@@ -13,15 +13,14 @@ export function readGivenTrust(file: string): VerifiedTrustBundle {
   return openGivenTrustChain(readInput(file, 'trust bundles', MAX_TRUST_CHAIN)).current;
 }
 
-/** A trust bundle to look at or to sign, with or without signatures: none is verified. @throws as {@link readGivenTrust} */
-function readUnsignedTrust(file: string): TrustBundle {
-  const bytes = readInput(file, 'trust bundle', LIMITS.signature);
-  const text = fromUtf8(bytes, 'trust bundle');
-  return readTrustBundle(text.includes('"payloadType"') ? parseDsse(bytes).payload : bytes);
-}
-
-/** Whatever a file has of trust bundles: the newest of a list, verified, or one by itself. */
+/**
+ * Whatever a file has of trust bundles, to look at: the newest of a list, verified, or one with or without signatures, of
+ * which none is verified.
+ * @throws as {@link readGivenTrust}
+ */
 export function readAnyTrust(file: string): TrustBundle {
   const bytes = readInput(file, 'trust bundles', MAX_TRUST_CHAIN);
-  return fromUtf8(bytes, 'trust bundles').startsWith('[') ? readGivenTrust(file) : readUnsignedTrust(file);
+  const text = fromUtf8(bytes, 'trust bundles');
+  if (text.startsWith('[')) return openGivenTrustChain(bytes).current;
+  return readTrustBundle(text.includes('"payloadType"') ? parseDsse(bytes).payload : bytes);
 }

@@ -999,7 +999,7 @@ export const DENIALS: Readonly<Record<string, DenialRule>> = {
   'tpm-ek-template': rule(
     'environment',
     'verifier-fault',
-    'Use another endorsement key of this TPM, e.g. --template H-1: the one of its certificate can’t be made from the default template.',
+    'Use another endorsement key of this TPM (host enroll --ek-template, tpm ek --template, e.g. H-1): the one of its certificate can’t be made from the default template.',
   ),
   'tpm-ek-unsupported': rule(
     'environment',

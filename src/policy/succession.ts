@@ -105,8 +105,8 @@ export function goesOnFrom(
 }
 
 /**
- * What a log that was closed says of itself is of the time before: whoever has its key since then can make it longer, but
- * not what the authorities signed of it.
+ * What a log that was closed says of itself is of the time before: whoever has its key since then can't make it longer. (A
+ * shorter history of their own isn't noticed here: nothing but the last tree head is known.)
  * @throws Refusal `log-succession` for a checkpoint of a closed log with more entries than it was closed at, or as many
  * and others
  */

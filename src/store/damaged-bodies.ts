@@ -24,17 +24,33 @@ export async function* damagedBodies(
   }
 }
 
-/** Takes such bodies out, as if they were kept no longer. @returns their digests */
+/**
+ * Takes such bodies out, as if they were kept no longer, but for those that a record names: a policy, or the request of an
+ * execution, still decides.
+ * @returns digests of those that are gone
+ */
 export async function dropDamagedBodies(
   db: Database,
   onProgress: (bodies: number) => void,
 ): Promise<readonly string[]> {
   const dropped: string[] = [];
   for await (const sha256 of damagedBodies(db, onProgress)) {
+    if (await isNamed(db, sha256)) continue;
     await db.deleteFrom('bodies').where('sha256', '=', sha256).execute();
     dropped.push(sha256);
   }
   return dropped;
+}
+
+/** Whether a record names it by its digest, as its id or in what it says. */
+async function isNamed(db: Database, sha256: string): Promise<boolean> {
+  const record = await db
+    .selectFrom('records')
+    .select('id')
+    .where((is) => is.or([is('id', 'like', `%${sha256}%`), is('body', 'like', `%${sha256}%`)]))
+    .limit(1)
+    .executeTakeFirst();
+  return record !== undefined;
 }
 
 async function bodiesAfter(

@@ -266,6 +266,8 @@ describe('store restore --successor', () => {
     const earlier = path.join(auditor, 'earlier.bundles');
     writeFileSync(earlier, JSON.stringify([before]));
     expect(await audit('--successor', earlier)).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
+    const first = path.join(auditor, 'first.bundles');
+    copyFileSync(earlier, first);
     writeFileSync(earlier, JSON.stringify(before));
     expect(await audit('--successor', earlier)).toMatchObject({
       ...{ exit: 1, denial: { check: 'trust-bundle-form' } },
@@ -274,7 +276,15 @@ describe('store restore --successor', () => {
     expect(await audit(...bySuccession())).toMatchObject({
       ...{ exit: 0, closed: { origin: 'example.org/log', source: 'high-water' } },
       continues: { origin: ORIGIN, size: '1' },
+      trustBundle: { version: 2, closed: [{ origin: 'example.org/log' }] },
     });
+    // Who remembers nothing begins at the first entry that the authorities signed, of that log and no other.
+    for (const file of [memory, kept]) rmSync(file);
+    expect(await audit(...bySuccession())).toMatchObject({
+      exit: 0,
+      continues: { origin: ORIGIN, size: '1' },
+    });
+    expect(await audit('--successor', first)).toMatchObject({ exit: 1, denial: { check: 'log-origin' } });
     expect(await audit()).toMatchObject({ exit: 0, closed: null, unchecked: [] });
     await world.stop();
     expect(await command('store', 'check', ...config())).toMatchObject({ exit: 0, findings: [] });

@@ -17,6 +17,7 @@ import path from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openSqlite } from '../../src/store/index.ts';
+import { dropDamagedBodies } from '../../src/store/damaged-bodies.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { cli } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -295,6 +296,23 @@ describe('sealgate store restore', () => {
     await db.destroy();
     expect(left.length).toBeGreaterThan(1);
     expect(left.map(({ sha256 }) => sha256)).not.toContain(digest);
+  });
+
+  it('and not what a record names, which still decides', async () => {
+    const { sha256 } = bodyOf('a3');
+    const named = `UPDATE bodies SET sha256 = '${sha256.slice(0, 60)}0000' WHERE sha256 = '${sha256}'`;
+    // The digest of no bytes here, of which a record speaks: its id is made of the same digits.
+    const file = await edited(named);
+    const db = openSqlite(file, 'DELETE');
+    expect(await dropDamagedBodies(db, () => undefined)).toHaveLength(1);
+    await db.destroy();
+    const again = await edited(named);
+    const other = openSqlite(again, 'DELETE');
+    await sql
+      .raw(`UPDATE records SET body = '{"bundle":"sha256:${sha256.slice(0, 60)}0000"}' WHERE id = 'a4'`)
+      .execute(other);
+    expect(await dropDamagedBodies(other, () => undefined)).toEqual([]);
+    await other.destroy();
   });
 
   it('and not with what decides', async () => {

@@ -52,6 +52,11 @@ async function run(line: string): Promise<void> {
     process.chdir(directory);
     return;
   }
+  if (line.startsWith('curl ')) {
+    const [, url = '', file = ''] = /https:\/\/[^/]+(\S+) > (\S+)$/.exec(line) ?? [];
+    writeFileSync(file, (await verifier.call({ url })).text);
+    return;
+  }
   const words = line.replace('"$LOG_KEY"', logKey).split(' ');
   expect(words.shift()).toBe('sealgate');
   // A host's checkpoint: here the auditor's own, in another file.

@@ -270,7 +270,8 @@ describe('a log key that was rotated away', () => {
     const chain = rotatedTo(exportedOnce, [newKey()]);
     const bytes = packed({ ...exportedOnce, trust: chain });
     expect(await told(bytes, chain)).toContain('log-key');
-    const reason = 'the log’s key was rotated away: export again, or pin it with --log-key';
+    const reason =
+      'the log’s key was rotated away, or its log closed: export again, or pin a key that was not with --log-key';
     const refused = { denial: { check: 'package-incomplete', reason } };
     expect(await strict(bytes, chain)).toMatchObject({ exit: 1, document: refused });
     // Cut off before the rotation: whoever knows of it pins a version that the package doesn't have.
@@ -297,6 +298,10 @@ describe('a log key that was rotated away', () => {
     };
     const later = closedAt(BigInt(log.size) + 1n);
     expect(await told(packed({ ...exportedOnce, trust: later }), later)).toContain('log-key');
+    // Pinned or not: nobody knows who has the key of a closed log.
+    const incomplete = { exit: 1, document: { denial: { check: 'package-incomplete' } } };
+    const whole = packed({ ...exportedOnce, trust: later });
+    expect(await strict(whole, later, '--log-key', own)).toMatchObject(incomplete);
     const refused = { exit: 1, document: { denial: { check: 'log-succession' } } };
     for (const chain of [closedAt(BigInt(log.size) - 1n), closedAt(BigInt(log.size))]) {
       expect(await strict(packed({ ...exportedOnce, trust: chain }), chain)).toMatchObject(refused);

@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 import { READ_NOTHING, readLog, readingAfter } from '../../audit/index.ts';
 import type { Checkpoint, LogRead, ReadingState } from '../../audit/index.ts';
 import { Refusal } from '../../base/index.ts';
+import type { JsonObject } from '../../base/index.ts';
+import type { TrustBundle } from '../../policy/index.ts';
 import { systemClock } from '../clock.ts';
 import { checkpointJson, followedCheckpoint, mayNotRead, requireSameLog } from '../opened-log.ts';
 import { withLog, withLogOptions } from '../opened-log.ts';
@@ -70,6 +72,7 @@ export function registerAuditVerify(program: Command, context: CommandContext): 
           checkpoint: checkpointJson(claimed),
           continues: before === undefined ? null : checkpointJson(before),
           closed: closed && { ...closed },
+          trustBundle: trust === undefined ? null : trustJson(trust),
           entries: read.entries && {
             from: String(read.entries.from),
             to: String(read.entries.to),
@@ -86,6 +89,11 @@ export function registerAuditVerify(program: Command, context: CommandContext): 
 }
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+/** What was believed: whom to ask about it, and what the authorities know of closed logs now. */
+function trustJson({ version, digest, succession }: TrustBundle): JsonObject {
+  return { version, digest, closed: succession.map(({ closed, kept }) => ({ ...closed, kept })) };
+}
 
 interface WholeRead {
   /** Null where only hashes were read. */

@@ -21,8 +21,9 @@ signed head, and that it has what the high-water file knew when it began. Neithe
 Whoever has it can read the log and evidence; stored secrets are encrypted by keys/master.key.
 
 Evidence that is not what its digest says (store check: "the kept body … is not the one of its digest") is a damaged disk's
-or somebody's work, and no backup is made. --drop-damaged-evidence leaves it out of the copy and says which: it decides nothing
-any more, entries keep its digest, and packages that need it say that it is missing.
+or somebody's work, and no backup is made. --drop-damaged-evidence leaves it out of the copy and says which: entries keep
+its digest, and packages that need it say that it is missing. What a record names (a policy, the request of an execution) still
+decides, and isn't left out.
 
 Example:
   sealgate store backup -o /backup/store-2026-11-23.db --config /etc/sealgate/sealgate.yaml

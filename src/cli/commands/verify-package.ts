@@ -93,9 +93,13 @@ function requireComplete({ repeated, missing, trust, unchecked }: PackageReport)
   if (!trust.pinned)
     refuse('package-incomplete', 'no trust bundle is pinned', { unchecked: ['trust-bundle'] });
   if (unchecked.includes('log-key'))
-    refuse('package-incomplete', 'the log’s key was rotated away: export again, or pin it with --log-key', {
-      unchecked: ['log-key'],
-    });
+    refuse(
+      'package-incomplete',
+      'the log’s key was rotated away, or its log closed: export again, or pin a key that was not with --log-key',
+      {
+        unchecked: ['log-key'],
+      },
+    );
 }
 
 function pinsOf({ trustBundle, ...log }: Options): PackagePins {

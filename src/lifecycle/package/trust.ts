@@ -126,7 +126,8 @@ export function packageLogKeys({ versions }: PackageTrust, { logKeys }: PackageP
 /**
  * The checkpoint is the log's, and no longer than the log was when it was closed. Whether its witnesses cosigned it is told,
  * not required: who kept an earlier checkpoint needs none. So is whether a key signed it that the log still has: an older
- * export stays verifiable after a rotation, but a key that was rotated away may be in anybody's hands.
+ * export stays verifiable after a rotation, but a key that was rotated away, or a closed log's, may be in anybody's hands: it
+ * can make another history, too, that is shorter than the one that was closed.
  * @throws Refusal `log-origin`, `log-signature`, `log-succession`
  */
 export function judgeCheckpoint(
@@ -138,12 +139,18 @@ export function judgeCheckpoint(
   const newest = newestKnown(trust, pins);
   requireNotAfterClosing(checkpoint.claimed, newest);
   const { witnesses } = trust.newest;
-  const currentKey = holds(() => {
-    verifyCheckpoint(checkpoint, pins.logKeys ?? newest.log);
-  });
+  // Of a closed log nobody has the key any more, or nobody knows who has it.
+  const currentKey =
+    !isClosed(checkpoint.claimed.origin, newest) &&
+    holds(() => {
+      verifyCheckpoint(checkpoint, pins.logKeys ?? newest.log);
+    });
   const witnessed = witnesses !== null && holds(() => verifyQuorum(checkpoint, { ...witnesses, logs: [] }));
   return { witnessed, currentKey };
 }
+
+const isClosed = (origin: string, { succession }: TrustBundle): boolean =>
+  succession.some(({ closed }) => closed.origin === origin);
 
 function holds(check: () => unknown): boolean {
   try {
