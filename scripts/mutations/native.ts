@@ -124,7 +124,8 @@ export const mutations: readonly Mutation[] = [
     name: 'native-ek-of-another-template-made',
     file: 'native/endorsement.ts',
     find: 'if (persistent === undefined && options.name === undefined) await refuseAltered(caller, wanted)',
-    replace: 'if (persistent !== undefined && options.name !== undefined) await refuseAltered(caller, wanted)',
+    replace:
+      'if (persistent !== undefined && options.name !== undefined) await refuseAltered(caller, wanted)',
     test: 'test/cli/tpm.test.ts',
   },
   {
