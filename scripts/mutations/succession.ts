@@ -60,8 +60,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'succession-without-its-first-entry',
     file: 'src/policy/succession.ts',
-    find: 'at = { origin: opened.origin, size: 1n, root: digestBytes(opened.root) };',
-    replace: 'at = { origin: opened.origin, size: 1n, root: at.root };',
+    find: 'at = openedCheckpoint(opened);',
+    replace: 'at = { ...openedCheckpoint(opened), root: at.root };',
     test: 'test/agent/state.test.ts',
   },
   {

@@ -16,10 +16,10 @@ import type {
   QuorumPolicy,
   UnverifiedCheckpoint,
 } from '../audit/index.ts';
-import { Refusal, equalBytes, fromHex, refuse, toBase64 } from '../base/index.ts';
+import { Refusal, equalBytes, refuse, toBase64 } from '../base/index.ts';
 import type { JsonObject } from '../base/index.ts';
 import { VerifierRefusal, verifierLog } from '../client/index.ts';
-import { goesOnFrom, requireNotAfterClosing } from '../policy/index.ts';
+import { goesOnFrom, openedCheckpoint, requireNotAfterClosing } from '../policy/index.ts';
 import type { TrustBundle } from '../policy/index.ts';
 import { directoryLog } from './directory-log.ts';
 import { readInput } from './input.ts';
@@ -116,8 +116,7 @@ function followedTo(
     refuse('log-origin', 'the trust bundles are of another log', { origin });
   if (remembered !== undefined) return goesOnFrom(remembered, trust);
   const opened = trust.succession.at(-1)?.opened;
-  if (opened === undefined) return undefined;
-  return { origin, size: 1n, root: fromHex(opened.root.slice('sha256:'.length), 'digest') };
+  return opened && openedCheckpoint(opened);
 }
 
 /**

@@ -76,7 +76,7 @@ export {
   verifyTrustChain,
 } from './trust-chain.ts';
 export type { TrustChain, VerifiedTrustBundle } from './trust-chain.ts';
-export { goesOnFrom, requireNotAfterClosing } from './succession.ts';
+export { goesOnFrom, openedCheckpoint, requireNotAfterClosing } from './succession.ts';
 export type { Succession } from './succession.ts';
 export { bothLimits, presentationOf } from './presentation.ts';
 export type { PresentationLimits } from './presentation.ts';

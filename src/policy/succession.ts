@@ -99,10 +99,15 @@ export function goesOnFrom(
       refuse('log-succession', 'the log was closed at fewer entries than this host has seen of it', sizes);
     if (at.size === size && !equalBytes(at.root, root))
       refuse('log-succession', 'the log was closed with another history than this host has seen', sizes);
-    at = { origin: opened.origin, size: 1n, root: digestBytes(opened.root) };
+    at = openedCheckpoint(opened);
   }
   return at;
 }
+
+/** A log that opened in place of another one, when it had its first entry only. */
+export const openedCheckpoint = ({ origin, root }: Succession['opened']): Checkpoint => ({
+  ...{ origin, size: 1n, root: digestBytes(root) },
+});
 
 /**
  * What a log that was closed says of itself is of the time before: whoever has its key since then can't make it longer. (A

@@ -301,7 +301,7 @@ describe('sealgate store restore', () => {
   it('and not what a record names, which still decides', async () => {
     const { sha256 } = bodyOf('a3');
     const named = `UPDATE bodies SET sha256 = '${sha256.slice(0, 60)}0000' WHERE sha256 = '${sha256}'`;
-    // The digest of no bytes here, of which a record speaks: its id is made of the same digits.
+    // Bytes under another digest than theirs: left out, until a record names that digest.
     const file = await edited(named);
     const db = openSqlite(file, 'DELETE');
     expect(await dropDamagedBodies(db, () => undefined)).toHaveLength(1);
